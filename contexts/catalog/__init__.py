@@ -1,0 +1,1 @@
+"""The catalog: what is sold, under which name and at which price."""

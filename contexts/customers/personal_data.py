@@ -1,0 +1,32 @@
+"""What identifies a person, kept together in one value so that it can be erased as one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from contexts.messages import Country, Name
+
+OptionalName = Annotated[str, Meta(max_length=200)]
+Postcode = Annotated[str, Meta(min_length=1, max_length=20)]
+Email = Annotated[str, Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,189}$", max_length=254)]
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a customer lives; `country` is an ISO 3166-1 alpha-2 code."""
+
+    line1: Name
+    line2: OptionalName = ""
+    city: Name
+    postcode: Postcode
+    country: Country
+
+
+class PersonalData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about a customer that identifies a person, in one value: erased as one."""
+
+    name: Name
+    email: Email
+    address: Address

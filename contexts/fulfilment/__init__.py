@@ -1,0 +1,1 @@
+"""Fulfilment: the saga that takes an order through all contexts, and back where it has to."""

@@ -1,0 +1,1 @@
+"""The inventory: what is on hand, and what of it is promised to orders."""

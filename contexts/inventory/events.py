@@ -1,0 +1,111 @@
+"""What has happened in the inventory, to a SKU (`stock-<sku>`) and to an order (`reservation-<order>`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contexts.inventory.stock_line import StockLines
+from contexts.messages import Event, OrderId, Quantity, ReturnId, Sku
+
+
+class Shortage(msgspec.Struct, frozen=True, kw_only=True):
+    """A SKU of which an order wants more than is available."""
+
+    sku: Sku
+    wanted: int
+    available: int
+
+
+class InventoryEventMessage(Event, tag=lambda name: f"inventory.{name}"):
+    """An event of inventory."""
+
+
+class StockReceived(InventoryEventMessage):
+    sku: Sku
+    quantity: Quantity
+    reference: str = ""
+
+
+class StockAdjusted(InventoryEventMessage):
+    sku: Sku
+    delta: int
+    reason: str
+
+
+class StockAllocated(InventoryEventMessage):
+    """A SKU's share of a reservation: on hand as before, no longer available."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: Quantity
+
+
+class StockFreed(InventoryEventMessage):
+    """A SKU's share of a released reservation is available again."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: Quantity
+
+
+class StockIssued(InventoryEventMessage):
+    """A SKU's share of a shipped reservation: no longer on hand."""
+
+    sku: Sku
+    order_id: OrderId
+    quantity: Quantity
+
+
+class StockRestocked(InventoryEventMessage):
+    """A SKU's share of a return: on hand and available again."""
+
+    sku: Sku
+    order_id: OrderId
+    return_id: ReturnId
+    quantity: Quantity
+
+
+class StockReserved(InventoryEventMessage):
+    """Every line of the order is reserved."""
+
+    order_id: OrderId
+    lines: StockLines
+
+
+class StockRefused(InventoryEventMessage):
+    """Nothing is reserved: at least one line was short."""
+
+    order_id: OrderId
+    shortages: tuple[Shortage, ...]
+
+
+class ReservationReleased(InventoryEventMessage):
+    order_id: OrderId
+    lines: StockLines
+
+
+class ReservationShipped(InventoryEventMessage):
+    order_id: OrderId
+    lines: StockLines
+
+
+class StockReturned(InventoryEventMessage):
+    order_id: OrderId
+    return_id: ReturnId
+    lines: StockLines
+
+
+InventoryEvent = (
+    StockReceived
+    | StockAdjusted
+    | StockAllocated
+    | StockFreed
+    | StockIssued
+    | StockRestocked
+    | StockReserved
+    | StockRefused
+    | ReservationReleased
+    | ReservationShipped
+    | StockReturned
+)
+"""Every event of inventory."""

@@ -1,0 +1,71 @@
+"""What contexts share: the form of a command, an event and a refusal, and the scalars they are made of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, dataclass_transform
+
+import msgspec
+from msgspec import Meta
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """An instruction, named in the imperative; its wire name is `<context>.<Class>`.
+
+    Unknown fields are refused: a sender's misspelling must not silently become a default.
+    """
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """A fact that is never changed; its wire name is `<context>.<Class>`.
+
+    Wire names and fields are for ever. A new field has a default; unknown fields are ignored, so that an
+    older reader survives a newer writer.
+    """
+
+
+class Rejected(Exception):
+    """A command refused by a rule; nothing changed, and only the caller cares."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class Unknown(Rejected):
+    """A command refused because the thing it addresses does not exist."""
+
+
+def wire_name(message: type[msgspec.Struct]) -> str:
+    """The name a message type is stored and sent under, such as `ordering.OrderPlaced`."""
+    tag = message.__struct_config__.tag
+    if not isinstance(tag, str):
+        msg = f"{message.__qualname__} has no wire name"
+        raise TypeError(msg)
+    return tag
+
+
+Key = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="1 to 64 letters, digits, _ or -")
+]
+"""An id that may stand in a stream name and a NATS subject token: no dot, space or wildcard."""
+
+Sku = Key
+OrderId = Key
+CustomerId = Key
+ReturnId = Key
+
+Quantity = Annotated[int, Meta(gt=0, le=1_000_000)]
+Amount = Annotated[int, Meta(ge=0, le=10**15, description="money in minor units")]
+Price = Annotated[int, Meta(gt=0, le=10**11, description="money in minor units")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Time = Annotated[datetime, Meta(tz=True)]
+"""An instant with its offset; naive times are refused on decode."""
+
+MAX_LINES = 2_000
+"""Lines of one order: the largest invoice of the Online Retail data set has 1,114."""

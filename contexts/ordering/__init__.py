@@ -1,0 +1,1 @@
+"""Ordering: what was ordered at which price, and what became of it."""

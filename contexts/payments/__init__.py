@@ -1,0 +1,1 @@
+"""Payments: what a payment provider was asked for, and what it answered."""

@@ -1,0 +1,1 @@
+"""Shipping: what was packed, sent, delivered and brought back."""

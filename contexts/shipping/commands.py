@@ -1,0 +1,41 @@
+"""What may be asked about shipments; an order has one shipment."""
+
+from __future__ import annotations
+
+from contexts.messages import Command, OrderId, Text
+from contexts.shipping.parcel_lines import ParcelLines
+
+
+class ShippingCommandMessage(Command, tag=lambda name: f"shipping.{name}"):
+    """A command to shipping."""
+
+
+class CreateShipment(ShippingCommandMessage):
+    order_id: OrderId
+    lines: ParcelLines
+
+
+class DispatchShipment(ShippingCommandMessage):
+    order_id: OrderId
+    carrier: Text
+    tracking: Text
+
+
+class DeliverShipment(ShippingCommandMessage):
+    order_id: OrderId
+
+
+class CancelShipment(ShippingCommandMessage):
+    """Stop the shipment, or make sure that there will be none."""
+
+    order_id: OrderId
+
+
+class ReceiveReturn(ShippingCommandMessage):
+    """A parcel of the order came back."""
+
+    order_id: OrderId
+
+
+ShippingCommand = CreateShipment | DispatchShipment | DeliverShipment | CancelShipment | ReceiveReturn
+"""Every command of shipping."""

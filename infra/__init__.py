@@ -1,0 +1,1 @@
+"""What contexts, read models and the gateway stand on; it names no context."""

@@ -1,0 +1,75 @@
+"""Settings: `ORDERFOLD_*` environment variables, read once into one struct."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "ORDERFOLD_"
+
+
+class SettingsInvalid(Exception):
+    """An environment variable has a value that cannot be used; the message names the variable."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that may differ between installations. `orderfold doctor --settings` lists it."""
+
+    data: Annotated[Path, Meta(description="folder of the embedded stack's data")] = Path(".orderfold")
+    store: Annotated[
+        str,
+        Meta(
+            description="event stores: sqlite:FOLDER (one file per context) or postgresql://… with {context} "
+            "standing for the context's name"
+        ),
+    ] = ""
+    nats_url: Annotated[str, Meta(description="NATS server(s), comma-separated")] = "nats://127.0.0.1:4222"
+    nats_credentials: Annotated[Path | None, Meta(description="file with an nkey seed to connect with")] = (
+        None
+    )
+    mongo_url: Annotated[str, Meta(description="MongoDB replica set")] = "mongodb://127.0.0.1:27017"
+    mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
+    host: Annotated[str, Meta(description="address the gateway listens on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="port the gateway listens on")] = 8080
+    jwks: Annotated[str, Meta(description="where bearer tokens' public keys are: a JWKS URL or file")] = ""
+    jwt_issuer: Annotated[str, Meta(description="`iss` a bearer token must have")] = "orderfold-embedded"
+    jwt_audience: Annotated[str, Meta(description="`aud` a bearer token must have")] = "orderfold"
+    provider_url: Annotated[str, Meta(description="payment provider")] = "http://127.0.0.1:8090"
+    provider_timeout: Annotated[float, Meta(gt=0, description="seconds to wait for the provider")] = 5.0
+    webhook_secret: Annotated[
+        Path | None, Meta(description="file with the secret of the provider's webhooks")
+    ] = None
+    payment_timeout: Annotated[float, Meta(gt=0, description="seconds until an unpaid order is given up")] = (
+        900.0
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    def store_url(self, context: str) -> str:
+        """Where a context's event store is: a `sqlite:` file or a `postgresql://` database."""
+        base = self.store or f"sqlite:{self.data / 'stores'}"
+        return f"{base}/{context}.db" if base.startswith("sqlite:") else base.replace("{context}", context)
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises SettingsInvalid for a name that is none or a value that does not fit."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and value != ""
+    }
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    for name in given:
+        if name not in known:
+            msg = f"{PREFIX}{name.upper()} is no setting; `orderfold doctor --settings` lists them"
+            raise SettingsInvalid(msg)
+    try:
+        return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        msg = f"a setting does not fit: {error} (`orderfold doctor --settings` lists them)"
+        raise SettingsInvalid(msg) from None
