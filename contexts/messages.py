@@ -47,8 +47,10 @@ def wire_name(message: type[msgspec.Struct]) -> str:
     return tag
 
 
+# Every pattern ends in `$(?!\n)`: in Python a bare `$` also matches before a final newline.
 Key = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="1 to 64 letters, digits, _ or -")
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)", description="1 to 64 letters, digits, _ or -"),
 ]
 """An id that may stand in a stream name and a NATS subject token: no dot, space or wildcard."""
 
@@ -60,8 +62,8 @@ ReturnId = Key
 Quantity = Annotated[int, Meta(gt=0, le=1_000_000)]
 Amount = Annotated[int, Meta(ge=0, le=10**15, description="money in minor units")]
 Price = Annotated[int, Meta(gt=0, le=10**11, description="money in minor units")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)", description="ISO 3166-1 alpha-2 code")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Time = Annotated[datetime, Meta(tz=True)]

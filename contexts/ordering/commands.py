@@ -10,7 +10,7 @@ from contexts.messages import Command, CustomerId, OrderId, ReturnId, Text, Time
 from contexts.ordering.order_lines import ReturnLines, WantedLines
 
 PaymentMethod = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a payment provider's token")
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a payment provider's token")
 ]
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from contexts.messages import Amount, Command, Currency, OrderId, Price, ReturnId
 
 PaymentMethod = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a payment provider's token")
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a payment provider's token")
 ]
 
 
