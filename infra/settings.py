@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 
+    @property
+    def log_json(self) -> bool | None:
+        """Whether logs are JSON; None lets the terminal decide."""
+        return None if self.log_format == "auto" else self.log_format == "json"
+
     def store_url(self, context: str) -> str:
         """Where a context's event store is: a `sqlite:` file or a `postgresql://` database."""
         base = self.store or f"sqlite:{self.data / 'stores'}"

@@ -80,7 +80,7 @@ def postgres_url() -> Iterator[str]:
         group=user,
     )
     port = free_port()
-    probe = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    probe: list[str | Path] = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
     process = Process(
         "postgres",
         [

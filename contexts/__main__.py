@@ -1,0 +1,69 @@
+"""`python -m contexts [NAME…]`: run bounded contexts, all of them by default."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+import uvloop
+
+from contexts.messages import Rejected, Unknown
+from infra.commands import RefusalKind
+from infra.context_process import run_contexts
+from infra.event_store import StoreUnavailable
+from infra.log import configure_logging
+from infra.nats import NatsUnavailable
+from infra.relay import RelayStopped
+from infra.runtime import Context
+from infra.settings import Settings, SettingsInvalid, load_settings
+
+NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
+
+REFUSALS = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
+
+
+def load_context(name: str, settings: Settings) -> Context:
+    """A context by its name, from its own service module."""
+    made: Context = importlib.import_module(f"contexts.{name}.service").context(settings)
+    return made
+
+
+def run(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Contexts to run: {', '.join(NAMES)}.")] = None,
+) -> None:
+    """Run bounded contexts until Ctrl-C or SIGTERM: each serves its commands and publishes its events.
+
+    Where the stores, NATS and the payment provider are comes from ORDERFOLD_* environment variables
+    (`orderfold doctor --settings` lists them).
+    """
+    chosen = tuple(names or NAMES)
+    for name in chosen:
+        if name not in NAMES:
+            fail(f"{name!r} is no context; there are {', '.join(NAMES)}")
+    try:
+        settings = load_settings()
+        configure_logging("contexts", level=settings.log_level, json=settings.log_json)
+        contexts = [load_context(name, settings) for name in chosen]
+        uvloop.run(run_contexts(contexts, settings, REFUSALS, "contexts"))
+    except* (SettingsInvalid, StoreUnavailable, NatsUnavailable, RelayStopped) as errors:
+        fail("; ".join(map(str, leaves(errors))))
+
+
+def leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions in nested groups."""
+    found: list[BaseException] = []
+    for error in errors.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def fail(message: str) -> None:
+    """End with one line and status 2."""
+    sys.stderr.write(f"contexts: {message}\n")
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    typer.run(run)

@@ -1,0 +1,79 @@
+"""A command as a NATS message: its envelope in the headers, the bare command as the payload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from infra.commands import Answer, Envelope, Token
+
+COMMAND_ID = "Cmd-Id"
+DEADLINE = "Cmd-Deadline"
+TIME = "Cmd-Time"
+CORRELATION_ID = "Correlation-Id"
+CAUSATION_ID = "Causation-Id"
+ACTOR = "Actor"
+TRACEPARENT = "traceparent"
+EXPECTED_VERSION = "Expected-Version"
+CONSISTENCY_TOKEN = "Consistency-Token"  # noqa: S105 - the name of a header
+
+encode_answer = msgspec.json.Encoder().encode
+decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+class EnvelopeInvalid(ValueError):
+    """The headers of a command are not what they should be."""
+
+
+def command_subject(context: str, name: str) -> str:
+    """Where a command is sent; `name` without the context."""
+    return f"cmd.{context}.{name}"
+
+
+def to_headers(envelope: Envelope) -> dict[str, str]:
+    """The envelope as message headers."""
+    headers = {
+        COMMAND_ID: envelope.command_id,
+        DEADLINE: envelope.deadline.isoformat(),
+        TIME: envelope.time.isoformat(),
+        CORRELATION_ID: envelope.correlation_id,
+        CAUSATION_ID: envelope.causation_id,
+        ACTOR: envelope.actor,
+    }
+    if envelope.traceparent:
+        headers[TRACEPARENT] = envelope.traceparent
+    if envelope.expected_version is not None:
+        headers[EXPECTED_VERSION] = str(envelope.expected_version)
+    if envelope.after:
+        headers[CONSISTENCY_TOKEN] = ",".join(map(str, envelope.after))
+    return headers
+
+
+def from_headers(headers: Mapping[str, str] | None) -> Envelope:
+    """The envelope of a command; raises EnvelopeInvalid."""
+    try:
+        given = headers or {}
+        after = given.get(CONSISTENCY_TOKEN)
+        expected = given.get(EXPECTED_VERSION)
+        return Envelope(
+            command_id=given[COMMAND_ID],
+            correlation_id=given[CORRELATION_ID],
+            causation_id=given[CAUSATION_ID],
+            actor=given[ACTOR],
+            time=_instant(given[TIME]),
+            deadline=_instant(given[DEADLINE]),
+            traceparent=given.get(TRACEPARENT, ""),
+            expected_version=int(expected) if expected else None,
+            after=tuple(map(Token.parse, after.split(","))) if after else (),
+        )
+    except (KeyError, ValueError) as error:
+        raise EnvelopeInvalid(f"the command's headers do not fit: {error}") from error
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise EnvelopeInvalid(f"{text!r} has no offset")
+    return instant

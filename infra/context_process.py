@@ -1,0 +1,148 @@
+"""Runs bounded contexts in one process: store, commands, log, and what only a context's leader does."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import structlog
+from nats.aio.client import Client
+
+from infra.command_client import CommandClient
+from infra.command_service import CommandService
+from infra.commands import RefusalKind
+from infra.event_codec import EventCodec
+from infra.event_store import Conflict, EventStore
+from infra.inbox import Inbox
+from infra.log_service import LogService
+from infra.nats import connect
+from infra.relay import Relay
+from infra.runtime import Companion, Context, Reaction, RunningContext
+from infra.settings import Settings
+from infra.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+
+class ContextHost:
+    """One context at work, from its store to its relay."""
+
+    def __init__(
+        self,
+        context: Context,
+        settings: Settings,
+        refusals: Mapping[type[Exception], RefusalKind],
+        commands: Client,
+        jetstream: Client,
+    ) -> None:
+        """`commands` and `jetstream` are two connections, so that a full log does not delay a command."""
+        self._context = context
+        self._settings = settings
+        self._refusals = refusals
+        self._nats = commands
+        self._jetstream = jetstream
+        self._store: EventStore | None = None
+        self._service: CommandService | None = None
+        self._log: LogService | None = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set; raises what made going on impossible."""
+        context = self._context
+        store = await EventStore.open(context.name, self._settings.store_url(context.name))
+        try:
+            codec = EventCodec(context.events, context.upcasters)
+            streams = Streams(store, codec, context.initial, context.evolve)
+            inbox = Inbox(context, streams, self._jetstream)
+            service = CommandService(context, self._nats, streams, inbox, self._refusals)
+            published = LogService(self._jetstream, store)
+            await published.start()
+            await service.start()
+            log.info("context serves", context=context.name)
+            try:
+                await _until(stopping, self._lead(store, streams, inbox))
+            finally:
+                await service.stop()
+                await published.stop()
+        finally:
+            await store.close()
+        log.info("context stopped", context=context.name)
+
+    async def _lead(self, store: EventStore, streams: Streams, inbox: Inbox) -> None:
+        """What one process at a time does for a context."""
+        await store.lead()
+        running = RunningContext(
+            store=store,
+            streams=streams,
+            nats=self._jetstream,
+            commands=CommandClient(self._nats),
+            settings=self._settings,
+            react=_reacting(streams),
+        )
+        companions: Sequence[Companion] = self._context.companions(running)
+        started: list[Companion] = []
+        try:
+            for companion in companions:
+                await companion.start()
+                started.append(companion)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(Relay(self._jetstream, store).run())
+                group.create_task(inbox.run())
+        finally:
+            for companion in reversed(started):
+                await companion.stop()
+
+
+def _reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]:
+    async def react(change: Callable[[Reaction], Awaitable[None]]) -> None:
+        fresh = False
+        while True:
+            async with Reaction(streams, fresh=fresh) as reaction:
+                await change(reaction)
+                if not reaction.changes:
+                    return
+                try:
+                    await reaction.commit()
+                except Conflict:
+                    fresh = True
+                    continue
+                return
+
+    return react
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work until it ends or `stopping` is set."""
+    working = asyncio.create_task(work)
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working})
+    if not working.cancelled():
+        working.result()
+
+
+async def run_contexts(
+    contexts: Sequence[Context],
+    settings: Settings,
+    refusals: Mapping[type[Exception], RefusalKind],
+    name: str,
+) -> None:
+    """Run contexts until SIGTERM or SIGINT; raises what made one of them stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    commands = await connect(settings, f"{name}-commands", on_closed=stopping.set)
+    jetstream = await connect(settings, f"{name}-jetstream", on_closed=stopping.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for context in contexts:
+                host = ContextHost(context, settings, refusals, commands, jetstream)
+                group.create_task(host.run(stopping))
+    finally:
+        for connection in (commands, jetstream):
+            await connection.close()

@@ -1,0 +1,91 @@
+"""What a bounded context is to the process that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+from nats.aio.client import Client
+
+from infra.command_client import CommandClient
+from infra.event_codec import Upcaster
+from infra.event_store import EventStore
+from infra.records import Metadata
+from infra.session import Reaction, Session
+from infra.settings import Settings
+from infra.streams import Streams
+
+__all__ = ["Companion", "Context", "Heard", "Reaction", "RunningContext", "Session", "Unavailable"]
+
+
+class Unavailable(Exception):
+    """Something a handler needs did not answer; the command may be sent again as it is."""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A fact from another context."""
+
+    context: str
+    event: Any
+    stream: str
+    version: int
+    position: int
+    partition: int
+    metadata: Metadata
+
+    @property
+    def event_id(self) -> str:
+        """The fact's id: `order-42@3`."""
+        return f"{self.stream}@{self.version}"
+
+
+class Companion(Protocol):
+    """Something that works beside a context while this process leads it."""
+
+    async def start(self) -> None:
+        """Begin; returns when it works."""
+
+    async def stop(self) -> None:
+        """Finish what is under way and end."""
+
+
+@dataclass(frozen=True)
+class RunningContext:
+    """What a companion has of the context it works beside."""
+
+    store: EventStore
+    streams: Streams
+    nats: Client
+    commands: CommandClient
+    settings: Settings
+    react: Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]
+    """Run a function on a Reaction and commit it, again from fresh state after a conflict."""
+
+
+def no_companions(_: RunningContext) -> Sequence[Companion]:
+    """Most contexts work alone."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """A bounded context: its messages, its states, what it does with a command and with a fact it hears.
+
+    `primary` names the stream a command's reply is about. `handle` loads, decides and records on a session;
+    it raises the domain's refusals or Unavailable. It may run several times for one command, of which one is
+    committed. `react` does the same for a batch of facts, whose checkpoints move in the same transaction.
+    """
+
+    name: str
+    commands: Any
+    events: Any
+    initial: Callable[[str], Any]
+    evolve: Callable[[Any, Any], Any]
+    primary: Callable[[Any], str]
+    handle: Callable[[Session, Any], Awaitable[None]]
+    upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
+    hears: Mapping[str, Any] = field(default_factory=dict)
+    react: Callable[[Reaction, Sequence[Heard]], Awaitable[None]] | None = None
+    companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
