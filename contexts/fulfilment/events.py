@@ -14,7 +14,7 @@ from contexts.inventory.events import (
     StockReserved,
     StockReturned,
 )
-from contexts.messages import Event, OrderId, Time
+from contexts.messages import Event, OrderId, ReturnId, Time
 from contexts.ordering.commands import AcceptReturn, CancelOrder, CompleteOrder, ConfirmOrder, MarkDispatched
 from contexts.ordering.events import (
     OrderCancelled,
@@ -125,7 +125,9 @@ Step = (
 class StepTaken(FulfilmentEventMessage):
     """A fact was heard and answered with commands; all that follows from it, in one event.
 
-    The n-th command (from 1) has the id `<stream>:<version of this event>:<n>`.
+    The n-th command (from 1) has the id `<stream>:<version of this event>:<n>`. `recovered` names failed
+    commands that trouble nobody any more: their effect was heard after all, or nothing needs it now. Without
+    any failed command left the order is no longer stuck.
     """
 
     order_id: OrderId
@@ -134,15 +136,20 @@ class StepTaken(FulfilmentEventMessage):
     commands: tuple[Step, ...] = ()
     timers_set: tuple[Timer, ...] = ()
     timers_cancelled: tuple[str, ...] = ()
+    recovered: tuple[str, ...] = ()
 
 
 class CommandFailed(FulfilmentEventMessage):
-    """A command was refused, or not done within all its tries: the order is stuck until an operator acts."""
+    """A command was refused, or not done within all its tries: the order is stuck until an operator acts.
+
+    `command` is its wire name; `return_id` the return it belongs to, if it belongs to one.
+    """
 
     order_id: OrderId
     command_id: str
     command: str
     reason: str
+    return_id: ReturnId | None = None
 
 
 class FulfilmentRetried(FulfilmentEventMessage):
@@ -153,10 +160,14 @@ class FulfilmentRetried(FulfilmentEventMessage):
 
 
 class FulfilmentAbandoned(FulfilmentEventMessage):
-    """An operator ended the saga; nothing more is sent for this order."""
+    """An operator ended the saga; nothing more is sent for this order.
+
+    `stage` is `completed` if only a return of a completed order was given up.
+    """
 
     order_id: OrderId
     reason: str
+    stage: Stage = Stage.ABANDONED
 
 
 FulfilmentEvent = StepTaken | CommandFailed | FulfilmentRetried | FulfilmentAbandoned

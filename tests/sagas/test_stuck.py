@@ -1,0 +1,138 @@
+"""Orders a command of which failed: visible, repaired by themselves or by an operator, or given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from contexts.fulfilment.commands import AbandonFulfilment, RetryFulfilment
+from contexts.fulfilment.events import CommandFailed, FulfilmentAbandoned, FulfilmentRetried, Stage
+from contexts.messages import Rejected, Unknown
+from tests.sagas.messages import (
+    ORDER,
+    accepted_return,
+    authorized,
+    cancelled,
+    captured,
+    dispatched,
+    left_stock,
+    marked,
+    payment_due,
+    placed,
+    refunded,
+    return_received,
+    return_requested,
+    take_back,
+    to_completed,
+    to_confirmed,
+    to_dispatched,
+    to_reserved,
+)
+from tests.sagas.story import Story
+
+order = Story()
+retry = RetryFulfilment(order_id=ORDER)
+abandon = AbandonFulfilment(order_id=ORDER, reason="settled by telephone")
+
+
+def failed(
+    command: str, command_id: str = "fulfilment-42:3:1", return_id: str | None = None
+) -> CommandFailed:
+    return CommandFailed(
+        order_id=ORDER, command_id=command_id, command=command, reason="no answer", return_id=return_id
+    )
+
+
+def test_a_failed_command_whose_effect_is_heard_after_all_has_recovered() -> None:
+    """Its last try was carried out although its answer was lost."""
+    stuck = order.given(*to_dispatched, failed("ordering.MarkDispatched"))
+    stuck.when(marked).then(Stage.DISPATCHED).recovering("fulfilment-42:3:1")
+    assert stuck.given(marked).saga.failures == ()
+
+
+def test_a_failed_command_that_nothing_needs_any_more_has_recovered() -> None:
+    """A payment that could not be asked for is voided when its time is up."""
+    stuck = order.given(*to_reserved, failed("payments.AuthorizePayment"))
+    stuck.when(payment_due).recovering("fulfilment-42:3:1")
+    assert stuck.given(payment_due).saga.failures == ()
+
+
+def test_other_facts_leave_a_failed_command_failed() -> None:
+    """It is still to be done."""
+    stuck = order.given(*to_dispatched, failed("payments.CapturePayment"))
+    assert stuck.given(left_stock, marked).saga.failures != ()
+    assert stuck.given(captured).saga.failures == ()
+
+
+def test_a_failed_refund_recovers_only_by_its_own_return() -> None:
+    """Two returns of an order are two things."""
+    stuck = order.given(
+        *to_completed,
+        return_requested("r1"),
+        return_received(1),
+        failed("payments.RefundPayment", return_id="r1"),
+    )
+    stuck.when(refunded("r2")).then_nothing_happened()
+    stuck.when(refunded("r1")).then(Stage.COMPLETED).recovering("fulfilment-42:3:1")
+
+
+def test_what_else_the_order_needs_goes_on_beside_a_failed_command() -> None:
+    """A return that failed does not hold up the next one."""
+    stuck = order.given(
+        *to_completed,
+        return_requested("r1"),
+        return_received(1),
+        failed("ordering.AcceptReturn", return_id="r1"),
+        return_requested("r2"),
+    )
+    stuck.when(return_received(2)).then(Stage.COMPLETED, *take_back("r2")).recovering()
+    stuck.when(accepted_return("r1")).recovering("fulfilment-42:3:1")
+
+
+def test_an_operator_has_failed_commands_sent_again_under_their_ids() -> None:
+    """Whoever carried one out already answers it and does nothing."""
+    stuck = order.given(
+        *to_dispatched,
+        failed("payments.CapturePayment", "fulfilment-42:5:1"),
+        failed("ordering.MarkDispatched", "fulfilment-42:5:3"),
+    )
+    retried = FulfilmentRetried(order_id=ORDER, command_ids=("fulfilment-42:5:1", "fulfilment-42:5:3"))
+    assert stuck.asked(retry) == (retried,)
+    assert stuck.given(retried).saga.failures == ()
+
+
+def test_there_is_nothing_to_retry_where_nothing_failed() -> None:
+    """An operator learns that the order waits for something else."""
+    with pytest.raises(Rejected, match="nothing of this order has failed"):
+        order.given(*to_confirmed).asked(retry)
+
+
+def test_an_abandoned_order_asks_for_nothing_any_more() -> None:
+    """A person took over; whatever is heard then is that person's work."""
+    (abandoned,) = order.given(*to_reserved, failed("payments.AuthorizePayment")).asked(abandon)
+    assert abandoned == FulfilmentAbandoned(order_id=ORDER, reason="settled by telephone")
+    given_up = order.given(*to_reserved, abandoned)
+    assert given_up.saga.stage is Stage.ABANDONED
+    assert given_up.asked(abandon) == ()
+    for fact in (placed, authorized, cancelled, dispatched, payment_due, return_requested("r1")):
+        given_up.when(fact).then_nothing_happened()
+
+
+def test_a_completed_order_of_which_a_return_is_given_up_stays_completed() -> None:
+    """One terminal stage per order."""
+    stuck = order.given(*to_completed, failed("payments.RefundPayment", return_id="r1"))
+    (abandoned,) = stuck.asked(abandon)
+    assert stuck.given(abandoned).saga.stage is Stage.COMPLETED
+    assert stuck.given(abandoned).saga.failures == ()
+
+
+def test_an_ended_fulfilment_cannot_be_abandoned() -> None:
+    """There is nothing to give up."""
+    with pytest.raises(Rejected, match="completed"):
+        order.given(*to_completed).asked(abandon)
+
+
+def test_an_order_that_was_never_placed_is_unknown() -> None:
+    """An operator mistyped it."""
+    for command in (retry, abandon):
+        with pytest.raises(Unknown):
+            order.asked(command)
