@@ -179,7 +179,7 @@ class CommandService:
         return msgspec.structs.replace(stored, position=session.position(primary))
 
     async def _again(self, reply: bytes) -> Answer:
-        """The first answer: its position is found by stream and version, it was not known before the commit."""
+        """The first answer again; its position was not known before the commit and is looked up."""
         stored = msgspec.json.decode(reply, type=Accepted)
         records = (
             await self._streams.store.load(stored.stream, after=stored.version - 1) if stored.version else []

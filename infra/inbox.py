@@ -52,7 +52,7 @@ class Inbox:
         self._leading = False
 
     async def up_to(self, tokens: Sequence[Token]) -> None:
-        """Return when everything the tokens name was heard; tokens of contexts not listened to are ignored."""
+        """Return when what the tokens name was heard; tokens of contexts not listened to are ignored."""
         wanted = [token for token in tokens if token.context in self._context.hears]
         while not all(self._heard(token) for token in wanted):
             if self._leading:
@@ -137,7 +137,7 @@ class Inbox:
         moves: Sequence[CheckpointMove],
         parked: DeadLetter | None = None,
     ) -> None:
-        """Take some facts in one transaction; after a conflict with a command, again from what is there then."""
+        """Take some facts in one transaction; after a conflict with a command, again."""
         assert self._context.react is not None
         heard = self._decode(events)
         fresh = False

@@ -1,0 +1,190 @@
+"""POST /v1/orders with only the gateway and ordering running, against a bare Litestar handler."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from infra.servers import Process, free_port, listening, mongo_server, nats_server
+from infra.settings import load_settings
+from infra.signing_keys import SigningKeys, jwks_file
+from tests.bench.http_load import Load, post_all
+from tests.bench.table import Row
+from tests.shop import ADDRESS, eventually
+
+CONNECTIONS = 64
+REQUESTS = 20_000
+ALONE = 1_000
+WARM_UP = 2_000
+LEAST_RATIO = 0.2
+
+
+@contextmanager
+def running(process: Process) -> Iterator[Process]:
+    """A process that is stopped in the end."""
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def module(
+    folder: Path, name: str, arguments: list[str], environ: Mapping[str, str], port: int = 0
+) -> Process:
+    """One of our own processes; ready when it listens on `port`, if it has one."""
+    return Process(
+        name,
+        [sys.executable, "-m", *arguments],
+        folder / f"{name}.log",
+        lambda: not port or listening(port),
+        env={**os.environ, **environ},
+    )
+
+
+def order(prefix: str, number: int) -> bytes:
+    """The body of the n-th order."""
+    return (
+        f'{{"order_id":"{prefix}-{number}","customer_id":"bench","lines":[{{"sku":"MUG","quantity":2}},'
+        f'{{"sku":"CUP","quantity":1}}],"payment_method":"tok_approve"}}'
+    ).encode()
+
+
+async def place(port: int, token: str, prefix: str, requests: int, connections: int) -> Load:
+    """Place orders."""
+    return await post_all(
+        port,
+        "/v1/orders",
+        lambda number: order(prefix, number),
+        token=token,
+        requests=requests,
+        connections=connections,
+    )
+
+
+async def seed(url: str, token: str) -> None:
+    """Two products and a customer, and wait until ordering has heard of them."""
+    async with httpx.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30
+    ) as client:
+        tokens = []
+        for sku in ("MUG", "CUP"):
+            product = {"sku": sku, "name": sku, "unit_price": 950, "currency": "GBP"}
+            answer = await client.post("/v1/products", json=product)
+            tokens.append(answer.headers["Consistency-Token"])
+        person = {"customer_id": "bench", "name": "B", "email": "b@example.org", "address": ADDRESS}
+        answer = await client.post("/v1/customers", json=person)
+        tokens.append(answer.headers["Consistency-Token"])
+        placed = await client.post(
+            "/v1/orders",
+            content=order("seed", 0),
+            headers={"Consistency-Token": ",".join(tokens), "Prefer": "wait=20"},
+        )
+        placed.raise_for_status()
+
+
+async def bare(folder: Path) -> Load:
+    """The bare handler under the same load."""
+    port = free_port()
+    command = ["granian", "--interface", "asgi", "--port", str(port), "--loop", "uvloop", "--no-ws"]
+    with running(module(folder, "bare", [*command, "tests.bench.bare_app:app"], {}, port)):
+        await post_all(
+            port,
+            "/v1/orders",
+            lambda n: order("warm", n),
+            token="none",
+            requests=2_000,
+            connections=CONNECTIONS,
+        )
+        return await post_all(
+            port,
+            "/v1/orders",
+            lambda n: order("bare", n),
+            token="none",
+            requests=REQUESTS,
+            connections=CONNECTIONS,
+        )
+
+
+async def ours(folder: Path) -> tuple[Load, Load]:
+    """The gateway and ordering alone: at 64 connections, and at one."""
+    nats_port, mongo_port, port = free_port(), free_port(), free_port()
+    keys = SigningKeys.ensure(folder / "keys")
+    environ = {
+        "ORDERFOLD_DATA": str(folder),
+        "ORDERFOLD_NATS_URL": f"nats://127.0.0.1:{nats_port}",
+        "ORDERFOLD_MONGO_URL": f"mongodb://127.0.0.1:{mongo_port}",
+        "ORDERFOLD_PORT": str(port),
+        "ORDERFOLD_JWKS": str(jwks_file(folder / "keys")),
+    }
+    settings = load_settings(environ)
+    token = keys.mint(
+        ["orders:write", "catalog:write", "customers:write"],
+        subject="bench",
+        lifetime=timedelta(hours=1),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    with ExitStack() as stack:
+        stack.enter_context(running(nats_server(folder / "nats", nats_port, free_port())))
+        with running(mongo_server(folder / "mongo", mongo_port)):
+            stack.enter_context(running(module(folder, "gateway", ["gateway"], environ, port)))
+            contexts = ["contexts", "catalog", "customers", "ordering"]
+            with running(module(folder, "contexts", contexts, environ)):
+                await seed(f"http://127.0.0.1:{port}", token)
+        stack.enter_context(running(module(folder, "ordering", ["contexts", "ordering"], environ)))
+
+        async def once(name: str, requests: int, connections: int) -> Load:
+            return await post_all(
+                port,
+                "/v1/orders",
+                lambda n: order(name, n),
+                token=token,
+                requests=requests,
+                connections=connections,
+            )
+
+        async def ready() -> bool:
+            return (await once("ready", 1, 1)).refused == 0
+
+        await eventually(ready, bool, "ordering answers")
+        await once("warm", 2_000, CONNECTIONS)
+        loaded = await once("load", REQUESTS, CONNECTIONS)
+        alone = await once("alone", ALONE, 1)
+    assert loaded.refused == alone.refused == 0, "every order must be accepted"
+    return loaded, alone
+
+
+async def run() -> list[Row]:
+    """Measure both and compare."""
+    with tempfile.TemporaryDirectory(prefix="orderfold-bench-") as name:
+        folder = Path(name)
+        floor = await bare(folder)
+        loaded, alone = await ours(folder)
+    return [
+        Row(
+            f"POST /v1/orders, {CONNECTIONS} connections, gateway and ordering alone",
+            f"{loaded.rate:,.0f}/s",
+            f"bare Litestar handler {floor.rate:,.0f}/s",
+            loaded.rate / floor.rate,
+            LEAST_RATIO,
+        ),
+        Row(
+            "POST /v1/orders, one connection",
+            f"p50 {alone.percentile(0.5) * 1e3:.1f} ms, p99 {alone.percentile(0.99) * 1e3:.1f} ms",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    from tests.bench.table import show
+
+    show(asyncio.run(run()))

@@ -1,0 +1,57 @@
+"""The whole embedded stack, as `orderfold up` runs it, once for all end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from infra.embedded import EmbeddedStack
+from infra.servers import free_port
+from infra.signing_keys import SigningKeys
+from tests.shop import Shop
+
+SCOPES = (
+    *("catalog:read", "catalog:write", "stock:read", "stock:write", "customers:read", "customers:write"),
+    *("orders:read", "orders:write", "orders:price", "shipments:read", "shipments:write"),
+    *("reports:read", "operate"),
+)
+
+
+def bearer(stack: EmbeddedStack, *scopes: str) -> str:
+    """A token of the stack's own issuer."""
+    settings = stack.settings
+    return SigningKeys.load(stack.folder.keys).mint(
+        scopes or SCOPES,
+        subject="shop",
+        lifetime=timedelta(hours=2),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
+    """A running stack whose unpaid orders are given up after three seconds."""
+    folder: Path = tmp_path_factory.mktemp("stack") / "data"
+    environ = {"ORDERFOLD_PAYMENT_TIMEOUT": "3", "ORDERFOLD_PROVIDER_TIMEOUT": "1"}
+    async with EmbeddedStack(folder, port=free_port(), environ=environ) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop(stack: EmbeddedStack) -> AsyncIterator[Shop]:
+    """A client of the stack with every scope."""
+    async with Shop(stack.url, bearer(stack)) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def provider(stack: EmbeddedStack) -> AsyncIterator[httpx.AsyncClient]:
+    """The sandbox payment provider, asked for its own books."""
+    async with httpx.AsyncClient(base_url=stack.settings.provider_url) as client:
+        yield client

@@ -1,0 +1,124 @@
+"""A shop that uses Orderfold as its clients do: over HTTP, waiting on positions, never on time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+DEADLINE = 60.0
+"""Seconds until something that must happen is called missing."""
+
+ADDRESS = {"line1": "1 Quay", "city": "Bristol", "postcode": "BS1 4DJ", "country": "GB"}
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str) -> T:
+    """Ask until the answer is as wanted; fails with the last answer after the deadline."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        answer = await ask()
+        if wanted(answer):
+            return answer
+        assert time.monotonic() < end, f"{what}: {answer!r}"
+        await asyncio.sleep(0.05)
+
+
+class Shop:
+    """One client with a token for everything it does."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.http = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=40.0,
+            limits=httpx.Limits(max_connections=400, max_keepalive_connections=64),
+        )
+        self._tokens: dict[tuple[str, str], str] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.http.aclose()
+
+    async def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """Send a command that waits for all this shop has done before."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self._tokens:
+            sent.setdefault("Consistency-Token", ",".join(self._tokens.values()))
+            sent.setdefault("Prefer", "wait=20")
+        answer = await self.http.post(path, json=body, headers=sent)
+        token = answer.headers.get("Consistency-Token")
+        if token:
+            context, _, place = token.partition(":")
+            self._tokens[context, place.partition(".")[2]] = token
+        return answer
+
+    async def do(self, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+        """Send a command that must be accepted."""
+        answer = await self.post(path, body, **headers)
+        assert answer.status_code in {200, 201}, (path, answer.status_code, answer.text)
+        return dict(answer.json())
+
+    async def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Ask a question whose answer includes all this shop has done."""
+        answer = await self.look(path, **query)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text)
+        return dict(answer.json())
+
+    async def look(self, path: str, **query: Any) -> httpx.Response:
+        """Ask a question; the answer may be a problem."""
+        headers = {"Prefer": "wait=20"}
+        if self._tokens:
+            headers["Consistency-Token"] = ",".join(self._tokens.values())
+        return await self.http.get(path, params=query, headers=headers)
+
+    async def stock(self, sku: str, quantity: int, price: int = 1250, currency: str = "GBP") -> None:
+        """Put a product on sale."""
+        product = {"sku": sku, "name": f"Product {sku}", "unit_price": price, "currency": currency}
+        await self.do("/v1/products", product)
+        await self.do(f"/v1/stock/{sku}/receive", {"quantity": quantity})
+
+    async def customer(self, customer_id: str) -> None:
+        """Register a customer."""
+        person = {"name": "Ada Byron", "email": "ada@example.org", "address": ADDRESS}
+        await self.do("/v1/customers", {"customer_id": customer_id, **person})
+
+    async def order(
+        self, order_id: str, customer_id: str, lines: dict[str, int], payment: str = "tok_approve"
+    ) -> dict[str, Any]:
+        """Place an order."""
+        return await self.do(
+            "/v1/orders",
+            {
+                "order_id": order_id,
+                "customer_id": customer_id,
+                "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines.items()],
+                "payment_method": payment,
+            },
+        )
+
+    async def order_becomes(self, order_id: str, status: str) -> dict[str, Any]:
+        """Wait until an order has a status."""
+        return await eventually(
+            lambda: self.get(f"/v1/orders/{order_id}"),
+            lambda order: order["status"] == status,
+            f"order {order_id} {status}",
+        )
+
+    async def stage_becomes(self, order_id: str, stage: str) -> dict[str, Any]:
+        """Wait until an order's fulfilment is at a stage."""
+
+        async def ask() -> dict[str, Any]:
+            answer = await self.look(f"/v1/fulfilments/{order_id}")
+            return dict(answer.json()) if answer.status_code == 200 else {"stage": None}
+
+        return await eventually(ask, lambda saga: saga["stage"] == stage, f"fulfilment {order_id} {stage}")
