@@ -32,6 +32,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_credentials: Annotated[Path | None, Meta(description="file with an nkey seed to connect with")] = (
         None
     )
+    nats_monitor_url: Annotated[str, Meta(description="NATS server's monitoring address")] = (
+        "http://127.0.0.1:8222"
+    )
     mongo_url: Annotated[str, Meta(description="MongoDB replica set")] = "mongodb://127.0.0.1:27017"
     mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
     host: Annotated[str, Meta(description="address the gateway listens on")] = "127.0.0.1"

@@ -1,0 +1,256 @@
+"""The embedded stack: real servers and all of Orderfold's processes under one supervisor, on one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from infra.child import MOST_DEATHS, Child
+from infra.data_folder import DataFolder
+from infra.leftovers import end_leftovers
+from infra.ports import Ports, choose_ports
+from infra.servers import Process, ServerFailed, listening, mongo_server, nats_server
+from infra.settings import Settings, load_settings
+from infra.signing_keys import SigningKeys, jwks_file, write_secret
+
+READY_SECONDS = 60.0
+"""From the first process started to everything ready; a large store is folded within it."""
+
+STOPS: tuple[tuple[float, tuple[str, ...]], ...] = (
+    (4.0, ("gateway",)),
+    (3.0, ("contexts", "read-models")),
+    (3.0, ("provider", "nats", "mongo")),
+)
+"""Who is stopped together, in which order, and how many seconds each has: requests under way finish first."""
+
+WEBHOOK_PATH = "/v1/payments/webhook"
+
+
+class EmbeddedStack:
+    """Everything on one machine. `async with` starts it, waits until it is ready, and stops it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        environ: Mapping[str, str] = os.environ,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`environ` may hold further `ORDERFOLD_*` settings; `say` is told, in a line each, what happens."""
+        self.folder = DataFolder(folder)
+        self._environ = dict(environ)
+        self._given = load_settings(environ)
+        self._port = port or self._given.port
+        self._say = say
+        self._children: dict[str, Child] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._ports: Ports | None = None
+
+    @property
+    def ports(self) -> Ports:
+        """Where its parts listen; known once it was started."""
+        if self._ports is None:
+            raise RuntimeError("the embedded stack has not been started")
+        return self._ports
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is found from this machine."""
+        host = "127.0.0.1" if self._given.host in {"0.0.0.0", "::"} else self._given.host  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self._port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its processes: what was given, and where the parts are."""
+        return {
+            **self._environ,
+            "ORDERFOLD_DATA": str(self.folder.root),
+            "ORDERFOLD_NATS_URL": f"nats://127.0.0.1:{self.ports.nats}",
+            "ORDERFOLD_NATS_MONITOR_URL": f"http://127.0.0.1:{self.ports.nats_http}",
+            "ORDERFOLD_MONGO_URL": f"mongodb://127.0.0.1:{self.ports.mongo}",
+            "ORDERFOLD_PORT": str(self.ports.gateway),
+            "ORDERFOLD_PROVIDER_URL": f"http://127.0.0.1:{self.ports.provider}",
+            "ORDERFOLD_JWKS": str(jwks_file(self.folder.keys)),
+            "ORDERFOLD_WEBHOOK_SECRET": str(self.folder.webhook_secret),
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """The settings its processes have."""
+        return load_settings(self.environment)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each child."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+            await self.ready()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Take the folder and start every process; raises FolderUnusable, PortTaken or ServerFailed."""
+        self.folder.acquire()
+        for name in await asyncio.to_thread(end_leftovers, self.folder.run):
+            self._say(f"ended {name}, left over from a run that was killed")
+        self._ports = choose_ports(self.folder.ports, gateway=self._port, host=self._given.host)
+        self._make_secrets()
+        self.folder.rotate_logs()
+        self.folder.write_environment(self.environment)
+        self._children = {
+            name: Child(name, build, self.folder.run, self._say) for name, build in self._builders().items()
+        }
+        for group in (("nats", "mongo", "provider"), ("contexts", "read-models", "gateway")):
+            for name in group:
+                self._children[name].spawn()
+                self._keepers.append(asyncio.create_task(self._children[name].keep(), name=f"keep {name}"))
+            await self._all_serve(group)
+
+    def _make_secrets(self) -> None:
+        SigningKeys.ensure(self.folder.keys)
+        if not self.folder.webhook_secret.exists():
+            write_secret(self.folder.webhook_secret, secrets.token_hex(32).encode())
+
+    def _builders(self) -> dict[str, Callable[[], Process]]:
+        root, ports = self.folder.root, self.ports
+        return {
+            "nats": lambda: nats_server(root / "nats", ports.nats, ports.nats_http),
+            "mongo": lambda: mongo_server(root / "mongo", ports.mongo),
+            "provider": lambda: self._module(
+                "provider",
+                [
+                    "infra.payment_sandbox",
+                    *("--port", str(ports.provider)),
+                    *("--data", str(root / "provider")),
+                    *("--webhook-url", self.url + WEBHOOK_PATH),
+                    *("--secret-file", str(self.folder.webhook_secret)),
+                ],
+                lambda: listening(ports.provider),
+            ),
+            # These two tell through the gateway's readiness how they are.
+            "contexts": lambda: self._module("contexts", ["contexts"], lambda: True),
+            "read-models": lambda: self._module("read-models", ["read_models", "run"], lambda: True),
+            "gateway": lambda: self._module("gateway", ["gateway"], lambda: listening(ports.gateway)),
+        }
+
+    def _module(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> Process:
+        # -P: a folder named `contexts` where the user happens to stand must not be taken for ours.
+        command = [sys.executable, "-P", "-m", *arguments]
+        return Process(name, command, self.folder.log(name), ready, env=self.environment)
+
+    async def _all_serve(self, names: Sequence[str]) -> None:
+        deadline = asyncio.get_running_loop().time() + READY_SECONDS
+        while waiting := [name for name in names if not self._children[name].serves()]:
+            self._raise_failure()
+            if asyncio.get_running_loop().time() > deadline:
+                words = self._children[waiting[0]].last_words()
+                msg = f"{waiting[0]} was not ready within {READY_SECONDS:g} s: {words}"
+                raise ServerFailed(msg)
+            await asyncio.sleep(0.02)
+
+    async def ready(self, within: float = READY_SECONDS, tell: Callable[[str], None] | None = None) -> None:
+        """Return when the gateway says that it, and all it stands on, is ready; raises ServerFailed.
+
+        `tell` is given what is still waited for, as it changes.
+        """
+        deadline = asyncio.get_running_loop().time() + within
+        told = ""
+        async with httpx.AsyncClient(timeout=5.0) as client:
+            while (missing := await self._missing(client)) != "":
+                self._raise_failure()
+                if tell is not None and missing != told:
+                    tell(missing)
+                    told = missing
+                if asyncio.get_running_loop().time() > deadline:
+                    msg = f"not ready within {within:g} s: {missing} (logs: {self.folder.root / 'logs'})"
+                    raise ServerFailed(msg)
+                await asyncio.sleep(0.1)
+        for child in self._children.values():
+            child.most_deaths = MOST_DEATHS
+
+    async def _missing(self, client: httpx.AsyncClient) -> str:
+        try:
+            answer = await client.get(f"{self.url}/health/ready")
+        except httpx.TransportError:
+            return "gateway"
+        if answer.is_success:
+            return ""
+        return ", ".join(not_ready(answer.content)) or f"gateway (status {answer.status_code})"
+
+    def _raise_failure(self) -> None:
+        for keeper in self._keepers:
+            if keeper.done() and not keeper.cancelled():
+                keeper.result()
+
+    async def watch(self) -> None:
+        """Raise ServerFailed when a process cannot be kept alive; otherwise do not return."""
+        await asyncio.wait(self._keepers, return_when=asyncio.FIRST_EXCEPTION)
+        self._raise_failure()
+
+    def kill(self, name: str) -> None:
+        """Kill a process with SIGKILL; the supervisor starts it again."""
+        self._children[name].kill()
+
+    def hold(self, name: str) -> None:
+        """Kill a process and leave it dead until `release`."""
+        self._children[name].hold()
+
+    async def release(self, name: str) -> None:
+        """Start a held process again and return when it serves."""
+        self._children[name].release()
+        await self._all_serve([name])
+
+    async def restart(self, name: str) -> None:
+        """Kill a process and return when its successor serves."""
+        self.hold(name)
+        await self.release(name)
+
+    async def wipe(self, name: str) -> None:
+        """Kill `nats` or `mongo`, delete everything it has stored, and return when it serves again."""
+        folders = {"nats": self.folder.root / "nats", "mongo": self.folder.root / "mongo"}
+        self.hold(name)
+        await asyncio.to_thread(shutil.rmtree, folders[name])
+        await self.release(name)
+
+    async def stop(self) -> None:
+        """Stop every process in order, the gateway first, and let go of the folder."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        # What one failed with was told by whoever watched.
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers.clear()
+        for seconds, names in STOPS:
+            running = [self._children[name] for name in names if name in self._children]
+            await asyncio.gather(*(child.stop(seconds) for child in running))
+        self._children.clear()
+        self.folder.release()
+
+    def kill_all(self) -> None:
+        """End every process at once: for a user who will not wait."""
+        for child in self._children.values():
+            child.hold()
+
+
+def not_ready(body: bytes) -> list[str]:
+    """The names of what a readiness answer says is not ready."""
+    raise NotImplementedError(body)
