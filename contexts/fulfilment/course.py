@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contexts.fulfilment.events import Stage, Step
+from contexts.fulfilment.events import Fact, Stage, Step
 from contexts.fulfilment.knowledge import Saga, units_by_sku
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import ReservationReleased, ReservationShipped, StockRefused, StockReserved
 from contexts.ordering.commands import AcceptReturn, CancelOrder, CompleteOrder, ConfirmOrder, MarkDispatched
-from contexts.ordering.events import OrderCancelled, OrderCompleted, OrderConfirmed, ReturnRequested
+from contexts.ordering.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    ReturnAccepted,
+    ReturnRequested,
+)
 from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
 from contexts.payments.events import PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided
 from contexts.shipping.commands import CancelShipment, CreateShipment
@@ -62,8 +68,8 @@ def _undo(saga: Saga) -> Iterator[Step]:
         return
     if _payment_open(saga):
         yield VoidPayment(order_id=order_id)
-    # A reservation under way is waited for: only one that exists can be released.
-    if StockReserved in heard and ReservationReleased not in heard:
+    if heard.isdisjoint({StockRefused, ReservationReleased}):
+        # Also while the reservation is under way: released first, there will be none.
         yield ReleaseReservation(order_id=order_id)
     if OrderCancelled not in heard:
         yield CancelOrder(order_id=order_id, reason=saga.undoing)
@@ -84,7 +90,7 @@ def stage_of(saga: Saga) -> Stage:  # noqa: PLR0911 - a table
             return saga.stage
         case _ if saga.undoing:
             return Stage.CANCELLED if _undone(saga) else Stage.COMPENSATING
-        case _ if {OrderCompleted, PaymentCaptured, ReservationShipped} <= heard:
+        case _ if _done(heard):
             return Stage.COMPLETED
         case _ if saga.parcel is not None:
             return Stage.DISPATCHED
@@ -96,6 +102,13 @@ def stage_of(saga: Saga) -> Stage:  # noqa: PLR0911 - a table
             return Stage.AUTHORIZING
         case _:
             return Stage.RESERVING
+
+
+def _done(heard: frozenset[type[Fact]]) -> bool:
+    """Whether the order is paid for, out of the stock, and with the customer or back from there."""
+    return {PaymentCaptured, ReservationShipped} <= heard and not heard.isdisjoint(
+        {OrderCompleted, ReturnAccepted}
+    )
 
 
 def _undone(saga: Saga) -> bool:

@@ -15,6 +15,7 @@ from contexts.ordering.events import (
     OrderCompleted,
     OrderConfirmed,
     OrderPlaced,
+    ReturnAccepted,
     ReturnRequested,
 )
 from contexts.ordering.order_lines import OrderLine, ReturnLine
@@ -122,13 +123,12 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: PLR0911 - a table
             return False
         case PaymentDeclined() | PaymentVoided():
             return saga.heard.isdisjoint({PaymentDeclined, PaymentVoided, PaymentCaptured})
-        case PaymentAuthorized() | ShipmentDispatched() | ShipmentDelivered():
+        case StockReserved() | PaymentAuthorized() | ShipmentDispatched() | ShipmentDelivered():
             return not saga.undoing
         case OrderConfirmed():
             return not saga.undoing and saga.parcel is None
         case (
-            StockReserved()
-            | StockRefused()
+            StockRefused()
             | ReservationReleased()
             | ReservationShipped()
             | PaymentCaptured()
@@ -137,6 +137,9 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: PLR0911 - a table
             | OrderCompleted()
         ):
             return True
+        case ReturnAccepted():
+            # An order that came back as a whole is not completed any more.
+            return fact.whole
         case _:
             # Others only confirm what was asked for; they matter when that seemed to have failed.
             return False

@@ -34,8 +34,8 @@ from contexts.shipping.commands import CancelShipment, CreateShipment
 from contexts.shipping.events import ShipmentCancelled, ShipmentCreated, ShipmentDispatched
 
 FACTS: dict[type[Step], frozenset[type[Fact]]] = {
-    ReserveStock: frozenset({StockReserved, StockRefused}),
-    ReleaseReservation: frozenset({ReservationReleased}),
+    ReserveStock: frozenset({StockReserved, StockRefused, ReservationReleased}),
+    ReleaseReservation: frozenset({ReservationReleased, StockRefused}),
     ShipReservation: frozenset({ReservationShipped}),
     ReturnStock: frozenset({StockReturned}),
     AuthorizePayment: frozenset({PaymentAuthorized, PaymentDeclined, PaymentVoided}),
@@ -54,6 +54,7 @@ FACTS: dict[type[Step], frozenset[type[Fact]]] = {
 """Any of these facts shows that the command was done, or that it can never be and need not be."""
 
 COUNTERED: dict[type[Step], type[Step]] = {
+    ReserveStock: ReleaseReservation,
     AuthorizePayment: VoidPayment,
     CreateShipment: CancelShipment,
     ConfirmOrder: CancelOrder,

@@ -133,13 +133,14 @@ def refunded(return_id: str, amount: int = 900) -> PaymentRefunded:
     return PaymentRefunded(order_id=ORDER, return_id=return_id, amount=amount, currency="GBP")
 
 
-def accepted_return(return_id: str) -> ReturnAccepted:
+def accepted_return(return_id: str, *, whole: bool = False) -> ReturnAccepted:
     return ReturnAccepted(
         order_id=ORDER,
         return_id=return_id,
         lines=(ReturnLine(sku="MUG", quantity=1),),
         refund=900,
         sale=SALE,
+        whole=whole,
     )
 
 

@@ -93,6 +93,15 @@ def test_fulfilment_is_completed_only_when_charged_shipped_and_completed() -> No
         story.when(last).then(Stage.COMPLETED)
 
 
+def test_an_order_that_comes_back_whole_before_its_delivery_is_completed_as_well() -> None:
+    """Refused at the door: ordering does not complete it any more, and nothing is left to be done."""
+    refused_at_the_door = order.given(
+        *to_dispatched, captured, left_stock, return_requested("r1"), return_received(1)
+    )
+    refused_at_the_door.when(accepted_return("r1")).then_nothing_happened()
+    refused_at_the_door.when(accepted_return("r1", whole=True)).then(Stage.COMPLETED)
+
+
 def test_facts_that_only_confirm_what_was_asked_for_are_not_recorded() -> None:
     """They would make the saga's log longer and no decision different."""
     order.given(*to_authorized).when(created).then_nothing_happened()
