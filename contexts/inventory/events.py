@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contexts.inventory.stock_line import StockLines
+from contexts.inventory.stock_line import StockLine, StockLines
 from contexts.messages import Event, OrderId, Quantity, ReturnId, Sku
 
 
@@ -80,8 +80,10 @@ class StockRefused(InventoryEventMessage):
 
 
 class ReservationReleased(InventoryEventMessage):
+    """Nothing is reserved for the order any more, nor ever will be; no lines if nothing had been."""
+
     order_id: OrderId
-    lines: StockLines
+    lines: tuple[StockLine, ...]
 
 
 class ReservationShipped(InventoryEventMessage):

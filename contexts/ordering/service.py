@@ -1,0 +1,93 @@
+"""Carries out the commands about orders, and keeps the price list they are placed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from contexts.catalog.events import CatalogEvent
+from contexts.customers.events import CustomersEvent
+from contexts.ordering.commands import OrderingCommand, PlaceOrder
+from contexts.ordering.decider import decide, evolve
+from contexts.ordering.events import OrderingEvent
+from contexts.ordering.price_list import KnownCustomer, ListedProduct, Terms, know_customer, list_product
+from infra.records import key_of
+from infra.runtime import Context, Heard, Reaction, Session
+from infra.settings import Settings
+
+PRICE = "price"
+"""Notes by SKU: the price list."""
+
+CUSTOMER = "customer"
+"""Notes by customer: what an order needs to know."""
+
+products = msgspec.json.Decoder(ListedProduct)
+customers = msgspec.json.Decoder(KnownCustomer)
+
+
+def stream_of(command: OrderingCommand) -> str:
+    """The stream a command is about."""
+    return f"order-{command.order_id}"
+
+
+async def handle(session: Session, command: OrderingCommand) -> None:
+    """Load, decide, record."""
+    stream = stream_of(command)
+    (order,) = await session.load(stream)
+    # A repeated PlaceOrder is answered from the order itself.
+    terms = await _terms(session, command) if isinstance(command, PlaceOrder) and order is None else None
+    session.record(stream, decide(order, command, terms))
+
+
+async def _terms(session: Session, command: PlaceOrder) -> Terms:
+    prices = await session.notes(PRICE, {line.sku for line in command.lines})
+    known = await session.notes(CUSTOMER, {command.customer_id})
+    return Terms(
+        products={sku: products.decode(note) for sku, note in prices.items()},
+        customer=customers.decode(known[command.customer_id]) if known else None,
+        time=session.envelope.time,
+    )
+
+
+async def react(reaction: Reaction, heard: Sequence[Heard]) -> None:
+    """Bring the price list and the customers up to date with a batch of facts."""
+    await _learn(reaction, [it for it in heard if it.context == "catalog"], PRICE, products, list_product)
+    await _learn(
+        reaction, [it for it in heard if it.context == "customers"], CUSTOMER, customers, know_customer
+    )
+
+
+async def _learn(
+    reaction: Reaction,
+    heard: Sequence[Heard],
+    kind: str,
+    decoder: msgspec.json.Decoder[Any],
+    learn: Callable[[Any, Any], Any],
+) -> None:
+    if not heard:
+        return
+    notes = await reaction.notes(kind, {key_of(it.stream) for it in heard})
+    known = {key: decoder.decode(note) for key, note in notes.items()}
+    for it in heard:
+        key = key_of(it.stream)
+        known[key] = learn(known.get(key), it.event)
+    for key, entry in known.items():
+        if entry is not None:
+            reaction.note(kind, key, msgspec.json.encode(entry))
+
+
+def context(_settings: Settings) -> Context:
+    """The context; nothing in it differs between installations."""
+    return Context(
+        name="ordering",
+        commands=OrderingCommand,
+        events=OrderingEvent,
+        initial=lambda _: None,
+        evolve=evolve,
+        primary=stream_of,
+        handle=handle,
+        hears={"catalog": CatalogEvent, "customers": CustomersEvent},
+        react=react,
+    )
