@@ -1,0 +1,241 @@
+"""MongoDB: the connection, reads, writes and transactions, with time limits; the one place for its driver."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
+from pymongo import DeleteOne, IndexModel, ReplaceOne, UpdateOne
+from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from infra.settings import Settings
+
+SELECT_SECONDS = 3.0
+"""How long a request waits for a server that can take it."""
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 15.0
+"""How long a request waits for its answer."""
+POOL = 32
+"""Connections of one process; a request beyond them waits up to SELECT_SECONDS for one."""
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+
+_DUPLICATE_KEY = 11000
+_WRITE_CONFLICT = 112
+_NO_SUCH_TRANSACTION = 251
+_CONFLICTS = frozenset({_DUPLICATE_KEY, _WRITE_CONFLICT, _NO_SUCH_TRANSACTION})
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+Document = dict[str, Any]
+Sort = Sequence[tuple[str, int]]
+"""Fields with 1 (ascending) or -1 (descending)."""
+Write = ReplaceOne[Any] | DeleteOne | UpdateOne
+
+
+class MongoUnavailable(Exception):
+    """MongoDB could not be reached, did not answer in time or refused; a write may have been done."""
+
+
+class TransactionConflict(Exception):
+    """Somebody else wrote the same documents at the same time; nothing of the transaction was done."""
+
+
+class DocumentUnfit(ValueError):
+    """A document that MongoDB cannot store."""
+
+
+def encode_document(key: str, fields: Mapping[str, Any]) -> bytes:
+    """The stored form of a document, fields in the order given; raises DocumentUnfit."""
+    try:
+        data = bson.encode({"_id": key, **fields})
+    except (bson.errors.BSONError, OverflowError) as error:
+        raise DocumentUnfit(f"document {key!r}: {error}") from error
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise DocumentUnfit(f"document {key!r} has {len(data)} bytes, more than MongoDB takes")
+    return data
+
+
+def replacing(key: str, data: bytes) -> Write:
+    """Put a document, given in its stored form, in the place of the one there, if there is one."""
+    return ReplaceOne({"_id": key}, RawBSONDocument(data), upsert=True)
+
+
+def deleting(key: str) -> Write:
+    """Delete a document, if it is there."""
+    return DeleteOne({"_id": key})
+
+
+def updating(wanted: Mapping[str, Any], fields: Mapping[str, Any]) -> Write:
+    """Set fields of the document that is as wanted; see `Access.write` for how many there were."""
+    return UpdateOne(wanted, {"$set": fields})
+
+
+class Access:
+    """Reads and writes, in a transaction or not; each may raise MongoUnavailable or TransactionConflict."""
+
+    def __init__(
+        self, database: AsyncIOMotorDatabase[Document], session: AsyncIOMotorClientSession | None = None
+    ) -> None:
+        self._database = database
+        self._session = session
+
+    async def find(
+        self,
+        collection: str,
+        wanted: Mapping[str, Any],
+        *,
+        sort: Sort = (),
+        limit: int = 0,
+        without: Sequence[str] = (),
+    ) -> list[Document]:
+        """The documents that are as wanted; 0 means all of them."""
+        with _translated():
+            cursor = self._database[collection].find(
+                wanted, dict.fromkeys(without, 0) or None, session=self._session
+            )
+            if sort:
+                cursor = cursor.sort(list(sort))
+            return await cursor.limit(limit).to_list(None)
+
+    async def find_stored(
+        self, collection: str, wanted: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[str, bytes]]:
+        """Keys and stored forms of documents, by key, without holding them all."""
+        with _translated():
+            raw = self._database.get_collection(collection, codec_options=_RAW)
+            async for document in raw.find(wanted, session=self._session).sort("_id", 1):
+                yield document["_id"], document.raw
+
+    async def aggregate(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """What an aggregation pipeline yields."""
+        with _translated():
+            return await self._database[collection].aggregate(pipeline, session=self._session).to_list(None)
+
+    async def insert(self, collection: str, documents: Sequence[bytes]) -> None:
+        """Insert documents, given in their stored form; several times as fast as replacing them."""
+        if documents:
+            with _translated():
+                await self._database[collection].insert_many(
+                    [RawBSONDocument(data) for data in documents], ordered=False, session=self._session
+                )
+
+    async def write(self, collection: str, writes: Sequence[Write]) -> int:
+        """Carry out writes in no particular order; how many documents there were to write to."""
+        if not writes:
+            return 0
+        with _translated():
+            result = await self._database[collection].bulk_write(writes, ordered=False, session=self._session)
+            return result.matched_count
+
+
+class Transaction(Access):
+    """Reads one moment's state; its writes happen all or not at all, at the end of its `async with`."""
+
+    def __init__(
+        self, client: AsyncIOMotorClient[Document], database: AsyncIOMotorDatabase[Document]
+    ) -> None:
+        super().__init__(database)
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        with _translated():
+            self._session = await self._client.start_session()
+            self._session.start_transaction(
+                read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", wtimeout=10_000)
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        try:
+            with _translated():
+                if kind is None:
+                    await self._session.commit_transaction()
+                else:
+                    # The server forgets a transaction whose client is gone; the first error is what counts.
+                    with contextlib.suppress(PyMongoError):
+                        await self._session.abort_transaction()
+        finally:
+            await self._session.end_session()
+
+
+class Mongo(Access):
+    """One database of a MongoDB replica set; connects by itself, again and again."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises MongoUnavailable if the address is none."""
+        try:
+            self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+                settings.mongo_url,
+                serverSelectionTimeoutMS=int(SELECT_SECONDS * 1000),
+                connectTimeoutMS=int(CONNECT_SECONDS * 1000),
+                socketTimeoutMS=int(ANSWER_SECONDS * 1000),
+                waitQueueTimeoutMS=int(SELECT_SECONDS * 1000),
+                maxPoolSize=POOL,
+                w="majority",
+                readConcernLevel="majority",
+                appname="orderfold",
+            )
+        except (ConfigurationError, ValueError) as error:
+            raise MongoUnavailable(f"ORDERFOLD_MONGO_URL is no MongoDB address: {error}") from error
+        super().__init__(self._client[settings.mongo_database])
+
+    async def check(self) -> None:
+        """Return if the server answers and can do transactions; raises MongoUnavailable."""
+        with _translated():
+            hello = await self._client.admin.command("hello")
+        if not hello.get("setName"):
+            raise MongoUnavailable(
+                "MongoDB is no replica set, so it has no transactions; "
+                "start it with --replSet and run rs.initiate()"
+            )
+
+    def transaction(self) -> Transaction:
+        """A transaction, for `async with`."""
+        return Transaction(self._client, self._database)
+
+    async def ensure_indexes(self, collection: str, indexes: Sequence[Sort]) -> None:
+        """Have a collection with these indexes."""
+        if indexes:
+            with _translated():
+                await self._database[collection].create_indexes([IndexModel(list(keys)) for keys in indexes])
+
+    async def drop(self, collection: str) -> None:
+        """Delete a collection."""
+        with _translated():
+            await self._database.drop_collection(collection)
+
+    async def drop_database(self) -> None:
+        """Delete the whole database."""
+        with _translated():
+            await self._client.drop_database(self._database.name)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except BulkWriteError as error:
+        codes = {item.get("code") for item in (error.details or {}).get("writeErrors", ())}
+        if codes & _CONFLICTS:
+            raise TransactionConflict(str(error)) from error
+        raise MongoUnavailable(f"MongoDB refused a write: {error}") from error
+    except PyMongoError as error:
+        if isinstance(error, DuplicateKeyError) or getattr(error, "code", None) in _CONFLICTS:
+            raise TransactionConflict(str(error)) from error
+        # The driver's messages go on with a description of the whole topology.
+        text = str(error).split(", Timeout:")[0].split(", full error:")[0]
+        raise MongoUnavailable(f"MongoDB: {text}") from error

@@ -1,0 +1,85 @@
+"""`python -m read_models run [NAME…]`: keep read models up to date."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+import uvloop
+
+from infra.log import configure_logging
+from infra.mongo import Mongo, MongoUnavailable
+from infra.records import PARTITIONS
+from infra.settings import SettingsInvalid, load_settings
+from read_models.catalogue import MODELS
+from read_models.process import run_projectors
+
+INVALID = 2
+
+app = typer.Typer(
+    help="The read models: documents that answer queries, kept up to date from the contexts' events.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.callback()
+def read_models() -> None:
+    """The read models: documents that answer queries, kept up to date from the contexts' events."""
+
+
+@app.command()
+def run(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Read models to run, all by default: {', '.join(MODELS)}.", show_default=False),
+    ] = None,
+    partitions: Annotated[
+        str, typer.Option(help=f"Partitions to project, such as 0-7,12; there are 0 to {PARTITIONS - 1}.")
+    ] = f"0-{PARTITIONS - 1}",
+) -> None:
+    """Project events into documents until Ctrl-C or SIGTERM.
+
+    Start it twice, with --partitions 0-7 and --partitions 8-15, and the two processes share the work. Two
+    processes with the same partitions are safe: only one of them gets on, the other stands by.
+
+    Where NATS and MongoDB are comes from ORDERFOLD_* environment variables; `orderfold doctor --settings`
+    lists them. A server that is not there yet is waited for.
+    """
+    try:
+        chosen = [MODELS[name] for name in names or MODELS]
+        numbers = parse_partitions(partitions)
+        settings = load_settings()
+        mongo = Mongo(settings)
+    except KeyError as error:
+        _fail(f"{error.args[0]!r} is no read model; there are {', '.join(MODELS)}")
+    except (ValueError, SettingsInvalid, MongoUnavailable) as error:
+        _fail(str(error))
+    configure_logging("read_models", level=settings.log_level, json=settings.log_json)
+    try:
+        uvloop.run(run_projectors(chosen, numbers, mongo, settings))
+    finally:
+        mongo.close()
+
+
+def parse_partitions(text: str) -> list[int]:
+    """Read `0-7,12`; raises ValueError."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"{text!r} names no partitions; write them like 0-7,12")
+        found.update(range(int(first), int(last if dash else first) + 1))
+    if not found or max(found) >= PARTITIONS:
+        raise ValueError(f"{text!r} names no partitions; there are 0 to {PARTITIONS - 1}")
+    return sorted(found)
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write(f"read_models: {message}\n")
+    raise SystemExit(INVALID)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m read_models")

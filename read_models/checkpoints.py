@@ -1,0 +1,94 @@
+"""Checkpoints: how far a collection's documents have come in each partition of each context's log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from infra.mongo import Access, Transaction, encode_document, updating
+from infra.records import PARTITIONS, Checkpoint
+
+CHECKPOINTS = "checkpoints"
+
+Place = tuple[str, int]
+"""A context and a partition of its log."""
+
+
+class CheckpointMoved(Exception):
+    """The checkpoints are not where this projector left them: another one works, or the database is new."""
+
+
+def checkpoint_id(collection: str, place: Place) -> str:
+    """Such as `orders/ordering/7`."""
+    return f"{collection}/{place[0]}/{place[1]}"
+
+
+async def load(access: Access, collection: str, places: Collection[Place]) -> dict[Place, Checkpoint]:
+    """The checkpoints there are, of these places."""
+    ids = {checkpoint_id(collection, place): place for place in places}
+    found = await access.find(CHECKPOINTS, {"_id": {"$in": list(ids)}})
+    return {ids[item["_id"]]: _loaded(item) for item in found}
+
+
+async def positions(access: Access, collection: str, contexts: Collection[str]) -> dict[Place, int]:
+    """Positions of all partitions that have a checkpoint."""
+    places = [(context, partition) for context in contexts for partition in range(PARTITIONS)]
+    return {place: item.position for place, item in (await load(access, collection, places)).items()}
+
+
+def _loaded(item: Mapping[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        position=item["position"],
+        sequence=item["sequence"],
+        sequence_position=item["sequence_position"],
+        created=item["created"],
+    )
+
+
+async def confirm(
+    transaction: Transaction, collection: str, known: Mapping[Place, Checkpoint], places: Collection[Place]
+) -> None:
+    """Return if the checkpoints stand where they are known to stand; raises CheckpointMoved.
+
+    Read within the transaction, so that documents kept in memory since are as good as read in it too.
+    """
+    stored = await load(transaction, collection, places)
+    for place in places:
+        if _position(stored, place) != _position(known, place):
+            raise CheckpointMoved(f"{checkpoint_id(collection, place)} stands at {_position(stored, place)}")
+
+
+async def move(
+    transaction: Transaction,
+    collection: str,
+    known: Mapping[Place, Checkpoint],
+    moved: Mapping[Place, Checkpoint],
+    times: Mapping[Place, str],
+) -> None:
+    """Move checkpoints from where they are known to stand; raises CheckpointMoved.
+
+    `times` are of the last events applied.
+    """
+    writes = []
+    fresh = []
+    for place, checkpoint in moved.items():
+        key = checkpoint_id(collection, place)
+        fields: dict[str, Any] = {
+            "position": checkpoint.position,
+            "sequence": checkpoint.sequence,
+            "sequence_position": checkpoint.sequence_position,
+            "created": checkpoint.created,
+        }
+        if place in times:
+            fields["time"] = times[place]
+        if place in known:
+            writes.append(updating({"_id": key, "position": known[place].position}, fields))
+        else:
+            fresh.append(encode_document(key, fields))
+    if await transaction.write(CHECKPOINTS, writes) != len(writes):
+        raise CheckpointMoved(f"another projector moved a checkpoint of {collection}")
+    await transaction.insert(CHECKPOINTS, fresh)
+
+
+def _position(checkpoints: Mapping[Place, Checkpoint], place: Place) -> int:
+    return checkpoints[place].position if place in checkpoints else -1

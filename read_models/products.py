@@ -1,0 +1,123 @@
+"""What do we sell? One document per product: name, price, whether it is sold, and how many are available."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, assert_never
+
+import msgspec
+
+from contexts.catalog.events import (
+    CatalogEvent,
+    ProductAdded,
+    ProductDiscontinued,
+    ProductReinstated,
+    ProductRenamed,
+    ProductRepriced,
+)
+from read_models.model import Occurrence, ReadModel, Source, latest
+from read_models.reading import Page, ReadModels
+from read_models.stock import StockEvent, changes
+
+MAX_WORDS = 10
+"""Of a search text, the words that are looked for."""
+
+_WORD = re.compile(r"\w+")
+
+
+class Product(msgspec.Struct, frozen=True, kw_only=True):
+    """`status`: active, discontinued; `unit_price` in minor units; `version` of the product's stream.
+
+    `words` is what a search may begin with: the SKU and the words of the name, in lower case.
+    """
+
+    sku: str
+    name: str | None = None
+    unit_price: int | None = None
+    currency: str | None = None
+    status: str | None = None
+    available: int = 0
+    updated_at: str | None = None
+    version: int = 0
+    words: tuple[str, ...] = ()
+
+
+def project(document: Product | None, occurrence: Occurrence) -> Product:
+    """The product after one more event of catalog or inventory."""
+    product = document or Product(sku=occurrence.key)
+    event: CatalogEvent | StockEvent = occurrence.event
+    match event:
+        case (
+            ProductAdded()
+            | ProductRenamed()
+            | ProductRepriced()
+            | ProductDiscontinued()
+            | ProductReinstated()
+        ):
+            changed = msgspec.structs.replace(_product(product, event), version=occurrence.version)
+        case _:
+            on_hand, reserved = changes(event)
+            changed = msgspec.structs.replace(product, available=product.available + on_hand - reserved)
+    return msgspec.structs.replace(changed, updated_at=latest(product.updated_at, occurrence.time))
+
+
+def _product(product: Product, event: CatalogEvent) -> Product:
+    match event:
+        case ProductAdded():
+            return msgspec.structs.replace(
+                product,
+                name=event.name,
+                unit_price=event.unit_price,
+                currency=event.currency,
+                status="active",
+                words=words_of(product.sku, event.name),
+            )
+        case ProductRenamed():
+            return msgspec.structs.replace(product, name=event.name, words=words_of(product.sku, event.name))
+        case ProductRepriced():
+            return msgspec.structs.replace(product, unit_price=event.unit_price)
+        case ProductDiscontinued():
+            return msgspec.structs.replace(product, status="discontinued")
+        case ProductReinstated():
+            return msgspec.structs.replace(product, status="active")
+        case _:
+            assert_never(event)
+
+
+def words_of(*texts: str) -> tuple[str, ...]:
+    """The different words of some texts, in lower case, sorted; a text without a space is a word too."""
+    found: set[str] = set()
+    for text in texts:
+        found.update(_WORD.findall(text.lower()))
+        if " " not in text:
+            found.add(text.lower())
+    return tuple(sorted(found))
+
+
+PRODUCTS = ReadModel(
+    name="products",
+    sources=(Source("catalog", CatalogEvent), Source("inventory", StockEvent)),
+    document=Product,
+    project=project,
+    indexes=((("words", 1), ("_id", 1)),),
+    # Stock may be heard of before the product it is of.
+    visible={"name": {"$ne": None}},
+    private=("words",),
+)
+
+
+async def get(models: ReadModels, sku: str) -> dict[str, Any] | None:
+    """A product, if it was added."""
+    return await models.get(PRODUCTS, sku)
+
+
+async def search(
+    models: ReadModels, *, q: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Page:
+    """Products by SKU. Every word of `q` must begin a word of the name, or the SKU; raises CursorInvalid.
+
+    Beginnings of words, and not any part of them, because those an index can find.
+    """
+    words = (q or "").lower().split()[:MAX_WORDS]
+    wanted = {"$and": [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words]} if words else {}
+    return await models.page(PRODUCTS, wanted, limit=limit, cursor=cursor)

@@ -1,0 +1,228 @@
+"""The projector of one read model: pull events, fold them, and write documents and checkpoints as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Generic
+
+import msgspec
+import structlog
+
+from infra.log_reader import Batch, LogReader
+from infra.log_service import ContextUnavailable, Delivered
+from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, Write, deleting, replacing
+from infra.nats import NatsUnavailable
+from infra.records import PARTITIONS, Checkpoint
+from read_models import checkpoints, dead_letters
+from read_models.checkpoints import CheckpointMoved, Place
+from read_models.document_cache import DocumentCache
+from read_models.folding import Folded, Parked, fold, sort
+from read_models.model import D, ReadModel, instant
+
+PULL = 500
+"""Events taken from the reader at once."""
+TOGETHER = 2_000
+"""Events of one transaction when there is a backlog: a document changed by many of them is written once."""
+IDLE_SECONDS = 0.5
+"""How long to wait for events before looking whether to stop."""
+CHECK_SECONDS = 2.0
+"""How often to look whether the checkpoints are still ours: the database may be another, even when idle."""
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Projector(Generic[D]):
+    """Keeps one collection of documents up to date with some partitions of its contexts' logs.
+
+    Whatever goes wrong, the transaction is given up and the work goes on from the checkpoints that are stored
+    then. A second projector of the same partitions finds them moved: it cannot apply an event twice.
+    """
+
+    def __init__(
+        self,
+        mongo: Mongo,
+        reader: LogReader,
+        model: ReadModel[D],
+        partitions: Collection[int] = range(PARTITIONS),
+        *,
+        collection: str | None = None,
+    ) -> None:
+        """`reader` reads the model's contexts and partitions; `collection` if not the model's name."""
+        self._mongo = mongo
+        self._reader = reader
+        self._model = model
+        self._collection = collection or model.name
+        self._places = [(context, partition) for context in model.contexts for partition in partitions]
+        self._checkpoints: dict[Place, Checkpoint] = {}
+        self._parked: set[str] = set()
+        self._cache: DocumentCache[D] = DocumentCache()
+        self._checked = 0.0
+        self._log = log.bind(model=self._collection)
+        self.events = 0
+        """Events taken since the process started."""
+        self.transactions = 0
+        self.restarts = 0
+        """How often it had to go on from the stored checkpoints."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Project until `stopping` is set; returns after the batch under way."""
+        pause = FIRST_PAUSE
+        try:
+            while not stopping.is_set():
+                try:
+                    await self._start()
+                    while not stopping.is_set():
+                        if await self._step():
+                            pause = FIRST_PAUSE
+                except (CheckpointMoved, TransactionConflict) as error:
+                    self._log.info("projector goes on from the stored checkpoints", reason=str(error))
+                except (MongoUnavailable, NatsUnavailable, ContextUnavailable) as error:
+                    self._log.warning("projector waits", reason=str(error))
+                except Exception:  # noqa: BLE001 - logged; giving up would stop every other read model too
+                    self._log.exception("projector starts again")
+                self.restarts += 1
+                with contextlib.suppress(TimeoutError):
+                    # Two projectors of the same partitions must not disturb each other in step.
+                    await asyncio.wait_for(stopping.wait(), pause * random.uniform(0.5, 1.5))  # noqa: S311
+                pause = min(pause * 2, LONGEST_PAUSE)
+        finally:
+            await self._reader.stop()
+
+    async def _start(self) -> None:
+        await self._mongo.ensure_indexes(self._collection, self._model.indexes)
+        await self._mongo.ensure_indexes(dead_letters.DEAD_LETTERS, dead_letters.INDEXES)
+        self._cache.clear()
+        self._parked = await dead_letters.parked_keys(self._mongo, self._collection)
+        self._checkpoints = await checkpoints.load(self._mongo, self._collection, self._places)
+        self._checked = time.monotonic()
+        await self._reader.start(self._checkpoints)
+
+    async def _step(self) -> bool:
+        """Apply what is there; whether anything was."""
+        batch = await self._next()
+        if batch is not None:
+            await self._apply(batch)
+            await self._reader.done(batch)
+        if time.monotonic() - self._checked > CHECK_SECONDS:
+            await self._check()
+        return batch is not None
+
+    async def _next(self) -> Batch | None:
+        batch = await self._reader.next(PULL, IDLE_SECONDS)
+        while batch is not None and len(batch.events) <= TOGETHER - PULL:
+            more = await self._reader.next(PULL, 0)
+            if more is None:
+                break
+            batch = Batch(
+                batch.events + more.events,
+                batch.checkpoints | more.checkpoints,
+                batch.acknowledgements | more.acknowledgements,
+            )
+        return batch
+
+    async def _check(self) -> None:
+        stored = await checkpoints.load(self._mongo, self._collection, self._places)
+        for place in self._places:
+            if stored.get(place) != self._checkpoints.get(place):
+                raise CheckpointMoved(f"{checkpoints.checkpoint_id(self._collection, place)} was changed")
+        self._checked = time.monotonic()
+
+    async def _apply(self, batch: Batch) -> None:
+        """One transaction: documents, dead letters and checkpoints."""
+        found = sort(self._model, batch.events, self._parked)
+        touched = {partition for _, partition in batch.checkpoints}
+        async with self._mongo.transaction() as transaction:
+            # All contexts of a partition: another projector that applied another context's events to the same
+            # document must be noticed too.
+            await checkpoints.confirm(
+                transaction,
+                self._collection,
+                self._checkpoints,
+                [place for place in self._places if place[1] in touched],
+            )
+            await checkpoints.move(
+                transaction, self._collection, self._checkpoints, batch.checkpoints, _times(batch.events)
+            )
+            known, unfit = await self._documents(transaction, found.by_key.keys())
+            parked = [
+                *found.parked,
+                *(item for key in unfit for item in _unfit(key, unfit[key], found.by_key[key])),
+            ]
+            folded = {
+                key: fold(self._model, key, known.get(key), events)
+                for key, events in found.by_key.items()
+                if key not in unfit
+            }
+            await self._write(transaction, known, folded)
+            for result in folded.values():
+                parked += result.parked
+            await dead_letters.keep(transaction, self._collection, parked)
+        self._remember(batch, folded, parked)
+
+    async def _documents(
+        self, transaction: Transaction, keys: Collection[str]
+    ) -> tuple[dict[str, D], dict[str, msgspec.ValidationError]]:
+        """Documents as they are, and those of which the stored form is none the model knows."""
+        known: dict[str, D] = {}
+        unfit: dict[str, msgspec.ValidationError] = {}
+        unread: list[str] = []
+        for key in keys:
+            document = self._cache.get(key)
+            if document is None:
+                unread.append(key)
+            else:
+                known[key] = document
+        stored = await transaction.find(self._collection, {"_id": {"$in": unread}}) if unread else []
+        for fields in stored:
+            try:
+                known[fields["_id"]] = self._model.loaded(fields)
+            except msgspec.ValidationError as error:
+                unfit[fields["_id"]] = error
+        return known, unfit
+
+    async def _write(
+        self, transaction: Transaction, known: Mapping[str, D], folded: Mapping[str, Folded[D]]
+    ) -> None:
+        inserts: list[bytes] = []
+        writes: list[Write] = []
+        for key, result in folded.items():
+            if result.data is None:
+                if key in known:
+                    writes.append(deleting(key))
+            elif key not in known:
+                inserts.append(result.data)
+            elif result.document is not known[key]:
+                writes.append(replacing(key, result.data))
+        await transaction.insert(self._collection, inserts)
+        await transaction.write(self._collection, writes)
+
+    def _remember(self, batch: Batch, folded: Mapping[str, Folded[D]], parked: Sequence[Parked]) -> None:
+        self._checkpoints.update(batch.checkpoints)
+        for key, result in folded.items():
+            self._cache.put(key, result.document, len(result.data or b""))
+        for item in parked:
+            if item.error is not None:
+                self._log.error("key parked", key=item.key, event=item.event.event_id, error=item.error)
+                self._parked.add(item.key)
+        self.events += len(batch.events)
+        self.transactions += 1
+
+
+def _times(events: Sequence[Delivered]) -> dict[Place, str]:
+    # Per place the last one stays.
+    lasts = {(event.context, event.partition): event.metadata.time for event in events}
+    return {place: instant(at) for place, at in lasts.items()}
+
+
+def _unfit(
+    key: str, error: msgspec.ValidationError, events: Sequence[tuple[Delivered, object]]
+) -> list[Parked]:
+    first, *others = (event for event, _ in events)
+    reason = f"the stored document is none the model knows: {error}"
+    return [Parked(key, first, reason), *(Parked(key, event) for event in others)]
