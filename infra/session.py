@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -58,17 +59,17 @@ class Attempt:
 
     async def load(self, *names: str) -> tuple[Any, ...]:
         """The states of streams, held until the session ends; what was recorded in it is in them."""
-        return tuple([(await self._load(name)).state for name in names])
-
-    async def _load(self, stream: str) -> Folded:
-        folded = self._folded.get(stream)
-        if folded is None:
-            await self._held.enter_async_context(self._streams.alone(stream))
-            folded = await self._streams.load(stream, fresh=self._fresh)
+        missing = [name for name in dict.fromkeys(names) if name not in self._folded]
+        for name in missing:
+            await self._held.enter_async_context(self._streams.alone(name))
+        # Asked for together, so that the store may answer together.
+        loads = [self._streams.load(name, fresh=self._fresh) for name in missing]
+        loaded = [await loads[0]] if len(loads) == 1 else await asyncio.gather(*loads)
+        for name, folded in zip(missing, loaded, strict=True):
             self.from_memory = self.from_memory or not self._fresh
-            self._folded[stream] = folded
-            self._loaded(stream, folded)
-        return folded
+            self._folded[name] = folded
+            self._loaded(name, folded)
+        return tuple([self._folded[name].state for name in names])
 
     def _loaded(self, stream: str, folded: Folded) -> None:
         """Look at a stream before it is decided on."""
