@@ -20,7 +20,7 @@ from infra.event_codec import EventUnreadable
 from infra.event_store import CommandRepeated, CommandReused, Conflict, StoreUnavailable
 from infra.records import CommandRecord, key_of, partition_of
 from infra.runtime import Context, Session, Unavailable
-from infra.session import Stale
+from infra.session import EventTooLarge, Stale
 from infra.streams import Streams
 
 UNDER_WAY = 1_024
@@ -144,6 +144,8 @@ class CommandService:
                 return await self._again(repeated.reply)
             except CommandReused:
                 return REUSED
+            except EventTooLarge as error:
+                return Refused(RefusalKind.INVALID, str(error))
             except (StoreUnavailable, Unavailable, EventUnreadable) as error:
                 log.warning("command not carried out", command=type(command).__name__, error=str(error))
                 return Refused(RefusalKind.UNAVAILABLE, str(error))

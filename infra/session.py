@@ -24,6 +24,20 @@ from infra.records import (
 from infra.streams import Folded, Streams
 
 
+LARGEST_EVENT = 900_000
+"""Bytes; a NATS message holds 1 MB, and an event travels in one, with its headers."""
+
+LARGEST_COMMANDED_EVENT = 400_000
+"""Bytes; a saga's event holds the fact it heard beside the commands it answers with."""
+
+
+class EventTooLarge(Exception):
+    """What was asked for makes an event that could not be published."""
+
+    def __init__(self, name: str, size: int, limit: int) -> None:
+        super().__init__(f"{name} would have {size:,} bytes; {limit:,} are the most")
+
+
 class Stale(Exception):
     """The stream does not stand at the version the sender expected."""
 
@@ -38,6 +52,8 @@ class Attempt:
     Streams are held from the first load to the end, in the order they were loaded: to be free of deadlocks,
     whoever loads several does so in one order (a reservation before stocks, stocks sorted).
     """
+
+    largest_event = LARGEST_EVENT
 
     def __init__(self, streams: Streams, *, fresh: bool = False) -> None:
         self.from_memory = False
@@ -87,7 +103,10 @@ class Attempt:
         state, version = folded.state, folded.version
         encoded: list[NewEvent] = []
         for event in events:
-            encoded.append(self._streams.codec.encode(event))
+            stored = self._streams.codec.encode(event)
+            if len(stored.data) > self.largest_event:
+                raise EventTooLarge(stored.name, len(stored.data), self.largest_event)
+            encoded.append(stored)
             state = self._streams.evolve(state, event)
             version += 1
         if encoded:
@@ -138,6 +157,8 @@ class Attempt:
 
 class Session(Attempt):
     """The session of a command: every event it records is caused by the command."""
+
+    largest_event = LARGEST_COMMANDED_EVENT
 
     def __init__(self, streams: Streams, envelope: Envelope, primary: str, *, fresh: bool = False) -> None:
         super().__init__(streams, fresh=fresh)
