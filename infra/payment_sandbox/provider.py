@@ -1,0 +1,189 @@
+"""The provider's rules: what it does when asked, once for each idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import msgspec
+
+from infra.payment_sandbox.ledger import KeyReused, Ledger
+from infra.payment_sandbox.messages import Answer, Payment, Problem, Status, Wanted, WantedRefund, Webhook
+from infra.payment_sandbox.tokens import Behaviour, SandboxToken
+
+FAILURES = 2
+"""How often a flaky payment method fails."""
+
+FINAL = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.PAYMENT_REQUIRED})
+"""An answer with such a status is given again whenever its request is repeated."""
+
+MARGIN = 0.02
+"""Seconds after which a payment that is due has been decided."""
+
+AT_ONCE = 500
+"""Pending payments decided in one transaction."""
+
+
+class SandboxProvider:
+    """Answers requests from its ledger; every request is one transaction."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+        """`clock` gives the time in seconds since 1970."""
+        self._ledger = ledger
+        self._clock = clock
+
+    def authorize(self, key: str, wanted: Wanted) -> Answer:
+        """Set money aside, as the payment method says."""
+        return self._once(key, msgspec.json.encode(wanted), lambda tries: self._authorize(wanted, tries))
+
+    def capture(self, key: str, order_id: str) -> Answer:
+        """Collect what was set aside."""
+        return self._once(key, f"capture {order_id}".encode(), lambda _: self._capture(order_id))
+
+    def void(self, key: str, order_id: str) -> Answer:
+        """Let go of what was set aside."""
+        return self._once(key, f"void {order_id}".encode(), lambda _: self._void(order_id))
+
+    def refund(self, key: str, order_id: str, wanted: WantedRefund) -> Answer:
+        """Give back a part of what was collected."""
+        content = f"refund {order_id} ".encode() + msgspec.json.encode(wanted)
+        return self._once(key, content, lambda _: self._refund(order_id, wanted))
+
+    def standing(self, order_id: str) -> Answer:
+        """How a payment stands, as a request to authorise it is answered."""
+        payment = self._ledger.payment(order_id)
+        return _missing(order_id) if payment is None else _standing(payment)
+
+    def approve_due(self) -> int:
+        """Approve the pending payments whose time has come, each with a webhook; how many there were."""
+        now = self._clock()
+        with self._ledger.transaction():
+            due = self._ledger.pending(now, AT_ONCE)
+            for order_id in due:
+                pending = self._ledger.payment(order_id)
+                assert pending is not None
+                payment = self._ledger.move(pending, Status.AUTHORIZED)
+                body = msgspec.json.encode(Webhook(datetime.fromtimestamp(now, UTC), payment))
+                self._ledger.add_webhook(f"msg_{order_id}_authorized", body, now)
+        return len(due)
+
+    def _once(self, key: str, content: bytes, do: Callable[[int], Answer]) -> Answer:
+        try:
+            with self._ledger.transaction():
+                tries, given = self._ledger.begin_request(key, content)
+                if given is not None:
+                    return given
+                answer = do(tries)
+                if answer.status in FINAL:
+                    self._ledger.end_request(key, answer)
+                return answer
+        except KeyReused:
+            return _problem(HTTPStatus.CONFLICT, "this idempotency key belongs to another request")
+
+    def _authorize(self, wanted: Wanted, tries: int) -> Answer:
+        known = self._ledger.payment(wanted.order_id)
+        if known is None:
+            return self._decide(wanted, tries)
+        return _standing(known) if _same(known, wanted) else _conflict(known)
+
+    def _decide(self, wanted: Wanted, tries: int) -> Answer:
+        token = SandboxToken.parse(wanted.payment_method)
+        match token.behaviour:
+            case Behaviour.FLAKY if tries <= FAILURES:
+                return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "the provider fails; try again")
+            case Behaviour.APPROVE | Behaviour.FLAKY:
+                return self._open(wanted, Status.AUTHORIZED)
+            case Behaviour.LATE:
+                return self._open(wanted, Status.PENDING, due=self._clock() + token.delay)
+            case Behaviour.TIMEOUT:
+                pending = self._open(wanted, Status.PENDING, due=self._clock() + token.delay)
+                return msgspec.structs.replace(pending, held=token.delay + MARGIN)
+            case Behaviour.DECLINE:
+                return self._open(wanted, Status.DECLINED, reason="declined by the test token")
+            case Behaviour.UNKNOWN:
+                return self._open(wanted, Status.DECLINED, reason="unknown token")
+
+    def _open(self, wanted: Wanted, status: Status, *, reason: str = "", due: float | None = None) -> Answer:
+        payment = Payment(
+            f"pay_{wanted.order_id}",
+            wanted.order_id,
+            wanted.amount,
+            wanted.currency,
+            wanted.payment_method,
+            status,
+            reason,
+        )
+        self._ledger.open(payment, due)
+        return _standing(payment)
+
+    def _capture(self, order_id: str) -> Answer:
+        payment = self._ledger.payment(order_id)
+        if payment is None:
+            return _missing(order_id)
+        if payment.status is not Status.AUTHORIZED:
+            return _conflict(payment)
+        return _done(self._ledger.move(payment, Status.CAPTURED))
+
+    def _void(self, order_id: str) -> Answer:
+        payment = self._ledger.payment(order_id)
+        if payment is None:
+            return _missing(order_id)
+        match payment.status:
+            case Status.AUTHORIZED:
+                return _done(self._ledger.move(payment, Status.VOIDED))
+            case Status.VOIDED | Status.DECLINED:
+                return _done(payment)
+            case Status.PENDING | Status.CAPTURED:
+                return _conflict(payment)
+
+    def _refund(self, order_id: str, wanted: WantedRefund) -> Answer:
+        payment = self._ledger.payment(order_id)
+        if payment is None:
+            return _missing(order_id)
+        if payment.status is not Status.CAPTURED:
+            return _conflict(payment)
+        refunds = self._ledger.refunds(order_id)
+        if wanted.refund_id in refunds:
+            return _problem(HTTPStatus.CONFLICT, f"{wanted.refund_id} was refunded before", payment.status)
+        if sum(refunds.values()) + wanted.amount > payment.amount:
+            return _problem(HTTPStatus.CONFLICT, "more than was captured", payment.status)
+        self._ledger.enter(payment, "refunded", wanted.amount, wanted.refund_id)
+        return _done(payment)
+
+
+STANDING = {
+    Status.PENDING: HTTPStatus.ACCEPTED,
+    Status.AUTHORIZED: HTTPStatus.CREATED,
+    Status.DECLINED: HTTPStatus.PAYMENT_REQUIRED,
+}
+"""How a request to authorise is answered while the payment has gone no further."""
+
+
+def _standing(payment: Payment) -> Answer:
+    status = STANDING.get(payment.status)
+    return _conflict(payment) if status is None else Answer(status, msgspec.json.encode(payment))
+
+
+def _done(payment: Payment) -> Answer:
+    return Answer(HTTPStatus.OK, msgspec.json.encode(payment))
+
+
+def _conflict(payment: Payment) -> Answer:
+    return _problem(HTTPStatus.CONFLICT, f"the payment is {payment.status}", payment.status)
+
+
+def _missing(order_id: str) -> Answer:
+    return _problem(HTTPStatus.NOT_FOUND, f"there is no payment for {order_id}")
+
+
+def _problem(code: HTTPStatus, reason: str, status: str = "") -> Answer:
+    return Answer(code, msgspec.json.encode(Problem(reason, status)))
+
+
+def _same(payment: Payment, wanted: Wanted) -> bool:
+    return (payment.amount, payment.currency, payment.payment_method) == (
+        wanted.amount,
+        wanted.currency,
+        wanted.payment_method,
+    )
