@@ -1,0 +1,318 @@
+"""A context's log for whoever must refill, replay, or know how far behind it is: served, asked, announced."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error
+
+from infra.event_message import Delivered
+from infra.event_store import EventStore, StoreUnavailable
+from infra.log_wire import (
+    EVENT_OVERHEAD,
+    PAGE_BYTES,
+    PAGE_EVENTS,
+    BehindAnswer,
+    BehindPartition,
+    BehindRequest,
+    Heads,
+    LogAnswer,
+    LogEvent,
+    LogRefusal,
+    LogRequest,
+)
+from infra.nats import NatsUnavailable, publish, raise_if_cancelled, request
+from infra.records import PARTITIONS, Behind, Recorded
+
+__all__ = ["ContextUnavailable", "Delivered", "LogClient", "LogPage", "LogService"]
+
+ANNOUNCE_SECONDS = 2.0
+"""How often the heads are announced when nothing happens."""
+ANNOUNCE_PAUSE = 0.1
+"""The least time between two announcements."""
+AT_ONCE = 8
+"""Questions answered at the same time; others wait in NATS' buffers until their askers give up."""
+
+log = structlog.get_logger()
+
+
+class ContextUnavailable(Exception):
+    """No process of a context answered in time."""
+
+
+class LogService:
+    """Answers `svc.<context>.log` and `svc.<context>.behind`, and announces `head.<context>`."""
+
+    def __init__(self, nats: Client, store: EventStore) -> None:
+        self._nats = nats
+        self._store = store
+        self._context = store.context
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._committed = asyncio.Event()
+        store.on_commit(self._committed.set)
+
+    async def start(self) -> None:
+        """Serve from now on; every process of a context may."""
+        for name, respond in (("log", self._page), ("behind", self._behind)):
+            self._subscriptions.append(
+                await self._nats.subscribe(
+                    f"svc.{self._context}.{name}", queue=f"svc-{self._context}", cb=self._serving(respond)
+                )
+            )
+        self._spawn(self._announce())
+
+    async def stop(self) -> None:
+        """Stop serving; questions under way are dropped, their askers ask again."""
+        for subscription in self._subscriptions:
+            try:
+                await subscription.unsubscribe()
+            except Error as error:
+                log.debug("already unsubscribed", context=self._context, error=str(error))
+        self._subscriptions.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _serving(self, respond: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Msg], Awaitable[None]]:
+        async def serve(message: Msg) -> None:
+            await self._free.acquire()
+            self._spawn(self._respond(message, respond))
+
+        return serve
+
+    async def _respond(self, message: Msg, respond: Callable[[bytes], Awaitable[bytes]]) -> None:
+        try:
+            try:
+                reply = await respond(message.data)
+            except (msgspec.MsgspecError, ValueError) as error:
+                reply = msgspec.json.encode(LogRefusal(str(error), again=False))
+            except StoreUnavailable as error:
+                reply = msgspec.json.encode(LogRefusal(str(error), again=True))
+            except Exception:
+                log.exception("a question about the log failed", context=self._context)
+                reply = msgspec.json.encode(LogRefusal("internal error", again=True))
+            if message.reply:
+                await publish(self._nats, message.reply, reply)
+        except NatsUnavailable as error:
+            log.warning("an answer could not be sent", context=self._context, error=str(error))
+        finally:
+            self._free.release()
+
+    async def _page(self, data: bytes) -> bytes:
+        asked = msgspec.json.decode(data, type=LogRequest)
+        limit = min(asked.limit, PAGE_EVENTS)
+        # Heads first: what is appended meanwhile is then beyond them, never wrongly before `through`.
+        heads = tuple(await self._store.partition_heads())
+        if limit <= 0:
+            return msgspec.json.encode(LogAnswer((), asked.after, heads))
+        records = await self._store.read_log(
+            asked.after,
+            limit,
+            partitions=asked.partitions,
+            stream=asked.stream,
+            names=asked.names,
+            since=asked.since,
+            until=asked.until,
+        )
+        chained = asked.stream is None and asked.names is None and asked.since is None and asked.until is None
+        previous = await self._store.partition_heads(upto=asked.after) if chained and records else None
+        events = _fitting(records, previous)
+        whole = len(records) < limit and len(events) == len(records)
+        last = events[-1].position if events else asked.after
+        through = max(last, *heads) if whole else last
+        return msgspec.json.encode(LogAnswer(tuple(events), through, heads))
+
+    async def _behind(self, data: bytes) -> bytes:
+        asked = msgspec.json.decode(data, type=BehindRequest)
+        if len(asked.positions) != PARTITIONS:
+            raise ValueError(f"{PARTITIONS} positions are needed, not {len(asked.positions)}")
+        found = await self._store.behind(asked.positions)
+        return msgspec.json.encode(
+            BehindAnswer(tuple(BehindPartition(behind.events, behind.oldest) for behind in found))
+        )
+
+    async def _announce(self) -> None:
+        """Tell the heads now and then and soon after commits: so a reader misses even a lost last event."""
+        while True:
+            raise_if_cancelled()
+            self._committed.clear()
+            try:
+                heads = Heads(tuple(await self._store.partition_heads()))
+                await publish(self._nats, f"head.{self._context}", msgspec.json.encode(heads))
+            except (StoreUnavailable, NatsUnavailable) as error:
+                log.debug("heads not announced", context=self._context, error=str(error))
+            await asyncio.sleep(ANNOUNCE_PAUSE)
+            try:
+                async with asyncio.timeout(ANNOUNCE_SECONDS):
+                    await self._committed.wait()
+            except TimeoutError:
+                continue
+
+
+def _fitting(records: Sequence[Recorded], previous: list[int] | None) -> list[LogEvent]:
+    """As many of the records as fit into a page, at least one."""
+    events: list[LogEvent] = []
+    room = PAGE_BYTES
+    for record in records:
+        room -= len(record.data) + len(record.name) + len(record.stream) + EVENT_OVERHEAD
+        if room < 0 and events:
+            break
+        prev = 0
+        if previous is not None:
+            prev, previous[record.partition] = previous[record.partition], record.position
+        events.append(
+            LogEvent(
+                record.position,
+                prev,
+                record.partition,
+                record.stream,
+                record.version,
+                record.name,
+                msgspec.Raw(record.data),
+                record.metadata,
+            )
+        )
+    return events
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """Part of a context's log: all that was asked for up to position `through`.
+
+    `head` and `partition_heads` are where the log ended when the question was answered.
+    """
+
+    events: list[Delivered]
+    through: int
+    head: int
+    partition_heads: list[int]
+
+
+class LogClient:
+    """Asks contexts for their logs. Every question raises ContextUnavailable after `timeout` seconds."""
+
+    def __init__(self, nats: Client, *, timeout: float = 10.0) -> None:
+        self._nats = nats
+        self._timeout = timeout
+
+    async def page(
+        self,
+        context: str,
+        after: int,
+        *,
+        limit: int = PAGE_EVENTS,
+        partitions: Collection[int] | None = None,
+        stream: str | None = None,
+        names: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> LogPage:
+        """The events after a position, as many as fit into a page (at most 1000 and 900 kB).
+
+        `prev` of an event is right unless `stream`, `names`, `since` or `until` filter; then it is 0.
+        """
+        asked = LogRequest(
+            after=after,
+            limit=limit,
+            partitions=None if partitions is None else tuple(sorted(partitions)),
+            stream=stream,
+            names=None if names is None else tuple(sorted(names)),
+            since=since,
+            until=until,
+        )
+        data = await self._ask(context, "log", msgspec.json.encode(asked))
+        found = msgspec.json.decode(data, type=LogAnswer)
+        return LogPage(
+            [_delivered(context, event) for event in found.events],
+            found.through,
+            max(found.heads),
+            list(found.heads),
+        )
+
+    async def read(
+        self,
+        context: str,
+        after: int = 0,
+        *,
+        partitions: Collection[int] | None = None,
+        stream: str | None = None,
+        names: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[list[Delivered]]:
+        """Pages of events after a position, until the log's end at the time of the call."""
+        head: int | None = None
+        while head is None or after < head:
+            page = await self.page(
+                context, after, partitions=partitions, stream=stream, names=names, since=since, until=until
+            )
+            head = page.head if head is None else head
+            after = page.through
+            if page.events:
+                yield page.events
+
+    async def behind(self, context: str, positions: Sequence[int]) -> list[Behind]:
+        """How much lies after each partition's position."""
+        data = await self._ask(context, "behind", msgspec.json.encode(BehindRequest(tuple(positions))))
+        found = msgspec.json.decode(data, type=BehindAnswer)
+        return [Behind(partition.events, partition.oldest) for partition in found.partitions]
+
+    async def _ask(self, context: str, what: str, payload: bytes) -> bytes:
+        subject = f"svc.{context}.{what}"
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        pause = 0.05
+        reason = ""
+        while (left := deadline - loop.time()) > 0:
+            try:
+                reply = await request(self._nats, subject, payload, timeout=min(left, 5.0))
+            except NatsUnavailable as error:
+                reason = str(error)
+            else:
+                refusal = _refusal(reply.data)
+                if refusal is None:
+                    return reply.data
+                reason = refusal.reason
+                if not refusal.again:
+                    raise ValueError(f"{subject}: {reason}")
+            await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), max(0.0, deadline - loop.time())))  # noqa: S311 - no secret
+            pause = min(pause * 2, 1.0)
+        raise ContextUnavailable(f"{context} did not answer within {self._timeout:g} s: {reason}")
+
+
+class _Tag(msgspec.Struct):
+    type: str
+
+
+def _refusal(data: bytes) -> LogRefusal | None:
+    if msgspec.json.decode(data, type=_Tag).type != "refused":
+        return None
+    return msgspec.json.decode(data, type=LogRefusal)
+
+
+def _delivered(context: str, event: LogEvent) -> Delivered:
+    return Delivered(
+        context,
+        event.position,
+        event.prev,
+        event.partition,
+        event.stream,
+        event.version,
+        event.name,
+        bytes(event.data),
+        event.metadata,
+    )
