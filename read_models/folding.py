@@ -148,6 +148,10 @@ class Fold(Generic[D]):
         for item in parked:
             self.parked.setdefault(item.key, []).append(item)
 
+    def documents(self) -> Mapping[str, D]:
+        """The documents by their keys."""
+        return self._documents
+
     def stored(self) -> Mapping[str, bytes]:
         """The documents in their stored form."""
         return {key: self._model.stored(key, document) for key, document in self._documents.items()}
