@@ -108,7 +108,7 @@ def _begin(placed: OrderPlaced) -> Saga:
     )
 
 
-def _news(saga: Saga, fact: Fact) -> bool:  # noqa: PLR0911 - a table
+def _news(saga: Saga, fact: Fact) -> bool:  # noqa: C901, PLR0911 - a table
     """Whether a fact adds to what the saga must know."""
     match fact:
         case _ if saga.stage in {None, Stage.CANCELLED, Stage.ABANDONED}:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from contexts.fulfilment.events import Fact, Step
+from contexts.fulfilment.events import Fact, Stage, Step
+from contexts.fulfilment.knowledge import Saga
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import (
     ReservationReleased,
@@ -13,7 +14,7 @@ from contexts.inventory.events import (
     StockReserved,
     StockReturned,
 )
-from contexts.messages import wire_name
+from contexts.messages import ReturnId, wire_name
 from contexts.ordering.commands import AcceptReturn, CancelOrder, CompleteOrder, ConfirmOrder, MarkDispatched
 from contexts.ordering.events import (
     OrderCancelled,
@@ -75,6 +76,13 @@ def settled(command: str, heard: AbstractSet[type[Fact]], asked: AbstractSet[typ
     """Whether a command (its wire name) is beyond doubt after these facts and commands."""
     kind = STEPS[command]
     return not FACTS[kind].isdisjoint(heard) or COUNTERED.get(kind) in asked
+
+
+def obsolete(saga: Saga, command: str, return_id: ReturnId | None) -> bool:
+    """Whether a command need not be sent, or sent again, as far as the saga knows."""
+    if saga.stage is Stage.ABANDONED:
+        return True
+    return return_id is None and settled(command, saga.heard, saga.asked)
 
 
 def needed_by(command: str) -> str | None:

@@ -1,0 +1,29 @@
+"""How long the saga keeps trying before an order counts as stuck."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of sending commands; all times in seconds.
+
+    `tries` of a command that may yet be carried out: about seven minutes with these pauses, time enough to
+    restart a context. `doubts` are the tries of a command that was refused: what explains the refusal, such
+    as a customer's cancellation, may be on its way to the saga.
+    """
+
+    tries: int = 20
+    doubts: int = 6
+    first_pause: float = 0.1
+    longest_pause: float = 30.0
+    answer_within: float = 10.0
+    under_way: int = 64
+    waiting: int = 10_000
+
+    def pause(self, tries: int) -> float:
+        """How long to wait after so many tries: doubling, with jitter so that orders do not try in step."""
+        longest = min(self.first_pause * 2.0 ** (tries - 1), self.longest_pause)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
