@@ -1,0 +1,1 @@
+"""Where events are kept: the eventsourcing library's recorders with what Orderfold adds to them."""
