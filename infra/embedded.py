@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import msgspec
 
 from infra.child import MOST_DEATHS, Child
 from infra.data_folder import DataFolder
@@ -21,6 +21,7 @@ from infra.ports import Ports, choose_ports
 from infra.servers import Process, ServerFailed, listening, mongo_server, nats_server
 from infra.settings import Settings, load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret
+from infra.webhook_signature import new_secret
 
 READY_SECONDS = 60.0
 """From the first process started to everything ready; a large store is folded within it."""
@@ -32,7 +33,7 @@ STOPS: tuple[tuple[float, tuple[str, ...]], ...] = (
 )
 """Who is stopped together, in which order, and how many seconds each has: requests under way finish first."""
 
-WEBHOOK_PATH = "/v1/payments/webhook"
+WEBHOOK_PATH = "/v1/webhooks/payments"
 
 
 class EmbeddedStack:
@@ -129,7 +130,7 @@ class EmbeddedStack:
     def _make_secrets(self) -> None:
         SigningKeys.ensure(self.folder.keys)
         if not self.folder.webhook_secret.exists():
-            write_secret(self.folder.webhook_secret, secrets.token_hex(32).encode())
+            write_secret(self.folder.webhook_secret, new_secret().encode("ascii"))
 
     def _builders(self) -> dict[str, Callable[[], Process]]:
         root, ports = self.folder.root, self.ports
@@ -251,6 +252,22 @@ class EmbeddedStack:
             child.hold()
 
 
+class Check(msgspec.Struct):
+    """One thing the gateway needs."""
+
+    ok: bool = False
+
+
+class Readiness(msgspec.Struct):
+    """What the gateway's readiness answers."""
+
+    checks: dict[str, Check] = {}
+
+
 def not_ready(body: bytes) -> list[str]:
     """The names of what a readiness answer says is not ready."""
-    raise NotImplementedError(body)
+    try:
+        checks = msgspec.json.decode(body, type=Readiness).checks
+    except msgspec.DecodeError:
+        return []
+    return [name for name, check in checks.items() if not check.ok]

@@ -40,7 +40,7 @@ class BarSteps:
 
     def at(self, done: int, total: int | None = None) -> None:
         """So much is done (of so much)."""
-        self._progress.update(self._task, completed=done, **({} if total is None else {"total": total}))
+        self._progress.update(self._task, completed=done, total=total)
 
 
 class LineSteps:

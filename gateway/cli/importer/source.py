@@ -51,7 +51,8 @@ class Source:
         except StopIteration:
             raise CommandFailed(f"{path} is empty") from None
         except (OSError, EOFError, zlib.error, csv.Error) as error:
-            raise CommandFailed(f"{path} cannot be read: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise CommandFailed(f"{path} cannot be read: {reason}") from None
         wanted = {column: names.get(column, column) for column in COLUMNS}
         lacking = [name for name in wanted.values() if name not in self.header]
         if lacking:

@@ -1,0 +1,57 @@
+"""What the shop itself says it sold: `/v1/sales/daily`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import date, timedelta
+from typing import Any
+
+from gateway.cli.failure import CommandFailed
+from gateway.cli.importer.shop import Shop
+from gateway.cli.importer.tally import DaySales, Tally, differences
+
+DAILY = "/v1/sales/daily"
+SPAN = timedelta(days=90)
+"""So many days are asked for at once."""
+POLL_SECONDS = 0.5
+STILL_SECONDS = 15.0
+"""What has not changed for so long, though it differs, is not merely late."""
+
+
+async def sales(shop: Shop, first: date, last: date, currency: str) -> Tally:
+    """The shop's sales of the days from `first` to `last`, both included."""
+    tally = Tally()
+    begin = first
+    while begin <= last:
+        end = min(last, begin + SPAN)
+        answer = await shop.get(DAILY, **{"from": begin.isoformat(), "to": end.isoformat()})
+        if not answer.good:
+            raise CommandFailed(f"{DAILY}: {answer.problem}")
+        for item in answer.body["items"]:
+            tally.add(*day_sales(item, currency))
+        begin = end + timedelta(days=1)
+    return tally
+
+
+def day_sales(item: Any, currency: str) -> tuple[date, DaySales]:
+    """One day of the answer."""
+    return date.fromisoformat(item["day"]), DaySales(
+        item["orders"], item["units"], item["revenue"].get(currency, 0)
+    )
+
+
+async def settled_sales(shop: Shop, ours: Tally, currency: str) -> Tally:
+    """The shop's sales of our days, as soon as they are as ours, or as they stay."""
+    if not ours.days:
+        return Tally()
+    before, changed = None, time.monotonic()
+    while True:
+        theirs = await sales(shop, min(ours.days), max(ours.days), currency)
+        if not differences(ours, theirs):
+            return theirs
+        if before is None or differences(before, theirs):
+            before, changed = theirs, time.monotonic()
+        elif time.monotonic() - changed > STILL_SECONDS:
+            return theirs
+        await asyncio.sleep(POLL_SECONDS)

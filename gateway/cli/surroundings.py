@@ -1,0 +1,59 @@
+"""The stack a command talks to: as its last `orderfold up` wrote it down; explicit settings win."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from gateway.access import SCOPES
+from gateway.cli.failure import CommandFailed
+from infra.data_folder import DataFolder, FolderUnusable
+from infra.settings import Settings, SettingsInvalid, load_settings
+from infra.signing_keys import SigningKeyMissing, SigningKeys
+
+IMPORT_LIFETIME = timedelta(hours=24)
+
+
+def settings_of(data: Path | None) -> Settings:
+    """The settings of the stack on a data folder; raises CommandFailed."""
+    try:
+        explicit = load_settings()
+        folder = DataFolder(data or explicit.data)
+        written = folder.read_environment()
+        kept = {"ORDERFOLD_DATA": str(folder.root)} if data else {}
+        return load_settings({**written, **os.environ, **kept})
+    except (SettingsInvalid, FolderUnusable) as error:
+        raise CommandFailed(str(error)) from None
+
+
+def running_settings(data: Path | None) -> Settings:
+    """The same for a command that needs a stack; raises CommandFailed if none was ever started or named."""
+    settings = settings_of(data)
+    if not DataFolder(settings.data).environment.exists() and "ORDERFOLD_NATS_URL" not in os.environ:
+        raise CommandFailed(
+            f"no stack was ever started on {settings.data}; `orderfold up` starts one, "
+            "--data names another folder, and ORDERFOLD_* settings name a stack elsewhere"
+        )
+    return settings
+
+
+def url_of(settings: Settings) -> str:
+    """Where the stack's gateway is found from this machine."""
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
+    return f"http://{host}:{settings.port}"
+
+
+def mint(settings: Settings, scopes: list[str], subject: str, lifetime: timedelta) -> str:
+    """A bearer token of the embedded issuer; raises CommandFailed."""
+    try:
+        keys = SigningKeys.load(DataFolder(settings.data).keys)
+    except SigningKeyMissing as error:
+        raise CommandFailed(str(error)) from None
+    return keys.mint(
+        scopes or list(SCOPES),
+        subject=subject,
+        lifetime=lifetime,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )

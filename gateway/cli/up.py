@@ -1,0 +1,152 @@
+"""`orderfold up`: the whole platform on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from gateway.cli.failure import CommandFailed
+from gateway.cli.importer.report import report
+from gateway.cli.importer.run import Import, run
+from gateway.cli.importer.shop import Shop
+from gateway.cli.importer.source import Source
+from gateway.cli.surroundings import mint
+from infra.data_folder import FolderUnusable
+from infra.embedded import EmbeddedStack
+from infra.ports import PortTaken
+from infra.servers import ServerFailed
+from infra.settings import SettingsInvalid
+from infra.signing_keys import SigningKeyMissing
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAMPLE_LIFETIME = timedelta(hours=1)
+
+UNUSABLE = (FolderUnusable, PortTaken, ServerFailed, SettingsInvalid, SigningKeyMissing)
+
+
+def up(folder: Path, port: int | None, *, sample: bool, console: Console) -> None:
+    """Run the stack; raises CommandFailed when it cannot be started or kept alive."""
+    try:
+        asyncio.run(serve(folder, port, sample=sample, console=console))
+    except UNUSABLE as error:
+        raise CommandFailed(str(error)) from None
+    except OSError as error:
+        raise CommandFailed(f"{error.filename or folder}: {error.strerror}") from None
+
+
+async def serve(folder: Path, port: int | None, *, sample: bool, console: Console) -> None:
+    """Start everything, say where it is, and stop it all when asked to."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    stack = EmbeddedStack(folder, port=port, say=say)
+    stopping = asyncio.Event()
+    stop_on_signals(stack, stopping, say)
+    try:
+        await unless(stopping, lambda: begin(stack, say, console))
+        if not stopping.is_set():
+            for line in welcome(stack, folder):
+                say(line)
+            await unless(stopping, lambda: work(stack, sample=sample, console=console))
+    finally:
+        say("stopping")
+        await stack.stop()
+        say("stopped")
+
+
+def stop_on_signals(stack: EmbeddedStack, stopping: asyncio.Event, say: Callable[[str], None]) -> None:
+    """The first signal stops everything in order, the second at once."""
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            say("killing what has not yet stopped")
+            stack.kill_all()
+        stopping.set()
+
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+
+async def unless(stopping: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Do something, but leave it as soon as everything is to stop."""
+    doing = asyncio.ensure_future(work())
+    told = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+    finally:
+        for task in (doing, told):
+            task.cancel()
+        await asyncio.gather(doing, told, return_exceptions=True)
+
+
+async def begin(stack: EmbeddedStack, say: Callable[[str], None], console: Console) -> None:
+    """Start everything, and say what is still waited for."""
+    if not console.is_terminal:
+        say("starting")
+        await stack.start()
+        await stack.ready(tell=lambda missing: say(f"waiting for {missing}"))
+        return
+    with Status("starting", console=console) as status:
+        await stack.start()
+        await stack.ready(tell=lambda missing: status.update(f"waiting for {missing}"))
+
+
+async def work(stack: EmbeddedStack, *, sample: bool, console: Console) -> None:
+    """Keep the stack alive; bring in the sample meanwhile, if there is no order yet."""
+    watching = asyncio.ensure_future(stack.watch())
+    importing = asyncio.ensure_future(import_sample(stack, console)) if sample else None
+    try:
+        if importing is not None:
+            await asyncio.wait({watching, importing}, return_when=asyncio.FIRST_COMPLETED)
+            if importing.done():
+                importing.result()
+        await watching
+    finally:
+        watching.cancel()
+        if importing is not None:
+            importing.cancel()
+
+
+async def import_sample(stack: EmbeddedStack, console: Console) -> None:
+    """Import the bundled sample unless there are orders already; a failure is told, and stops nothing."""
+    token = mint(stack.settings, [], "sample", SAMPLE_LIFETIME)
+    try:
+        async with Shop(stack.url, token, 1, lambda _: None) as shop:
+            if (await shop.get("/v1/orders", limit=1)).body.get("items"):
+                return
+        with as_file(files("gateway.cli") / "sample.csv") as file:
+            task = Import(
+                source=Source(file, {}),
+                rejects=stack.folder.root / "sample.rejects.csv",
+                currency="GBP",
+                payment="tok_approve",
+                stock=None,
+                concurrency=8,
+            )
+            report(task, await run(task, stack.url, token, console), console)
+    except CommandFailed as error:
+        console.print(f"the sample was not imported: {error}", highlight=False, markup=False)
+
+
+def welcome(stack: EmbeddedStack, folder: Path) -> list[str]:
+    """Where everything is, and how to try it."""
+    data = "" if folder == Path(".orderfold") else f" --data {folder}"
+    return [
+        f"orderfold is ready: {stack.url}",
+        f"  documentation  {stack.url}/docs",
+        f"  health         {stack.url}/health/ready",
+        f"  data and logs  {stack.folder.root}",
+        f"  a token        orderfold token{data}",
+        f'  try it         curl -H "Authorization: Bearer $(orderfold token{data})" {stack.url}/v1/products',
+        "  stop           Ctrl-C",
+    ]

@@ -1,0 +1,88 @@
+"""`orderfold verify`: the stores against the streams, and against the read models folded anew."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli.failure import CommandFailed, Differs
+from gateway.cli.progress import steps
+from gateway.cli.surroundings import running_settings
+from infra.log_service import ContextUnavailable, LogClient
+from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
+from infra.nats import NatsUnavailable, connect
+from infra.settings import Settings
+from read_models.reading import ReadModels
+from read_models.verification import Report, Verification
+
+MOST_SHOWN = 50
+
+
+def verify(data: Path | None, wait: float, *, as_json: bool, out: Console, err: Console) -> None:
+    """Verify and print what was found; raises Differs, or CommandFailed if it cannot be told."""
+    settings = running_settings(data)
+    try:
+        report = asyncio.run(run(settings, wait, err))
+    except (NatsUnavailable, MongoUnavailable, ContextUnavailable, TransactionConflict) as error:
+        raise CommandFailed(f"{error}; is the stack running?") from None
+    if as_json:
+        found = {"clean": report.clean, **msgspec.to_builtins(report)}
+        out.print_json(data=found)
+    else:
+        show(report, out)
+    if not report.clean:
+        raise Differs
+
+
+async def run(settings: Settings, wait: float, console: Console) -> Report:
+    """Verify the running stack."""
+    nats = await connect(settings, "orderfold-verify")
+    mongo = Mongo(settings)
+    try:
+        with steps(console, "partitions") as shown:
+            return await Verification(nats, LogClient(nats), ReadModels(mongo)).run(wait, shown.at)
+    finally:
+        mongo.close()
+        await nats.close()
+
+
+def show(report: Report, console: Console) -> None:
+    """Print it for people."""
+    contexts = Table("context", "store head", "events", "stream ends at", "messages", title="Streams")
+    for checked in report.contexts:
+        contexts.add_row(
+            checked.context,
+            f"{checked.head:,}",
+            f"{checked.events:,}",
+            f"{checked.stream_position:,}",
+            f"{checked.stream_messages:,}",
+        )
+    models = Table("read model", "documents", "events folded", "differences", "dead letters", title="Models")
+    for model in report.models:
+        models.add_row(
+            model.model,
+            f"{model.documents:,}",
+            f"{model.events:,}",
+            f"{model.differences:,}",
+            f"{model.dead_letters:,}",
+        )
+    for table in (contexts, models):
+        for column in table.columns[1:]:
+            column.justify = "right"
+        console.print(table)
+    if report.stuck:
+        stuck = Table("order", "problem", title="Stuck fulfilments")
+        for item in report.stuck[:MOST_SHOWN]:
+            stuck.add_row(item.order_id, item.problem)
+        console.print(stuck)
+    if report.clean:
+        console.print("clean: streams and read models are what the stores say")
+        return
+    differences = Table("where", "key", "what", title=f"Differences: {report.difference_count:,}")
+    for difference in report.differences[:MOST_SHOWN]:
+        differences.add_row(difference.subject, difference.key, difference.what)
+    console.print(differences)

@@ -1,0 +1,172 @@
+"""The front door: `orderfold`, and what each of its commands takes."""
+
+from __future__ import annotations
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that `orderfold token` is quick
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from gateway.cli.failure import CommandFailed, Differs
+from infra.settings import SettingsInvalid, load_settings
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the embedded stack's data. [default: .orderfold]")
+]
+
+app = typer.Typer(
+    name="orderfold",
+    help="A headless order platform: every fact an event, every order the fold of its events.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def up(
+    *,
+    data: Data = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the gateway. [default: 8080]")
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Import a small sample if there are no orders.")
+    ] = False,
+) -> None:
+    """Run everything on this machine until Ctrl-C: servers, contexts, read models, gateway."""
+    from gateway.cli.up import up as run
+
+    run(data or load_settings().data, port, sample=sample, console=err())
+
+
+@app.command()
+def token(
+    *,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Scopes, such as 'orders:read orders:write'. [default: all]")
+    ] = None,
+    subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",
+    ttl: Annotated[str, typer.Option(help="How long it is good: 90s, 15m, 1h, 30d.")] = "1h",
+    data: Data = None,
+) -> None:
+    """Print a bearer token and nothing else."""
+    from gateway.cli.token import token as mint
+
+    sys.stdout.write(mint(data, scope or [], subject, ttl) + "\n")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV of invoice rows as in UCI Online Retail, plain or gzip.")],
+    *,
+    url: Annotated[str | None, typer.Option(help="The gateway. [default: the running stack's]")] = None,
+    token: Annotated[str | None, typer.Option(help="Bearer token. [default: one is minted]")] = None,
+    names: Annotated[
+        str, typer.Option("--map", help="Other column names: 'InvoiceNo=Invoice,UnitPrice=Price'.")
+    ] = "",
+    stock: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="Units to receive of each product. [default: what is sold]"),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where rows that are no sales go. [default: NAME.rejects.csv]")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests at once.")] = 32,
+    currency: Annotated[str, typer.Option(help="Currency of the prices.")] = "GBP",
+    payment: Annotated[str, typer.Option(help="Payment method of every order.")] = "tok_approve",
+    data: Data = None,
+) -> None:
+    """Bring past sales in over HTTP, and reconcile them. Run again, it goes on where it stopped."""
+    from gateway.cli.importer.command import import_file
+
+    import_file(
+        file,
+        data=data,
+        url=url,
+        token=token,
+        names=names,
+        stock=stock,
+        rejects=rejects,
+        concurrency=concurrency,
+        currency=currency,
+        payment=payment,
+        out=out(),
+        err=err(),
+    )
+
+
+@app.command()
+def verify(
+    *,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to let relays and projectors catch up first.")
+    ] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: Data = None,
+) -> None:
+    """Compare the stores with JetStream and the read models folded anew; status 1 if anything differs."""
+    from gateway.cli.verify import verify as run
+
+    run(data, wait, as_json=as_json, out=out(), err=err())
+
+
+@app.command()
+def doctor(
+    *,
+    settings: Annotated[bool, typer.Option("--settings", help="List every setting instead.")] = False,
+    data: Data = None,
+) -> None:
+    """Check the installation; each finding comes with its fix. Status 1 if there is any."""
+    from gateway.cli.doctor.command import doctor as run
+
+    run(data, settings=settings, out=out())
+
+
+def out() -> Console:
+    """Where results go."""
+    return Console()
+
+
+def err() -> Console:
+    """Where everything else goes."""
+    return Console(stderr=True)
+
+
+def main() -> None:
+    """Run a command. What it cannot do it says in one line, with status 2."""
+    try:
+        status = app(sys.argv[1:] or ["--help"], prog_name="orderfold", standalone_mode=False)
+    except TyperException as error:
+        fail(error.format_message())
+    except (CommandFailed, SettingsInvalid) as error:
+        fail(str(error))
+    except Differs:
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Whoever read has gone: nothing more to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a line
+        fail(f"unexpected {type(error).__name__}: {error} (ORDERFOLD_LOG_LEVEL=debug shows more)")
+    raise SystemExit(status or 0)
+
+
+def fail(message: str) -> NoReturn:
+    """End with one line and status 2."""
+    if os.environ.get("ORDERFOLD_LOG_LEVEL") == "debug" and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    sys.stderr.write(f"orderfold: {line}\n")
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()
