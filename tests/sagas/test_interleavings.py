@@ -1,0 +1,119 @@
+"""Whatever the order of messages and whoever interferes, an order ends completed, undone or visibly stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from contexts.fulfilment.events import Stage
+from contexts.inventory.reservation import Status as ReservationStatus
+from contexts.ordering.decider import Status as OrderStatus
+from contexts.shipping.decider import Status as ShipmentStatus
+from tests.sagas.world import World, stages
+
+TERMINAL = {Stage.COMPLETED, Stage.CANCELLED}
+
+INTERFERENCES: dict[str, Callable[[World], object]] = {
+    "the customer cancels": World.customer_cancels,
+    "the customer returns": World.customer_returns,
+    "the warehouse dispatches": World.warehouse_dispatches,
+    "the warehouse delivers": World.warehouse_delivers,
+    "the warehouse takes back": World.warehouse_takes_back,
+    "the provider approves": lambda world: world.provider_decides("approve"),
+    "the provider declines": lambda world: world.provider_decides("decline"),
+    "the payment is due": World.payment_is_due,
+    "everything is heard again": World.hear_everything_again,
+    "an answer is lost": World.send_next_and_lose_the_answer,
+}
+
+
+def drain(world: World) -> None:
+    """Let every message arrive."""
+    while moves := world.possible():
+        next(iter(moves.values()))()
+
+
+def finish(world: World) -> None:
+    """Let everybody do what is left for them to do; the customer sends something back."""
+    drain(world)
+    world.payment_is_due()
+    drain(world)
+    for last in (
+        world.warehouse_dispatches,
+        world.warehouse_delivers,
+        world.customer_returns,
+        world.warehouse_takes_back,
+        world.hear_everything_again,
+    ):
+        last()
+        drain(world)
+    # A late approval: the provider may make up its mind long after the order was given up.
+    world.provider_decides("approve")
+    drain(world)
+
+
+def play(world: World, chance: Random) -> None:
+    """Some of the others are about; between any two messages one of them may act."""
+    about = [name for name in sorted(INTERFERENCES) if chance.random() < 0.4]
+    for _ in range(chance.randint(0, 80)):
+        moves = list(world.possible().values())
+        if about and (not moves or chance.random() < 0.2):
+            INTERFERENCES[chance.choice(about)](world)
+        elif moves:
+            chance.choice(moves)()
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    manner=st.sampled_from(["approve", "approve", "pending", "decline"]),
+    units=st.sampled_from([5, 5, 5, 0]),
+    seed=st.integers(0, 2**32),
+)
+def test_every_interleaving_ends_well(manner: str, units: int, seed: int) -> None:
+    """The contexts are the real deciders; who interferes, when, and the order of messages is drawn."""
+    world = World(manner, units)
+    play(world, Random(seed))
+    finish(world)
+
+    ended = [stage for stage in stages(world) if stage in TERMINAL]
+    assert len(set(ended)) <= 1, "two terminal stages"
+    assert world.provider.charges <= 1, "charged twice"
+    assert all(stock.available >= 0 for stock in world.stocks.values()), "oversold"
+    event(f"{world.saga.stage}{' stuck' if world.saga.failures else ''}")
+    if world.saga.failures:
+        assert_only_a_race_with_the_parcel(world)
+    elif world.saga.stage is Stage.COMPLETED:
+        assert_done(world)
+    else:
+        assert world.saga.stage is Stage.CANCELLED, "neither ended nor stuck"
+        assert_undone(world)
+
+
+def assert_done(world: World) -> None:
+    """Charged, out of the stock, with the customer, save for what came back."""
+    assert world.provider.charges == 1
+    assert world.states["inventory"].status is ReservationStatus.SHIPPED
+    assert world.states["ordering"].status in {OrderStatus.COMPLETED, OrderStatus.RETURNED}
+    back = world.states["shipping"].returns
+    assert len(world.provider.refunds) == back
+    assert len(world.states["ordering"].accepted) == back
+
+
+def assert_undone(world: World) -> None:
+    """No money is held, no stock is reserved, no parcel leaves."""
+    assert world.provider.charges == 0
+    assert not world.provider.held
+    assert world.states["inventory"].status in {ReservationStatus.RELEASED, ReservationStatus.REFUSED}
+    assert world.states["ordering"].status is OrderStatus.CANCELLED
+    assert world.states["shipping"].status in {ShipmentStatus.UNKNOWN, ShipmentStatus.CANCELLED}
+
+
+def assert_only_a_race_with_the_parcel(world: World) -> None:
+    """The one thing nobody can undo: ordering let the customer cancel after the parcel had left."""
+    assert world.states["ordering"].status is OrderStatus.CANCELLED
+    assert world.states["shipping"].status in {ShipmentStatus.DISPATCHED, ShipmentStatus.DELIVERED}
+    assert world.provider.held or world.provider.charges == 1, "the goods were given away"
+    assert world.states["inventory"].status in {ReservationStatus.RESERVED, ReservationStatus.SHIPPED}
