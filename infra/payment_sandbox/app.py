@@ -64,9 +64,9 @@ async def refund(
 
 
 @get("/ledger")
-async def books(ledger: Ledger, *, entries: bool = True) -> Response[bytes]:
-    """The sums of the ledger, and its entries unless `entries=false`."""
-    return respond(Answer(HTTPStatus.OK, msgspec.json.encode(ledger.books(entries=entries))))
+async def books(ledger: Ledger, *, details: bool = True) -> Response[bytes]:
+    """The sums of the ledger, and every payment and entry unless `details=false`."""
+    return respond(Answer(HTTPStatus.OK, msgspec.json.encode(ledger.books(details=details))))
 
 
 @get("/health")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.payment_sandbox.messages import Answer, Books, Entry, Payment, Status, Sum
+from infra.payment_sandbox.messages import Answer, Balance, Books, Entry, Payment, Status, Sum
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
@@ -190,16 +190,29 @@ class Ledger:
         (due,) = self._db.execute(query).fetchone()
         return None if due is None else float(due)
 
-    def books(self, *, entries: bool) -> Books:
-        """The ledger's sums, and everything that was entered."""
+    def books(self, *, details: bool) -> Books:
+        """The ledger's sums; with details also every payment and every entry."""
         sums = self._db.execute(
             "SELECT kind, currency, count(*), sum(amount) FROM entries GROUP BY kind, currency ORDER BY 1, 2"
         )
-        lines = (
-            self._db.execute(
-                "SELECT id, order_id, kind, amount, currency, refund_id, at FROM entries ORDER BY id"
-            )
-            if entries
-            else ()
+        return Books(
+            [Sum(*row) for row in sums],
+            self._balances() if details else [],
+            self._entries() if details else [],
         )
-        return Books([Sum(*row) for row in sums], [Entry(*row) for row in lines])
+
+    def _balances(self) -> list[Balance]:
+        rows = self._db.execute(
+            "SELECT payments.order_id, status, payments.currency, "
+            "coalesce(sum(entries.amount) FILTER (WHERE kind = 'authorized'), 0), "
+            "coalesce(sum(entries.amount) FILTER (WHERE kind = 'captured'), 0), "
+            "coalesce(sum(entries.amount) FILTER (WHERE kind = 'refunded'), 0) "
+            "FROM payments LEFT JOIN entries USING (order_id) GROUP BY payments.order_id"
+        )
+        return [Balance(order_id, Status(status), *rest) for order_id, status, *rest in rows]
+
+    def _entries(self) -> list[Entry]:
+        rows = self._db.execute(
+            "SELECT id, order_id, kind, amount, currency, refund_id, at FROM entries ORDER BY id"
+        )
+        return [Entry(*row) for row in rows]

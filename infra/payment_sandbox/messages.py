@@ -88,10 +88,22 @@ class Sum(msgspec.Struct, frozen=True):
     amount: int
 
 
+class Balance(msgspec.Struct, frozen=True):
+    """A payment with the sums of its entries."""
+
+    order_id: str
+    status: Status
+    currency: str
+    authorized: int
+    captured: int
+    refunded: int
+
+
 class Books(msgspec.Struct, frozen=True):
     """GET /ledger."""
 
     sums: list[Sum]
+    payments: list[Balance]
     entries: list[Entry]
 
 
