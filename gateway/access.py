@@ -1,0 +1,105 @@
+"""Who may do what: every route names the scope it wants, and a route that names none is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from litestar.handlers import BaseRouteHandler
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from gateway.incoming import incoming_of
+from gateway.problems import MISSING_SCOPE, Problem
+
+
+class Access(StrEnum):
+    """What a route wants of its caller: a scope in the bearer token, or nothing."""
+
+    ORDERS_READ = "orders:read"
+    ORDERS_WRITE = "orders:write"
+    ORDERS_PRICE = "orders:price"
+    CATALOG_READ = "catalog:read"
+    CATALOG_WRITE = "catalog:write"
+    STOCK_READ = "stock:read"
+    STOCK_WRITE = "stock:write"
+    CUSTOMERS_READ = "customers:read"
+    CUSTOMERS_WRITE = "customers:write"
+    SHIPMENTS_READ = "shipments:read"
+    SHIPMENTS_WRITE = "shipments:write"
+    REPORTS_READ = "reports:read"
+    OPERATE = "operate"
+    SIGNED = "signed"
+    """No bearer token: the body is signed (webhooks)."""
+    OPEN = "open"
+    """Nothing at all: health, metrics, documentation."""
+
+
+WITHOUT_TOKEN = frozenset({Access.SIGNED, Access.OPEN})
+
+SCOPES = {
+    Access.ORDERS_READ: "read orders and their history",
+    Access.ORDERS_WRITE: "place, cancel and return orders",
+    Access.ORDERS_PRICE: "state agreed prices and the time an order was placed",
+    Access.CATALOG_READ: "read products",
+    Access.CATALOG_WRITE: "add and change products",
+    Access.STOCK_READ: "read stock",
+    Access.STOCK_WRITE: "receive and adjust stock",
+    Access.CUSTOMERS_READ: "read customers",
+    Access.CUSTOMERS_WRITE: "register, change and forget customers",
+    Access.SHIPMENTS_READ: "read shipments",
+    Access.SHIPMENTS_WRITE: "dispatch and deliver parcels, take returned ones",
+    Access.REPORTS_READ: "read reports",
+    Access.OPERATE: "watch, retry and abandon fulfilments",
+}
+"""Every scope, and what it allows."""
+
+
+class AccessUndeclared(Exception):
+    """A route says nothing about who may use it; the gateway does not start with such a route."""
+
+
+def declared(handler: BaseRouteHandler) -> Access | None:
+    """What the route wants; None when it says nothing."""
+    contract = handler.opt.get("contract")
+    return None if contract is None else contract.access
+
+
+class Guard:
+    """Stands before every route and lets through who may use it; others get a Problem.
+
+    A middleware, not one of Litestar's guards: for those it copies the route on every request, which costs
+    more than all of this.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        access = declared(scope["route_handler"])
+        if access not in WITHOUT_TOKEN:
+            caller = await incoming_of(scope).authenticate()
+            if access is None:
+                raise Problem(MISSING_SCOPE, "this is open to nobody")
+            require(caller.scopes, access)
+        await self._app(scope, receive, send)
+
+
+def require(scopes: frozenset[str], access: Access, purpose: str = "this") -> None:
+    """Raise a Problem that names the scope unless the caller has it."""
+    if access.value not in scopes:
+        raise Problem(
+            MISSING_SCOPE,
+            f"{purpose} needs the scope {access.value}",
+            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{access.value}"'},
+        )
+
+
+def refuse_undeclared(routes: Iterable[BaseRoute]) -> None:
+    """Raise AccessUndeclared if a route does not say who may use it."""
+    for route in routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]  # type: ignore[attr-defined]
+        for handler in handlers:
+            # Litestar answers OPTIONS by itself; the guard closes that too.
+            if getattr(handler, "http_methods", None) != {"OPTIONS"} and declared(handler) is None:
+                raise AccessUndeclared(f"{route.path} does not say who may use it")

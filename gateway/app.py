@@ -1,0 +1,100 @@
+"""The gateway put together: every route, who may use it, and what it works with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from litestar import Litestar, Router
+
+from gateway.access import Guard, refuse_undeclared
+from gateway.customers import customers
+from gateway.docs import docs
+from gateway.failures import HANDLERS
+from gateway.front import Front
+from gateway.fulfilments import fulfilments
+from gateway.health import health
+from gateway.key_set import KeySet
+from gateway.metrics import Metrics
+from gateway.nats_link import NatsLink
+from gateway.observation import observation
+from gateway.orders import orders
+from gateway.products import products
+from gateway.readiness import Readiness
+from gateway.sales import sales
+from gateway.services import Services
+from gateway.shipments import shipments
+from gateway.stock import stock
+from gateway.tokens import TokenVerifier
+from gateway.webhooks import webhooks
+from infra.mongo import Mongo
+from infra.settings import Settings
+from infra.webhook_signature import read_secret
+from read_models.reading import ReadModels
+
+ROUTES: tuple[Router, ...] = (
+    products,
+    stock,
+    customers,
+    orders,
+    shipments,
+    sales,
+    fulfilments,
+    webhooks,
+    health,
+    observation,
+    docs,
+)
+
+
+def make_services(settings: Settings) -> Services:
+    """Everything the routes work with, not yet connected; raises MongoUnavailable or SecretUnusable."""
+    keys = KeySet(settings.jwks)
+    mongo = Mongo(settings)
+    models = ReadModels(mongo)
+    contexts = NatsLink(settings)
+    return Services(
+        settings=settings,
+        contexts=contexts,
+        mongo=mongo,
+        models=models,
+        keys=keys,
+        tokens=TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience),
+        metrics=Metrics(),
+        readiness=Readiness(contexts, mongo.check, models, keys),
+        webhook_key=None if settings.webhook_secret is None else read_secret(settings.webhook_secret),
+    )
+
+
+def make_litestar(services: Services) -> Litestar:
+    """The routes, each behind the guard; raises AccessUndeclared."""
+
+    @contextlib.asynccontextmanager
+    async def connected(_: Litestar) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(services.keys.run()), asyncio.create_task(services.contexts.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await services.contexts.close()
+            services.mongo.close()
+
+    app = Litestar(
+        route_handlers=ROUTES,
+        middleware=[Guard],
+        exception_handlers=HANDLERS,
+        lifespan=[connected],
+        openapi_config=None,
+        logging_config=None,
+    )
+    refuse_undeclared(app.routes)
+    return app
+
+
+def make_front(settings: Settings) -> Front:
+    """The whole gateway as one ASGI application."""
+    services = make_services(settings)
+    return Front(make_litestar(services), services)

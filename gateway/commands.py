@@ -1,0 +1,178 @@
+"""Routes that pass a command on to its context: decode, complete, send, answer after the commit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET, UnsetType
+
+from contexts.messages import Command, wire_name
+from gateway.access import Access
+from gateway.answers import JSON, Answer, Header, encode, version_tag
+from gateway.contracts import Contract
+from gateway.identifiers import command_id, derived_id, new_id
+from gateway.incoming import Incoming, incoming_of
+from gateway.preferences import DEFAULT_WAIT, expected_version_of, idempotency_key_of, tokens_of, wait_of
+from gateway.problems import MALFORMED, NOT_FOUND, REJECTED, Problem, refusal_problem, unfit
+from infra.commands import Accepted, Envelope, Refused, Token
+
+COMMAND_SECONDS = 5
+"""How long a command may take when the client does not say how long it waits."""
+
+Check = Callable[[Incoming, Any], None]
+"""Raises a Problem when the caller may not send this command."""
+
+
+def command(
+    path: str,
+    message: type[Command],
+    *,
+    access: Access,
+    thing: str,
+    makes: str | None = None,
+    new: Sequence[str] = (),
+    check: Check | None = None,
+    summary: str,
+) -> HTTPRouteHandler:
+    """A route for one kind of command.
+
+    `thing` is the field that names what it is about: in the path, else in the body. `makes` is the new
+    thing's own path. Fields in `new` may be left out of the body; they are then derived from the
+    idempotency key, or made up. All other fields are the body.
+    """
+    context, _, name = wire_name(message).partition(".")
+    in_path = f"{{{thing}:str}}" in path
+    shape = body_shape(message, name, left_out=(thing,) if in_path else (), optional=new)
+    fields = tuple(field.name for field in msgspec.structs.fields(shape))
+    decoder = msgspec.json.Decoder(shape)
+    shown = tuple(dict.fromkeys((thing, *new)))
+    status = 200 if makes is None else 201
+    contract = Contract(
+        access=access,
+        summary=summary,
+        description=inspect.getdoc(message) or "" if "__doc__" in vars(message) else "",
+        status=status,
+        body=shape,
+        answer=answer_shape(name, shown),
+        problems=(REJECTED,) if makes else (REJECTED, NOT_FOUND),
+        is_command=True,
+        waits=True,
+        tagged=True,
+        located=makes is not None,
+    )
+
+    async def send(request: Request[Any, Any, Any]) -> Answer:
+        incoming = incoming_of(request.scope)
+        body = await incoming.json()
+        given = decoded(decoder, body if body or fields else b"{}")
+        values = {field: getattr(given, field) for field in fields}
+        if in_path:
+            values[thing] = incoming.key(thing)
+        envelope = envelope_of(incoming)
+        for field in new:
+            if values[field] is UNSET:
+                values[field] = named(incoming, envelope, field)
+        order = message(**values)
+        if check is not None:
+            check(incoming, order)
+        accepted = await carried_out(incoming, context, name, encode(order), envelope)
+        location = None if makes is None else makes.format(values[thing])
+        return command_answer({key: values[key] for key in shown}, context, accepted, status, location)
+
+    send.__name__ = name
+    return post(path, status_code=status, opt={"contract": contract}, name=name)(send)
+
+
+def body_shape(
+    message: type[Command], name: str, *, left_out: Sequence[str], optional: Sequence[str]
+) -> type[msgspec.Struct]:
+    """The command without its wire name: what a client sends. Unknown fields are refused."""
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in msgspec.structs.fields(message):
+        if field.name in left_out:
+            continue
+        if field.name in optional:
+            fields.append((field.name, field.type | UnsetType, UNSET))
+        elif field.required:
+            fields.append((field.name, field.type))
+        else:
+            fields.append((field.name, field.type, field.default))
+    return msgspec.defstruct(name, fields, kw_only=True, frozen=True, forbid_unknown_fields=True)
+
+
+def answer_shape(name: str, shown: Sequence[str]) -> type[msgspec.Struct]:
+    """What a client is told about a command that was carried out."""
+    return msgspec.defstruct(
+        f"{name}Answer", [*((field, str) for field in shown), ("version", int), ("position", str)]
+    )
+
+
+def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """The body as its type; raises a Problem."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise unfit(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(MALFORMED, f"the body is no JSON: {error}") from error
+
+
+def envelope_of(incoming: Incoming) -> Envelope:
+    """What goes with the command: id, sender, deadline, and what it wants to come after."""
+    key = idempotency_key_of(incoming)
+    subject = incoming.caller.subject
+    identity = new_id() if key is None else command_id(subject, key)
+    after = tokens_of(incoming)
+    wait = wait_of(incoming)
+    # With tokens the context spends this time waiting for what they name, and needs a second for the rest.
+    seconds = max(1, DEFAULT_WAIT if wait is None else wait) if after else max(COMMAND_SECONDS, wait or 0)
+    now = datetime.now(UTC)
+    return Envelope(
+        command_id=identity,
+        correlation_id=incoming.correlation_id,
+        causation_id=identity,
+        actor=subject,
+        time=now,
+        deadline=now + timedelta(seconds=seconds),
+        traceparent=incoming.traceparent,
+        expected_version=expected_version_of(incoming),
+        after=after,
+    )
+
+
+def named(incoming: Incoming, envelope: Envelope, field: str) -> str:
+    """A name for a new thing: the same again when the client sends the same idempotency key again."""
+    if b"idempotency-key" in incoming.headers:
+        return derived_id(envelope.command_id, field)
+    return new_id()
+
+
+async def carried_out(
+    incoming: Incoming, context: str, name: str, body: bytes, envelope: Envelope
+) -> Accepted:
+    """Send a command; raises a Problem if it was refused."""
+    answer = await incoming.services.contexts.send(context, name, body, envelope)
+    if isinstance(answer, Refused):
+        raise refusal_problem(answer)
+    return answer
+
+
+def command_answer(
+    shown: dict[str, Any], context: str, accepted: Accepted, status: int, location: str | None
+) -> Answer:
+    """What the client is told: which thing, at which version, and the token to ask after it with."""
+    token = str(Token(context, accepted.position, accepted.partition))
+    headers: list[Header] = [
+        JSON,
+        (b"consistency-token", token.encode()),
+        (b"etag", version_tag(accepted.version).encode()),
+    ]
+    if location is not None:
+        headers.append((b"location", location.encode()))
+    return Answer(status, headers, encode({**shown, "version": accepted.version, "position": token}))

@@ -1,0 +1,38 @@
+"""What a route promises: who may use it, what it takes, what it answers; checked and documented from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.access import Access
+from gateway.problems import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """One route's promise."""
+
+    access: Access
+    summary: str
+    description: str = ""
+    status: int = 200
+    body: type[msgspec.Struct] | None = None
+    """What the body is decoded as; one without fields may be left out."""
+    asks: type[msgspec.Struct] | None = None
+    """What the query string is decoded as."""
+    answer: Any = None
+    """What the answer's body is; None when it has none."""
+    media_type: str = "application/json"
+    problems: Sequence[Kind] = ()
+    """Those beside what every route of its sort may answer."""
+    is_command: bool = False
+    waits: bool = False
+    """Whether it takes `Consistency-Token` and `Prefer: wait`."""
+    tagged: bool = False
+    """Whether its answer has an ETag."""
+    located: bool = False
+    """Whether its answer has a Location."""

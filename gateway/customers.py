@@ -1,0 +1,87 @@
+"""/v1/customers: who orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Router
+
+from contexts.customers.commands import ChangeAddress, ChangeEmail, ForgetCustomer, RegisterCustomer
+from gateway.access import Access
+from gateway.commands import command
+from gateway.incoming import Incoming
+from gateway.queries import Asked, AskedPage, Items, query
+from read_models import customers as model
+from read_models import orders as orders_model
+from read_models.customers import Customer
+from read_models.orders import Order
+from read_models.reading import Page
+
+
+@query(
+    "/{customer_id:str}",
+    access=Access.CUSTOMERS_READ,
+    model="customers",
+    document=Customer,
+    summary="Show a customer",
+)
+async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    """Of a forgotten customer only the id is left."""
+    return await model.get(incoming.services.models, incoming.key("customer_id"))
+
+
+@query(
+    "/{customer_id:str}/orders",
+    access=Access.ORDERS_READ,
+    model="orders",
+    document=Items[Order],
+    asks=AskedPage,
+    summary="List a customer's orders, newest first",
+)
+async def list_customer_orders(incoming: Incoming, asked: AskedPage) -> Page:
+    return await orders_model.list_newest(
+        incoming.services.models,
+        customer_id=incoming.key("customer_id"),
+        limit=asked.limit,
+        cursor=asked.cursor,
+    )
+
+
+customers = Router(
+    "/v1/customers",
+    tags=["customers"],
+    route_handlers=[
+        get_customer,
+        list_customer_orders,
+        command(
+            "/",
+            RegisterCustomer,
+            access=Access.CUSTOMERS_WRITE,
+            thing="customer_id",
+            makes="/v1/customers/{}",
+            new=("customer_id",),
+            summary="Register a customer",
+        ),
+        command(
+            "/{customer_id:str}/change-email",
+            ChangeEmail,
+            access=Access.CUSTOMERS_WRITE,
+            thing="customer_id",
+            summary="Change a customer's e-mail address",
+        ),
+        command(
+            "/{customer_id:str}/change-address",
+            ChangeAddress,
+            access=Access.CUSTOMERS_WRITE,
+            thing="customer_id",
+            summary="Change a customer's address",
+        ),
+        command(
+            "/{customer_id:str}/forget",
+            ForgetCustomer,
+            access=Access.CUSTOMERS_WRITE,
+            thing="customer_id",
+            summary="Forget a customer",
+        ),
+    ],
+)

@@ -1,0 +1,94 @@
+"""Turns whatever goes wrong with a request into problem details; the rest of it is for the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from gateway.incoming import incoming_of
+from gateway.problems import (
+    INTERNAL,
+    MALFORMED,
+    MEDIA_TYPE,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    UNAVAILABLE,
+    Problem,
+    encoded,
+)
+from infra.log_service import ContextUnavailable
+from infra.mongo import MongoUnavailable
+
+log = structlog.get_logger(__name__)
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
+    """Any problem as the client sees it."""
+    incoming = incoming_of(request.scope)
+    details = problem.details(request.scope["path"], incoming.correlation_id)
+    return Response(
+        encoded(details), status_code=problem.kind.status, media_type=MEDIA_TYPE, headers=problem.headers
+    )
+
+
+def on_problem(request: AnyRequest, problem: Problem) -> Response[bytes]:
+    """One of ours."""
+    if problem.kind.status >= 500:
+        log.warning("request not served", **circumstances(request), reason=problem.detail)
+    return problem_response(request, problem)
+
+
+def on_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """One of the framework's: no such route, no such method, a request that makes no sense."""
+    match error.status_code:
+        case 404:
+            return problem_response(request, Problem(NOT_FOUND, "there is nothing at this path"))
+        case 405:
+            return problem_response(
+                request,
+                Problem(
+                    METHOD_NOT_ALLOWED,
+                    f"{request.scope['method']} is not offered at this path",
+                    headers=dict(error.headers or {}),
+                ),
+            )
+        case status if status < 500:
+            return problem_response(request, Problem(MALFORMED, error.detail))
+        case _:
+            return on_defect(request, error)
+
+
+def on_absence(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Something the request needs is away; the log says what exactly."""
+    log.warning("request not served", **circumstances(request), reason=str(error))
+    away = "MongoDB" if isinstance(error, MongoUnavailable) else "a context"
+    return problem_response(request, Problem(UNAVAILABLE, f"{away} does not answer at the moment"))
+
+
+def on_defect(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """A defect of ours: the log gets it all, the client only the correlation id."""
+    log.error("request failed", **circumstances(request), exc_info=error)
+    return problem_response(request, Problem(INTERNAL, "the log has more under this correlation id"))
+
+
+def circumstances(request: AnyRequest) -> dict[str, str]:
+    return {
+        "method": request.scope["method"],
+        "route": request.scope.get("path_template") or "unmatched",
+        "correlation_id": incoming_of(request.scope).correlation_id,
+    }
+
+
+HANDLERS: ExceptionHandlersMap = {
+    Problem: on_problem,
+    HTTPException: on_framework,
+    ContextUnavailable: on_absence,
+    MongoUnavailable: on_absence,
+    Exception: on_defect,
+}

@@ -1,0 +1,89 @@
+"""Where every request comes in and its answer goes out: correlated, counted, let finish before the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.answers import Answer
+from gateway.incoming import KEY, Incoming
+from gateway.problems import MEDIA_TYPE, UNAVAILABLE, Problem, encoded
+from gateway.services import Services
+
+UNMATCHED = "unmatched"
+"""The route of a request that fits none: paths are endless, label values must not be."""
+
+
+class Front:
+    """The outermost ASGI application."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+        self._under_way = 0
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        incoming = Incoming(self._services, scope, receive)
+        carrier = cast("dict[str, Any]", scope)
+        carrier[KEY] = incoming
+        correlation = (b"x-correlation-id", incoming.correlation_id.encode())
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], correlation]
+            await send(message)
+
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            if self._closing:
+                await closing(incoming)(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
+        finally:
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._idle.set()
+            route = carrier.get("path_template") or UNMATCHED
+            self._services.metrics.answered(
+                route.replace(":str}", "}"), carrier["method"], status, time.perf_counter() - started
+            )
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have come in and are not answered yet."""
+        return self._under_way
+
+    async def finish(self, seconds: float) -> None:
+        """Refuse new requests; return when those under way are answered, or after so many seconds."""
+        self._closing = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return
+
+
+def closing(incoming: Incoming) -> Answer:
+    """What a request gets that comes while the gateway stops."""
+    problem = Problem(UNAVAILABLE, "this gateway is stopping; try again")
+    details = problem.details(incoming.scope["path"], incoming.correlation_id)
+    return Answer(
+        503,
+        [(b"content-type", MEDIA_TYPE.encode()), (b"retry-after", b"1"), (b"connection", b"close")],
+        encoded(details),
+    )

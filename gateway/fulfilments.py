@@ -1,0 +1,77 @@
+"""/v1/fulfilments: what the saga is doing for each order, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Router
+
+from contexts.fulfilment.commands import AbandonFulfilment, RetryFulfilment
+from contexts.fulfilment.events import Stage
+from gateway.access import Access
+from gateway.commands import command
+from gateway.incoming import Incoming
+from gateway.queries import Asked, AskedPage, Items, query
+from read_models import fulfilments as model
+from read_models.fulfilments import Fulfilment
+from read_models.reading import Page
+
+
+class AskedFulfilments(AskedPage, frozen=True, kw_only=True):
+    """Which fulfilments are wanted; `stuck` while a failed command waits for an operator."""
+
+    stage: Stage | None = None
+    stuck: bool | None = None
+
+
+@query(
+    "/",
+    access=Access.OPERATE,
+    model="fulfilments",
+    document=Items[Fulfilment],
+    asks=AskedFulfilments,
+    summary="List fulfilments by order",
+)
+async def list_fulfilments(incoming: Incoming, asked: AskedFulfilments) -> Page:
+    return await model.list_by_order(
+        incoming.services.models,
+        stage=None if asked.stage is None else str(asked.stage),
+        stuck=asked.stuck,
+        limit=asked.limit,
+        cursor=asked.cursor,
+    )
+
+
+@query(
+    "/{order_id:str}",
+    access=Access.OPERATE,
+    model="fulfilments",
+    document=Fulfilment,
+    summary="Show an order's fulfilment",
+)
+async def get_fulfilment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    return await model.get(incoming.services.models, incoming.key("order_id"))
+
+
+fulfilments = Router(
+    "/v1/fulfilments",
+    tags=["fulfilments"],
+    route_handlers=[
+        list_fulfilments,
+        get_fulfilment,
+        command(
+            "/{order_id:str}/retry",
+            RetryFulfilment,
+            access=Access.OPERATE,
+            thing="order_id",
+            summary="Try again what could not be done",
+        ),
+        command(
+            "/{order_id:str}/abandon",
+            AbandonFulfilment,
+            access=Access.OPERATE,
+            thing="order_id",
+            summary="Give a fulfilment up to a person",
+        ),
+    ],
+)

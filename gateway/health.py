@@ -1,0 +1,44 @@
+"""/health: whether the process lives, and whether all it needs is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Router, get
+
+from gateway.access import Access
+from gateway.answers import UNSTORED, Answer, json_answer
+from gateway.contracts import Contract
+from gateway.incoming import incoming_of
+from gateway.readiness import Life, Report
+
+
+@get(
+    "/live",
+    name="live",
+    opt={"contract": Contract(access=Access.OPEN, summary="Whether the process lives", answer=Life)},
+)
+async def live() -> Answer:
+    """It answers, so it lives."""
+    return json_answer(Life(), headers=[UNSTORED])
+
+
+@get(
+    "/ready",
+    name="ready",
+    opt={
+        "contract": Contract(
+            access=Access.OPEN,
+            summary="Whether all it needs is there",
+            description="Names each dependency and each read model's lag; 503 if anything is missing.",
+            answer=Report,
+        )
+    },
+)
+async def ready(request: Request[Any, Any, Any]) -> Answer:
+    """Whether requests can be served, and what is missing if not."""
+    report = await incoming_of(request.scope).services.readiness.report()
+    return json_answer(report, 200 if report.ready else 503, [UNSTORED])
+
+
+health = Router("/health", tags=["operations"], route_handlers=[live, ready])

@@ -1,0 +1,149 @@
+"""One HTTP request as the gateway takes it: who sends it, what goes with it, and its body."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from litestar.types import Receive, Scope
+
+from gateway.identifiers import new_id
+from gateway.key_set import KeysUnavailable
+from gateway.problems import (
+    BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
+    INVALID,
+    MALFORMED,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    Problem,
+)
+from gateway.services import Services
+from gateway.tokens import Caller, TokenRefused
+
+MAX_BODY = 1_000_000
+"""Bytes; a command must also fit into a NATS message."""
+BODY_SECONDS = 10.0
+
+CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+JSON = re.compile(rb'application/(?:[a-z0-9.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+KEY = "orderfold.incoming"
+"""Where a request's Incoming is found in its ASGI scope."""
+
+
+class Incoming:
+    """A request under way."""
+
+    __slots__ = ("_caller", "_receive", "correlation_id", "headers", "scope", "services", "traceparent")
+
+    def __init__(self, services: Services, scope: Scope, receive: Receive) -> None:
+        self.services = services
+        self.scope = scope
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._caller: Caller | None = None
+        trace = TRACEPARENT.fullmatch(self.headers.get(b"traceparent", b""))
+        self.traceparent = trace[0].decode() if trace else ""
+        given = self.headers.get(b"x-correlation-id", b"")
+        # One that could break a log line or a message header is replaced rather than refused.
+        if CORRELATION_ID.fullmatch(given):
+            self.correlation_id = given.decode()
+        else:
+            self.correlation_id = trace[1].decode() if trace else new_id()
+
+    @property
+    def caller(self) -> Caller:
+        """Who sent it; known on every route that wants a scope."""
+        assert self._caller is not None
+        return self._caller
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value; None when it is not there."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1").strip()
+
+    def key(self, name: str) -> str:
+        """An id from the path; raises a Problem when no id looks like that."""
+        value = self.scope["path_params"][name]
+        if ID.fullmatch(value) is None:
+            raise Problem(INVALID, f"{name} in the path is not 1 to 64 letters, digits, _ or -", field=name)
+        return value
+
+    async def authenticate(self) -> Caller:
+        """Find out who sent it by its bearer token; raises a Problem."""
+        scheme, _, token = self.headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not token:
+            raise Problem(
+                UNAUTHENTICATED,
+                "send the header Authorization: Bearer <token>",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        try:
+            self._caller = await self.services.tokens.caller(token.strip())
+        except TokenRefused as refused:
+            raise Problem(
+                UNAUTHENTICATED,
+                str(refused),
+                headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{refused}"'},
+            ) from refused
+        except KeysUnavailable as error:
+            raise Problem(UNAVAILABLE, "the keys of bearer tokens cannot be read at the moment") from error
+        return self._caller
+
+    async def body(self) -> bytes:
+        """The whole body; raises a Problem when it is too large or too slow."""
+        announced = self.headers.get(b"content-length", b"0")
+        if not announced.isdigit():
+            raise Problem(MALFORMED, "Content-Length is no number")
+        if int(announced) > MAX_BODY:
+            raise too_large()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read()
+        except TimeoutError:
+            raise Problem(BODY_TOO_SLOW, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+
+    async def _read(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            event: Any = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise Problem(MALFORMED, "the body ended early")
+            part = event.get("body", b"")
+            size += len(part)
+            if size > MAX_BODY:
+                raise too_large()
+            parts.append(part)
+            if not event.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def json(self) -> bytes:
+        """The body, which must be declared as JSON unless it is empty; raises a Problem."""
+        body = await self.body()
+        if body:
+            kind = self.headers.get(b"content-type", b"")
+            if JSON.fullmatch(kind) is None:
+                raise Problem(
+                    UNSUPPORTED_MEDIA_TYPE,
+                    "send Content-Type: application/json in UTF-8",
+                    headers={"Accept-Post": "application/json"},
+                )
+            if b"content-encoding" in self.headers:
+                raise Problem(UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding")
+        return body
+
+
+def too_large() -> Problem:
+    return Problem(BODY_TOO_LARGE, f"the body may have {MAX_BODY:,} bytes", headers={"Connection": "close"})
+
+
+def incoming_of(scope: Any) -> Incoming:
+    """The request an ASGI scope belongs to."""
+    return cast("Incoming", scope[KEY])

@@ -1,0 +1,48 @@
+"""What the gateway counts and times, by route, never by path."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+METHODS = frozenset({"GET", "POST", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE"})
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """One registry for one gateway."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "orderfold_http_requests",
+            "HTTP requests answered",
+            ("route", "method", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "orderfold_http_request_seconds",
+            "From a request's arrival to its answer",
+            ("route", "method"),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self.in_flight = Gauge(
+            "orderfold_http_requests_in_flight", "HTTP requests under way", registry=self._registry
+        )
+        # Looking a child up by its labels costs more than counting with it.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        name = method if method in METHODS else "OTHER"
+        children = self._children.get((route, name, status))
+        if children is None:
+            children = (self._requests.labels(route, name, str(status)), self._seconds.labels(route, name))
+            self._children[route, name, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,77 @@
+"""The gateway's way to the contexts: a NATS connection, made as soon as there is a server, and again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from nats.aio.client import Client
+
+from gateway.problems import UNAVAILABLE, Problem
+from infra.command_client import CommandClient
+from infra.commands import Answer, Envelope
+from infra.log_service import LogClient
+from infra.nats import NatsUnavailable, connect
+from infra.settings import Settings
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+LOG_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class NatsLink:
+    """One connection for commands and questions; while there is none, both are refused at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._nats: Client | None = None
+        self._commands: CommandClient | None = None
+        self._logs: LogClient | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS can be reached at this moment."""
+        return self._nats is not None and self._nats.is_connected
+
+    @property
+    def logs(self) -> LogClient:
+        """Reads the contexts' logs; raises a Problem while there is no connection."""
+        if self._logs is None or not self.connected:
+            raise away()
+        return self._logs
+
+    async def send(self, context: str, name: str, body: bytes, envelope: Envelope) -> Answer:
+        """Send a command; raises a Problem while there is no connection yet."""
+        if self._commands is None:
+            raise away()
+        return await self._commands.send(context, name, body, envelope)
+
+    async def run(self) -> None:
+        """Connect, and again whenever the connection ended for good; never returns."""
+        pause = FIRST_PAUSE
+        while True:
+            ended = asyncio.Event()
+            try:
+                self._nats = await connect(self._settings, "gateway", on_closed=ended.set)
+            except NatsUnavailable as error:
+                log.warning("waiting for nats", error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            pause = FIRST_PAUSE
+            self._commands = CommandClient(self._nats)
+            self._logs = LogClient(self._nats, timeout=LOG_SECONDS)
+            log.info("nats connected")
+            await ended.wait()
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """End the connection."""
+        if self._nats is not None:
+            await self._nats.close()
+
+
+def away() -> Problem:
+    return Problem(UNAVAILABLE, "NATS cannot be reached at the moment")

@@ -1,0 +1,36 @@
+"""/metrics, for Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Router, get
+
+from gateway.access import Access
+from gateway.answers import Answer
+from gateway.contracts import Contract
+from gateway.incoming import incoming_of
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@get(
+    "/metrics",
+    name="metrics",
+    opt={
+        "contract": Contract(
+            access=Access.OPEN,
+            summary="What the gateway counts and times",
+            description="Prometheus' text format.",
+            answer=str,
+            media_type="text/plain",
+        )
+    },
+)
+async def metrics(request: Request[Any, Any, Any]) -> Answer:
+    """The gateway's own metrics."""
+    body = incoming_of(request.scope).services.metrics.exposition()
+    return Answer(200, [(b"content-type", TEXT.encode())], body)
+
+
+observation = Router("/", tags=["operations"], route_handlers=[metrics])

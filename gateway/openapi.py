@@ -1,0 +1,183 @@
+"""The API's description (OpenAPI 3.1), made from what the routes themselves promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import BaseRoute, HTTPRoute
+
+from gateway import problems
+from gateway.access import SCOPES, WITHOUT_TOKEN
+from gateway.contracts import Contract
+from gateway.incoming import MAX_BODY
+from gateway.openapi_headers import ANSWER_HEADERS, REQUEST_HEADERS
+from gateway.openapi_schemas import Schemas, key_schema, query_parameters
+
+Json = dict[str, Any]
+
+DESCRIPTION = f"""\
+Commands are POSTs: answered after they are stored, so an answer is a promise. An `Idempotency-Key` makes a
+repeated request the same request: it gets the first answer again and does nothing; with another body it is a
+problem (422). A key belongs to its caller; ids left out are derived from it.
+
+Every answer to a command has a `Consistency-Token`. Sent along with a later query or command, that one
+includes what the token names, or is a problem of the type `{problems.BEHIND.type}` (503) after the time of
+`Prefer: wait=SECONDS`.
+
+Amounts are integers in minor units of a currency. Unknown fields are refused. Bodies have at most
+{MAX_BODY:,} bytes. Lists come in pages: `limit`, and `next` of one page is `cursor` of the following.
+
+Every problem is `application/problem+json` (RFC 9457) with one of these types:
+
+{{problems}}
+
+A bearer token is a JWT signed with RS256 or ES256. Its scopes:
+
+{{scopes}}
+"""
+
+
+def document(routes: Iterable[BaseRoute], version: str) -> Json:
+    """The whole description."""
+    handlers = [
+        (route.path.replace(":str}", "}"), handler)
+        for route in routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if "contract" in handler.opt
+    ]
+    schemas = Schemas(handler.opt["contract"] for _, handler in handlers)
+    paths: dict[str, Json] = {}
+    for path, handler in handlers:
+        for method in handler.http_methods:
+            described = operation(handler, handler.opt["contract"], path, schemas)
+            paths.setdefault(path, {})[method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Orderfold",
+            "version": version,
+            "summary": "A headless order platform: every fact an event, every order the fold of its events",
+            "description": DESCRIPTION.format(
+                problems="\n".join(
+                    f"- `{kind.type}` ({kind.status}): {kind.title.lower()}" for kind in problems.KINDS
+                ),
+                scopes="\n".join(f"- `{scope}`: {meaning}" for scope, meaning in SCOPES.items()),
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "parameters": REQUEST_HEADERS,
+            "headers": ANSWER_HEADERS,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def operation(handler: HTTPRouteHandler, contract: Contract, path: str, schemas: Schemas) -> Json:
+    """One route."""
+    described: Json = {
+        "operationId": camel(str(handler.name)),
+        "summary": contract.summary,
+        "tags": sorted(tag for layer in handler.ownership_layers for tag in layer.tags or ()),
+        "parameters": parameters(contract, path),
+        "responses": responses(contract, schemas),
+        "security": [] if contract.access in WITHOUT_TOKEN else [{"bearer": [contract.access.value]}],
+    }
+    if contract.description:
+        described["description"] = contract.description
+    if contract.body is not None:
+        described["requestBody"] = {
+            "required": bool(contract.body.__struct_fields__),
+            "content": {"application/json": {"schema": schemas.reference(contract.body)}},
+        }
+    return described
+
+
+def parameters(contract: Contract, path: str) -> list[Json]:
+    """What stands in the path, the query string and the headers."""
+    in_path = [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": key_schema()}
+        for part in path.split("/")
+        if part.startswith("{")
+    ]
+    names = ["X-Correlation-Id", "traceparent"]
+    if contract.waits:
+        names += ["Consistency-Token", "Prefer"]
+    if contract.is_command:
+        names += ["Idempotency-Key", "If-Match"]
+    in_headers = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    in_query = [] if contract.asks is None else query_parameters(contract.asks)
+    return [*in_path, *in_query, *in_headers]
+
+
+def responses(contract: Contract, schemas: Schemas) -> Json:
+    """What comes back: the answer, and every problem there may be."""
+    headers = ["X-Correlation-Id"]
+    headers += ["Consistency-Token"] if contract.is_command else []
+    headers += ["ETag"] if contract.tagged else []
+    headers += ["Location"] if contract.located else []
+    success: Json = {
+        "description": contract.summary,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
+    }
+    if contract.answer is not None:
+        success["content"] = {contract.media_type: {"schema": schemas.reference(contract.answer)}}
+    by_status: dict[int, list[problems.Kind]] = {}
+    for kind in kinds(contract):
+        by_status.setdefault(kind.status, []).append(kind)
+    found = {str(contract.status): success}
+    for status, several in sorted(by_status.items()):
+        found[str(status)] = problem(status, several, schemas)
+    return found
+
+
+def kinds(contract: Contract) -> Iterable[problems.Kind]:
+    """Every kind of problem a route may answer."""
+    found = dict.fromkeys(contract.problems)
+    if contract.access not in WITHOUT_TOKEN:
+        found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE, problems.UNAVAILABLE))
+    if contract.asks is not None:
+        found |= dict.fromkeys((problems.INVALID,))
+    if contract.body is not None:
+        found |= dict.fromkeys(
+            (
+                problems.MALFORMED,
+                problems.INVALID,
+                problems.BODY_TOO_SLOW,
+                problems.BODY_TOO_LARGE,
+                problems.UNSUPPORTED_MEDIA_TYPE,
+            )
+        )
+    if contract.is_command:
+        found |= dict.fromkeys((problems.STALE_VERSION, problems.KEY_REUSED, problems.BUSY, problems.EXPIRED))
+    if contract.waits:
+        found |= dict.fromkeys((problems.BEHIND,))
+    return [*found, problems.INTERNAL]
+
+
+def problem(status: int, several: list[problems.Kind], schemas: Schemas) -> Json:
+    names = ["X-Correlation-Id"]
+    names += ["Retry-After"] if status == 503 else []
+    names += ["WWW-Authenticate"] if status in {401, 403} else []
+    return {
+        "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in several),
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {problems.MEDIA_TYPE: {"schema": schemas.reference(problems.ProblemDetails)}},
+    }
+
+
+def camel(name: str) -> str:
+    """`list_orders` and `PlaceOrder` as `listOrders` and `placeOrder`."""
+    first, *others = name.split("_")
+    return first[0].lower() + first[1:] + "".join(word.capitalize() for word in others)
+
+
+def encoded(description: Json) -> bytes:
+    """As it is served."""
+    return msgspec.json.encode(description)

@@ -1,0 +1,115 @@
+"""/v1/orders: placing, cancelling and returning orders, and everything that happened to them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from litestar import Router
+
+from contexts.messages import CustomerId
+from contexts.ordering.commands import CancelOrder, PlaceOrder, RequestReturn
+from gateway.access import Access, require
+from gateway.commands import command
+from gateway.history import HistoryItem, history_of
+from gateway.incoming import Incoming
+from gateway.problems import INVALID, Problem
+from gateway.queries import Asked, AskedPage, Items, query
+from read_models import orders as model
+from read_models.orders import Order
+from read_models.reading import Page
+
+OrderStatus = Literal["placed", "confirmed", "dispatched", "completed", "cancelled", "returned"]
+
+EARLIEST_YEAR = 1970
+LATEST_YEAR = 9998
+
+
+def may_place(incoming: Incoming, order: PlaceOrder) -> None:
+    """Agreed prices and past dates are for those who may state them."""
+    if order.placed_at is not None:
+        require(incoming.caller.scopes, Access.ORDERS_PRICE, "placed_at")
+        # Beyond these years an instant may have no UTC time at all.
+        if not EARLIEST_YEAR <= order.placed_at.year <= LATEST_YEAR:
+            raise Problem(INVALID, "placed_at is not between 1970 and 9998", field="placed_at")
+    if any(line.unit_price is not None for line in order.lines):
+        require(incoming.caller.scopes, Access.ORDERS_PRICE, "unit_price")
+
+
+class AskedOrders(AskedPage, frozen=True, kw_only=True):
+    """Which orders are wanted."""
+
+    status: OrderStatus | None = None
+    customer_id: CustomerId | None = None
+
+
+@query(
+    "/",
+    access=Access.ORDERS_READ,
+    model="orders",
+    document=Items[Order],
+    asks=AskedOrders,
+    summary="List orders, newest first",
+)
+async def list_orders(incoming: Incoming, asked: AskedOrders) -> Page:
+    return await model.list_newest(
+        incoming.services.models,
+        status=asked.status,
+        customer_id=asked.customer_id,
+        limit=asked.limit,
+        cursor=asked.cursor,
+    )
+
+
+@query("/{order_id:str}", access=Access.ORDERS_READ, model="orders", document=Order, summary="Show an order")
+async def get_order(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    """Its `ETag` is the version a command about it can be made to depend on with `If-Match`."""
+    return await model.get(incoming.services.models, incoming.key("order_id"))
+
+
+@query(
+    "/{order_id:str}/history",
+    access=Access.ORDERS_READ,
+    model="orders",
+    document=Items[HistoryItem],
+    summary="Show everything that happened to an order",
+)
+async def get_order_history(incoming: Incoming, _: Asked) -> Items[HistoryItem] | None:
+    """Every event of every context about the order, causes before their effects, with who and when."""
+    items = await history_of(incoming.services.contexts.logs, incoming.key("order_id"))
+    return Items(items, None) if items else None
+
+
+orders = Router(
+    "/v1/orders",
+    tags=["orders"],
+    route_handlers=[
+        list_orders,
+        get_order,
+        get_order_history,
+        command(
+            "/",
+            PlaceOrder,
+            access=Access.ORDERS_WRITE,
+            thing="order_id",
+            makes="/v1/orders/{}",
+            new=("order_id",),
+            check=may_place,
+            summary="Place an order",
+        ),
+        command(
+            "/{order_id:str}/cancel",
+            CancelOrder,
+            access=Access.ORDERS_WRITE,
+            thing="order_id",
+            summary="Cancel an order",
+        ),
+        command(
+            "/{order_id:str}/return",
+            RequestReturn,
+            access=Access.ORDERS_WRITE,
+            thing="order_id",
+            new=("return_id",),
+            summary="Send some of an order back",
+        ),
+    ],
+)

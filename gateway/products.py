@@ -1,0 +1,108 @@
+"""/v1/products: the catalog."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Router
+from msgspec import Meta
+
+from contexts.catalog.commands import (
+    AddProduct,
+    DiscontinueProduct,
+    ReinstateProduct,
+    RenameProduct,
+    RepriceProduct,
+)
+from gateway.access import Access
+from gateway.commands import command
+from gateway.incoming import Incoming
+from gateway.queries import Asked, AskedPage, Items, query
+from read_models import products as model
+from read_models.reading import Page
+
+SearchText = Annotated[str, Meta(max_length=200, description="words the name begins with, or the SKU")]
+
+
+class Product(msgspec.Struct, frozen=True):
+    """`status`: active, discontinued; `unit_price` in minor units; `available` to be ordered."""
+
+    sku: str
+    name: str
+    unit_price: int
+    currency: str
+    status: str
+    available: int
+    updated_at: str
+    version: int
+
+
+class AskedProducts(AskedPage, frozen=True, kw_only=True):
+    """Which products are wanted."""
+
+    q: SearchText | None = None
+
+
+@query(
+    "/",
+    access=Access.CATALOG_READ,
+    model="products",
+    document=Items[Product],
+    asks=AskedProducts,
+    summary="List products by SKU",
+)
+async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
+    """Every word of `q` must begin a word of the name, or the SKU."""
+    return await model.search(incoming.services.models, q=asked.q, limit=asked.limit, cursor=asked.cursor)
+
+
+@query("/{sku:str}", access=Access.CATALOG_READ, model="products", document=Product, summary="Show a product")
+async def get_product(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    return await model.get(incoming.services.models, incoming.key("sku"))
+
+
+products = Router(
+    "/v1/products",
+    tags=["products"],
+    route_handlers=[
+        list_products,
+        get_product,
+        command(
+            "/",
+            AddProduct,
+            access=Access.CATALOG_WRITE,
+            thing="sku",
+            makes="/v1/products/{}",
+            summary="Add a product",
+        ),
+        command(
+            "/{sku:str}/rename",
+            RenameProduct,
+            access=Access.CATALOG_WRITE,
+            thing="sku",
+            summary="Rename a product",
+        ),
+        command(
+            "/{sku:str}/reprice",
+            RepriceProduct,
+            access=Access.CATALOG_WRITE,
+            thing="sku",
+            summary="Change a product's price",
+        ),
+        command(
+            "/{sku:str}/discontinue",
+            DiscontinueProduct,
+            access=Access.CATALOG_WRITE,
+            thing="sku",
+            summary="Stop selling a product",
+        ),
+        command(
+            "/{sku:str}/reinstate",
+            ReinstateProduct,
+            access=Access.CATALOG_WRITE,
+            thing="sku",
+            summary="Sell a product again",
+        ),
+    ],
+)

@@ -1,0 +1,135 @@
+"""Routes that ask a read model: what may be asked, how long to wait, and how documents are shown."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Meta
+
+from gateway.access import Access
+from gateway.answers import UNSTORED, Answer, json_answer, version_tag
+from gateway.contracts import Contract
+from gateway.incoming import Incoming, incoming_of
+from gateway.preferences import DEFAULT_WAIT, tokens_of, wait_of
+from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem, unfit
+from infra.commands import Token
+from read_models.consistency import Behind, up_to
+from read_models.reading import MAX_LIMIT, CursorInvalid
+
+Q = TypeVar("Q", bound="Asked")
+T = TypeVar("T")
+
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many at most")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=1_000, description="`next` of the page before")]
+
+MOST_PARAMETERS = 20
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A query string without anything in it."""
+
+
+class AskedPage(Asked, frozen=True, kw_only=True):
+    """Which part of a list is wanted."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class Items(msgspec.Struct, Generic[T], frozen=True):
+    """Part of a list; `next` is the cursor of the part after it, null at the end."""
+
+    items: list[T]
+    next: str | None
+
+
+Ask = Callable[[Incoming, Q], Awaitable[Any]]
+
+
+def query(
+    path: str,
+    *,
+    access: Access,
+    model: str,
+    document: Any,
+    summary: str,
+    asks: type[Q] = Asked,  # type: ignore[assignment]
+) -> Callable[[Ask[Q]], HTTPRouteHandler]:
+    """A route that answers with one document (None: not found), or with what a list has.
+
+    The answer includes whatever the request's consistency tokens name, or it is a problem.
+    """
+    single = "version" in getattr(document, "__struct_fields__", ())
+
+    def declare(ask: Ask[Q]) -> HTTPRouteHandler:
+        async def answer(request: Request[Any, Any, Any]) -> Answer:
+            incoming = incoming_of(request.scope)
+            asked = asked_of(incoming, asks)
+            await wait_for(incoming, model)
+            try:
+                found = await ask(incoming, asked)
+            except CursorInvalid as error:
+                raise Problem(INVALID, f"cursor: {error}", field="cursor") from error
+            if found is None:
+                raise Problem(NOT_FOUND, f"there is nothing like that among the {model}")
+            headers = [UNSTORED]
+            if single:
+                headers.append((b"etag", version_tag(found["version"]).encode()))
+            return json_answer(found, headers=headers)
+
+        answer.__name__ = ask.__name__
+        contract = Contract(
+            access=access,
+            summary=summary,
+            description=inspect.getdoc(ask) or "",
+            asks=asks,
+            answer=document,
+            problems=(NOT_FOUND,) if "{" in path else (),
+            waits=True,
+            tagged=single,
+        )
+        return get(path, opt={"contract": contract}, name=ask.__name__)(answer)
+
+    return declare
+
+
+def asked_of(incoming: Incoming, asks: type[Q]) -> Q:
+    """The query string as its type; raises a Problem, also for what nobody understands."""
+    try:
+        pairs = parse_qsl(
+            incoming.scope["query_string"].decode("latin-1"),
+            keep_blank_values=True,
+            strict_parsing=bool(incoming.scope["query_string"]),
+            errors="strict",
+            max_num_fields=MOST_PARAMETERS,
+        )
+    except ValueError as error:
+        raise Problem(INVALID, f"the query string cannot be read: {error}") from error
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise Problem(INVALID, "a query parameter is given twice")
+    try:
+        return msgspec.convert(given, asks, strict=False)
+    except msgspec.ValidationError as error:
+        raise unfit(error) from error
+
+
+async def wait_for(incoming: Incoming, model: str) -> None:
+    """Return when the read model includes what the request's tokens name; raises a Problem."""
+    tokens = tokens_of(incoming)
+    wait = wait_of(incoming)
+    if tokens:
+        await come_to(incoming, model, tokens, DEFAULT_WAIT if wait is None else wait)
+
+
+async def come_to(incoming: Incoming, model: str, tokens: Sequence[Token], seconds: float) -> None:
+    try:
+        await up_to(incoming.services.models, model, tokens, seconds)
+    except Behind as error:
+        raise Problem(BEHIND, f"{error}; ask again, or wait longer with Prefer: wait=SECONDS") from error

@@ -1,0 +1,125 @@
+"""What the gateway needs: NATS, MongoDB, keys and every context; and how far read models are behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from gateway.key_set import KeySet
+from gateway.known_contexts import CONTEXTS
+from gateway.nats_link import NatsLink
+from gateway.problems import Problem
+from infra.log_service import ContextUnavailable
+from infra.mongo import MongoUnavailable
+from read_models.catalogue import MODELS
+from read_models.lag import Lag, lag
+from read_models.reading import ReadModels
+
+CHECK_SECONDS = 2.0
+FRESH_SECONDS = 1.0
+"""Anybody may ask; what they get may be this old, so that asking often costs nothing."""
+
+
+class Life(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    live: bool = True
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that is needed; `problem` says what is wrong with it."""
+
+    ok: bool
+    problem: str | None = None
+
+
+class ModelLag(msgspec.Struct, frozen=True):
+    """How far a read model is behind: in events, and in seconds since the oldest of them; null if unknown."""
+
+    events: int | None
+    seconds: float | None
+    partitions: list[Lag] = []
+    """Those that are behind."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything that was found out."""
+
+    ready: bool
+    checks: dict[str, Check]
+    projectors: dict[str, ModelLag]
+
+
+class Readiness:
+    """Finds out whether requests can be served; asked often, it looks once a second."""
+
+    def __init__(
+        self, contexts: NatsLink, mongo_check: Callable[[], Awaitable[None]], models: ReadModels, keys: KeySet
+    ) -> None:
+        self._contexts = contexts
+        self._mongo_check = mongo_check
+        self._models = models
+        self._keys = keys
+        self._looking = asyncio.Lock()
+        self._report: Report | None = None
+        self._looked_at = 0.0
+
+    async def report(self) -> Report:
+        """What was found out in the last second."""
+        async with self._looking:
+            if self._report is None or time.monotonic() - self._looked_at > FRESH_SECONDS:
+                self._report = await self._look()
+                self._looked_at = time.monotonic()
+            return self._report
+
+    async def _look(self) -> Report:
+        (nats, mongo, *contexts), lags = await asyncio.gather(
+            asyncio.gather(
+                check(self._nats()),
+                check(self._mongo_check()),
+                *(check(self._context(name)) for name in CONTEXTS),
+            ),
+            asyncio.gather(*(self._lag(name) for name in MODELS)),
+        )
+        checks = {
+            "nats": nats,
+            "mongodb": mongo,
+            "keys": Check(
+                self._keys.loaded, None if self._keys.loaded else "no key of bearer tokens is known"
+            ),
+            **{f"context:{name}": found for name, found in zip(CONTEXTS, contexts, strict=True)},
+        }
+        return Report(all(item.ok for item in checks.values()), checks, dict(zip(MODELS, lags, strict=True)))
+
+    async def _nats(self) -> None:
+        self._contexts.logs  # noqa: B018 - raises a Problem while there is no connection
+
+    async def _context(self, name: str) -> None:
+        await self._contexts.logs.page(name, 0, limit=0)
+
+    async def _lag(self, model: str) -> ModelLag:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                found = await lag(self._models, self._contexts.logs, (model,))
+        except (Problem, ContextUnavailable, MongoUnavailable, TimeoutError):
+            return ModelLag(None, None)
+        return ModelLag(
+            sum(item.events for item in found),
+            max((item.seconds for item in found), default=0.0),
+            [item for item in found if item.events],
+        )
+
+
+async def check(found: Awaitable[None]) -> Check:
+    """Whether something is there, within its time."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await found
+    except TimeoutError:
+        return Check(ok=False, problem=f"no answer within {CHECK_SECONDS:g} s")
+    except (Problem, ContextUnavailable, MongoUnavailable) as error:
+        return Check(ok=False, problem=str(error))
+    return Check(ok=True)

@@ -1,0 +1,75 @@
+"""Serves the gateway on its port until it is told to stop, and then lets every request under way finish."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+
+import structlog
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from gateway.front import Front
+from infra.settings import Settings
+
+FINISH_SECONDS = 10.0
+"""How long requests under way may take after the signal to stop."""
+HEADER_MILLISECONDS = 10_000
+BACKLOG = 1_024
+
+log = structlog.get_logger(__name__)
+
+
+class PortTaken(Exception):
+    """The gateway cannot listen where it was told to; the message says why and what to do."""
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise PortTaken unless the port can be listened on: the server itself would share it with another."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTaken(
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another with ORDERFOLD_PORT"
+            ) from error
+
+
+async def serve(front: Front, settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends it at once."""
+    check_port(settings.host, settings.port)
+    server = Server(
+        front,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
+        websockets=False,
+        backlog=BACKLOG,
+        log_enabled=False,
+    )
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            server.stop()  # type: ignore[no-untyped-call]
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    serving = asyncio.create_task(server.serve())
+    log.info("gateway listens", host=settings.host, port=settings.port)
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not serving.done():
+        log.info("gateway stops", under_way=front.under_way)
+        await front.finish(FINISH_SECONDS)
+        server.stop()  # type: ignore[no-untyped-call]
+    await serving

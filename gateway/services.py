@@ -1,0 +1,29 @@
+"""What the gateway's routes work with: the contexts, the read models and the keys of bearer tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.key_set import KeySet
+from gateway.metrics import Metrics
+from gateway.nats_link import NatsLink
+from gateway.readiness import Readiness
+from gateway.tokens import TokenVerifier
+from infra.mongo import Mongo
+from infra.settings import Settings
+from read_models.reading import ReadModels
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Each of them may be away for a while; the gateway then answers with a problem and goes on."""
+
+    settings: Settings
+    contexts: NatsLink
+    mongo: Mongo
+    models: ReadModels
+    keys: KeySet
+    tokens: TokenVerifier
+    metrics: Metrics
+    readiness: Readiness
+    webhook_key: bytes | None

@@ -1,0 +1,80 @@
+"""/v1/shipments: parcels, one per order."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from litestar import Router
+
+from contexts.shipping.commands import DeliverShipment, DispatchShipment, ReceiveReturn
+from gateway.access import Access
+from gateway.commands import command
+from gateway.incoming import Incoming
+from gateway.queries import Asked, AskedPage, Items, query
+from read_models import shipments as model
+from read_models.reading import Page
+from read_models.shipments import Shipment
+
+ShipmentStatus = Literal["created", "dispatched", "delivered", "cancelled"]
+
+
+class AskedShipments(AskedPage, frozen=True, kw_only=True):
+    """Which shipments are wanted."""
+
+    status: ShipmentStatus | None = None
+
+
+@query(
+    "/",
+    access=Access.SHIPMENTS_READ,
+    model="shipments",
+    document=Items[Shipment],
+    asks=AskedShipments,
+    summary="List shipments by order",
+)
+async def list_shipments(incoming: Incoming, asked: AskedShipments) -> Page:
+    return await model.list_by_order(
+        incoming.services.models, status=asked.status, limit=asked.limit, cursor=asked.cursor
+    )
+
+
+@query(
+    "/{order_id:str}",
+    access=Access.SHIPMENTS_READ,
+    model="shipments",
+    document=Shipment,
+    summary="Show an order's shipment",
+)
+async def get_shipment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    return await model.get(incoming.services.models, incoming.key("order_id"))
+
+
+shipments = Router(
+    "/v1/shipments",
+    tags=["shipments"],
+    route_handlers=[
+        list_shipments,
+        get_shipment,
+        command(
+            "/{order_id:str}/dispatch",
+            DispatchShipment,
+            access=Access.SHIPMENTS_WRITE,
+            thing="order_id",
+            summary="Hand a parcel to its carrier",
+        ),
+        command(
+            "/{order_id:str}/deliver",
+            DeliverShipment,
+            access=Access.SHIPMENTS_WRITE,
+            thing="order_id",
+            summary="Say that a parcel has arrived",
+        ),
+        command(
+            "/{order_id:str}/receive-return",
+            ReceiveReturn,
+            access=Access.SHIPMENTS_WRITE,
+            thing="order_id",
+            summary="Say that a parcel came back",
+        ),
+    ],
+)

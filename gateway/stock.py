@@ -1,0 +1,57 @@
+"""/v1/stock: what is on hand, reserved and available."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Router
+
+from contexts.inventory.commands import AdjustStock, ReceiveStock
+from gateway.access import Access
+from gateway.commands import command
+from gateway.incoming import Incoming
+from gateway.queries import Asked, AskedPage, Items, query
+from read_models import stock as model
+from read_models.reading import Page
+from read_models.stock import Stock
+
+
+@query(
+    "/",
+    access=Access.STOCK_READ,
+    model="stock",
+    document=Items[Stock],
+    asks=AskedPage,
+    summary="List stock by SKU",
+)
+async def list_stock(incoming: Incoming, asked: AskedPage) -> Page:
+    return await model.list_by_sku(incoming.services.models, limit=asked.limit, cursor=asked.cursor)
+
+
+@query("/{sku:str}", access=Access.STOCK_READ, model="stock", document=Stock, summary="Show a SKU's stock")
+async def get_stock(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    return await model.get(incoming.services.models, incoming.key("sku"))
+
+
+stock = Router(
+    "/v1/stock",
+    tags=["stock"],
+    route_handlers=[
+        list_stock,
+        get_stock,
+        command(
+            "/{sku:str}/receive",
+            ReceiveStock,
+            access=Access.STOCK_WRITE,
+            thing="sku",
+            summary="Receive units",
+        ),
+        command(
+            "/{sku:str}/adjust",
+            AdjustStock,
+            access=Access.STOCK_WRITE,
+            thing="sku",
+            summary="Correct a count",
+        ),
+    ],
+)

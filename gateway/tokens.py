@@ -1,0 +1,137 @@
+"""Bearer tokens: verified in full once, then remembered until they expire."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from typing import Any
+
+import jwt
+import msgspec
+
+from gateway.key_set import Key, KeySet
+
+ALGORITHMS = ("RS256", "ES256")
+TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
+"""`typ` of tokens that may be bearer tokens: an issuer signs other things with the same key."""
+LEEWAY_SECONDS = 30
+MAX_LENGTH = 8_192
+MAX_SUBJECT = 255
+REMEMBERED = 10_000
+
+
+class TokenRefused(Exception):
+    """A token that proves nothing; the message says why."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who sent a request (`sub` of its token), and what it may do."""
+
+    subject: str
+    scopes: frozenset[str]
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """A token that was verified, good until `expires` (leeway included, seconds since 1970)."""
+
+    caller: Caller
+    expires: float
+
+
+class TokenVerifier:
+    """Tells whose a bearer token is."""
+
+    def __init__(self, keys: KeySet, issuer: str, audience: str, *, remembered: int = REMEMBERED) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._most = remembered
+        self._verified: OrderedDict[bytes, Verified] = OrderedDict()
+        self._generation = keys.generation
+
+    async def caller(self, token: bytes) -> Caller:
+        """Who sent this token; raises TokenRefused, or KeysUnavailable when that cannot be told now."""
+        if self._generation != self._keys.generation:
+            # A key was withdrawn, perhaps: what it signed proves nothing any more.
+            self._verified.clear()
+            self._generation = self._keys.generation
+        if len(token) > MAX_LENGTH:
+            raise TokenRefused(f"the token is longer than {MAX_LENGTH} characters")
+        fingerprint = hashlib.blake2b(token, digest_size=32).digest()
+        known = self._verified.get(fingerprint)
+        if known is not None:
+            if known.expires > time.time():
+                self._verified.move_to_end(fingerprint)
+                return known.caller
+            del self._verified[fingerprint]
+            raise TokenRefused("the token has expired")
+        generation = self._keys.generation
+        verified = await self._verify(token)
+        if generation == self._keys.generation:
+            self._verified[fingerprint] = verified
+            if len(self._verified) > self._most:
+                self._verified.popitem(last=False)
+        return verified.caller
+
+    async def _verify(self, token: bytes) -> Verified:
+        key = await self._key(token)
+        try:
+            claims = jwt.decode(
+                token,
+                key.public,
+                # The key decides the algorithm, never the token: an RSA key must not become an HMAC secret.
+                algorithms=[key.algorithm],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWTError as error:
+            raise TokenRefused(reason(error)) from error
+        subject = claims["sub"]
+        if not (0 < len(subject) <= MAX_SUBJECT and subject.isprintable()):
+            raise TokenRefused("the token's subject is not 1 to 255 printable characters")
+        return Verified(Caller(subject, scopes(claims)), float(claims["exp"]) + LEEWAY_SECONDS)
+
+    async def _key(self, token: bytes) -> Key:
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError as error:
+            raise TokenRefused("the token is no JSON Web Token") from error
+        algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+        if algorithm not in ALGORITHMS:
+            raise TokenRefused("the token is not signed with RS256 or ES256")
+        if (kind.lower() if isinstance(kind, str) else kind) not in TYPES:
+            raise TokenRefused("the token is not meant as a bearer token")
+        if not isinstance(kid, str | None):
+            raise TokenRefused("the token's key id is no text")
+        key = await self._keys.find(kid, algorithm)
+        if key is None:
+            raise TokenRefused("the token is signed with a key that is not known here")
+        return key
+
+
+def scopes(claims: dict[str, Any]) -> frozenset[str]:
+    """The scopes a token grants: `scope` as text with spaces between, or `scp` as such text or a list."""
+    granted = claims.get("scope", claims.get("scp", ""))
+    if isinstance(granted, str):
+        return frozenset(granted.split())
+    if isinstance(granted, list):
+        return frozenset(item for item in granted if isinstance(item, str))
+    raise TokenRefused("the token's scopes are neither text nor a list")
+
+
+REASONS: dict[type[jwt.PyJWTError], str] = {
+    jwt.ExpiredSignatureError: "the token has expired",
+    jwt.ImmatureSignatureError: "the token is not valid yet",
+    jwt.InvalidIssuerError: "the token is from another issuer",
+    jwt.InvalidAudienceError: "the token is for another audience",
+    jwt.MissingRequiredClaimError: "the token lacks one of the claims exp, iss, aud, sub",
+    jwt.InvalidSignatureError: "the token's signature does not fit",
+}
+
+
+def reason(error: jwt.PyJWTError) -> str:
+    """Why the library refused, in our words; its own may quote the token."""
+    return REASONS.get(type(error), "the token cannot be used")
