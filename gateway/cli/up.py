@@ -57,9 +57,12 @@ async def serve(folder: Path, port: int | None, *, sample: bool, console: Consol
                 say(line)
             await unless(stopping, lambda: work(stack, sample=sample, console=console))
     finally:
-        say("stopping")
+        begun = bool(stack.pids)
+        if begun:
+            say("stopping")
         await stack.stop()
-        say("stopped")
+        if begun:
+            say("stopped")
 
 
 def stop_on_signals(stack: EmbeddedStack, stopping: asyncio.Event, say: Callable[[str], None]) -> None:
@@ -92,7 +95,6 @@ async def unless(stopping: asyncio.Event, work: Callable[[], Awaitable[None]]) -
 async def begin(stack: EmbeddedStack, say: Callable[[str], None], console: Console) -> None:
     """Start everything, and say what is still waited for."""
     if not console.is_terminal:
-        say("starting")
         await stack.start()
         await stack.ready(tell=lambda missing: say(f"waiting for {missing}"))
         return

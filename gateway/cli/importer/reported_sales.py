@@ -19,13 +19,13 @@ STILL_SECONDS = 15.0
 """What has not changed for so long, though it differs, is not merely late."""
 
 
-async def sales(shop: Shop, first: date, last: date, currency: str) -> Tally:
-    """The shop's sales of the days from `first` to `last`, both included."""
+async def sales(shop: Shop, first: date, last: date, currency: str, placed: str) -> Tally:
+    """The shop's sales of the days from `first` to `last`, both included, not from before `placed`."""
     tally = Tally()
     begin = first
     while begin <= last:
         end = min(last, begin + SPAN)
-        answer = await shop.get(DAILY, **{"from": begin.isoformat(), "to": end.isoformat()})
+        answer = await shop.get(DAILY, after=placed, **{"from": begin.isoformat(), "to": end.isoformat()})
         if not answer.good:
             raise CommandFailed(f"{DAILY}: {answer.problem}")
         for item in answer.body["items"]:
@@ -41,13 +41,13 @@ def day_sales(item: Any, currency: str) -> tuple[date, DaySales]:
     )
 
 
-async def settled_sales(shop: Shop, ours: Tally, currency: str) -> Tally:
+async def settled_sales(shop: Shop, ours: Tally, currency: str, placed: str) -> Tally:
     """The shop's sales of our days, as soon as they are as ours, or as they stay."""
     if not ours.days:
         return Tally()
     before, changed = None, time.monotonic()
     while True:
-        theirs = await sales(shop, min(ours.days), max(ours.days), currency)
+        theirs = await sales(shop, min(ours.days), max(ours.days), currency, placed)
         if not differences(ours, theirs):
             return theirs
         if before is None or differences(before, theirs):

@@ -75,7 +75,7 @@ async def run(task: Import, url: str, token: str, console: Console) -> Result:
         accepted = delivery.accepted
         with steps(console, "confirmed", len(accepted.orders)) as shown:
             decisions = await decided(shop, accepted.orders, delivery.placed, shown)
-        theirs = await settled_sales(shop, accepted.tally, task.currency)
+        theirs = await settled_sales(shop, accepted.tally, task.currency, delivery.placed)
     return Result(survey=found, delivery=delivery, decisions=decisions, ours=accepted.tally, theirs=theirs)
 
 

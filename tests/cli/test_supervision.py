@@ -1,0 +1,105 @@
+"""Keeping a process alive: started again when it dies, given up with its last words when it keeps dying."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.child import Child, plain
+from infra.leftovers import born, end_leftovers, remember
+from infra.servers import Process, ServerFailed
+
+WAIT = 10.0
+LONGER_THAN_A_RESTART = 0.5
+
+
+def child(tmp_path: Path, program: str, said: list[str]) -> Child:
+    def build() -> Process:
+        return Process("worker", [sys.executable, "-c", program], tmp_path / "worker.log", lambda: True)
+
+    return Child("worker", build, tmp_path, said.append)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+async def test_a_killed_process_is_started_again_and_its_pid_file_follows(tmp_path: Path) -> None:
+    said: list[str] = []
+    worker = child(tmp_path, "import time; time.sleep(60)", said)
+    worker.spawn()
+    keeping = asyncio.create_task(worker.keep())
+    first = worker.pid
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: worker.pid != first and worker.running)
+    assert (tmp_path / "worker.pid").read_text() == f"{worker.pid}\n"
+    assert said == ["worker ended (signal 9); restarting it in 0.2 s"]
+    keeping.cancel()
+    await worker.stop(5)
+    assert not worker.running
+    assert not (tmp_path / "worker.pid").exists()
+
+
+async def test_a_process_that_keeps_dying_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    worker = child(tmp_path, "raise SystemExit('the store is broken')", [])
+    worker.spawn()
+    with pytest.raises(ServerFailed, match="worker died 3 times within a minute: the store is broken"):
+        await asyncio.wait_for(worker.keep(), WAIT)
+
+
+async def test_a_held_process_stays_dead_until_it_is_released(tmp_path: Path) -> None:
+    said: list[str] = []
+    worker = child(tmp_path, "import time; time.sleep(60)", said)
+    worker.spawn()
+    keeping = asyncio.create_task(worker.keep())
+    worker.hold()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(LONGER_THAN_A_RESTART):
+            await until(lambda: worker.running)
+    worker.release()
+    assert said == []
+    keeping.cancel()
+    await worker.stop(5)
+
+
+def test_a_process_left_over_from_a_killed_supervisor_is_ended(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    remember(tmp_path, "worker", sleeper.pid)
+    assert end_leftovers(tmp_path) == ["worker"]
+    assert sleeper.wait(WAIT) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_that_has_the_same_number_by_now_is_left_alone(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    remember(tmp_path, "worker", sleeper.pid)
+    (tmp_path / "worker.born").write_text("at another time")
+    assert end_leftovers(tmp_path) == []
+    assert born(sleeper.pid)
+
+
+def test_the_last_words_of_a_json_log_are_said_plainly() -> None:
+    line = '{"event": "store locked", "level": "error", "timestamp": "…", "service": "x", "file": "a.db"}'
+    assert plain(line) == "store locked file=a.db"
+    assert plain("contexts: no store") == "contexts: no store"
