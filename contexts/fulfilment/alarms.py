@@ -27,6 +27,8 @@ EARLY = timedelta(seconds=1)
 SWEEP_EVERY = 30.0
 """Seconds between looks for timers whose ring was lost."""
 
+NOT_ON_CLOCK = "timers are not on the clock, the sweep will find them"
+
 log = structlog.get_logger(__name__)
 
 Fire = Callable[[OrderId, str], Awaitable[None]]
@@ -113,7 +115,7 @@ class Alarms:
                     self._on_clock.add(key)
                     await self._clock.set(key, due, b"")
         except (NatsUnavailable, JetStreamRefused) as error:
-            log.warning("timers are not on the clock, the sweep will find them", error=str(error))
+            log.warning(NOT_ON_CLOCK, error=str(error))
 
     async def _restore(self) -> None:
         """Set every outstanding timer on a new clock."""
@@ -121,7 +123,7 @@ class Alarms:
         try:
             outstanding = await self._store.notes(TIMER)
         except StoreUnavailable as error:
-            log.warning("timers are not on the clock, the sweep will find them", error=str(error))
+            log.warning(NOT_ON_CLOCK, error=str(error))
             return
         await self._set({key: due_of(note) for key, note in outstanding.items()})
 

@@ -8,7 +8,7 @@ import structlog
 
 from contexts.fulfilment.dispatcher import Dispatcher
 from contexts.fulfilment.issued import OUTBOX, decode
-from infra.event_store import EventStore, StoreUnavailable
+from infra.event_store import EventStore
 
 LOOK_EVERY = 10.0
 """Seconds between two looks."""
@@ -41,8 +41,8 @@ class Leftovers:
             await asyncio.sleep(self._look_every)
             try:
                 await self._look()
-            except StoreUnavailable as error:
-                log.warning("outbox cannot be read, another look follows", error=str(error))
+            except Exception:
+                log.exception("outbox cannot be read, another look follows")
 
     async def _look(self) -> None:
         """Once is not enough: a command may have been settled while the outbox was read."""

@@ -89,8 +89,9 @@ class Outcomes:
             await self._news.wait()
             try:
                 await self._forget()
-            except StoreUnavailable as error:
-                log.warning("store does not forget settled commands", error=str(error))
+            except Exception:
+                log.exception("store does not forget settled commands, it is asked again")
+                self._news.set()
                 await asyncio.sleep(STORE_PAUSE)
 
     async def _forget(self) -> None:

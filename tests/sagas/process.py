@@ -1,0 +1,202 @@
+"""The fulfilment process on a real store and nats-server, among contexts that answer as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from contexts.fulfilment.commands import FulfilmentCommand
+from contexts.fulfilment.events import Fact, FulfilmentEvent
+from contexts.fulfilment.knowledge import Saga
+from contexts.fulfilment.patience import Patience
+from contexts.fulfilment.service import fulfilment
+from contexts.messages import wire_name
+from infra.command_client import CommandClient
+from infra.command_wire import COMMAND_ID, encode_answer
+from infra.commands import Accepted, Answer, Envelope
+from infra.context_process import _reacting
+from infra.event_codec import EventCodec
+from infra.event_store import EventStore
+from infra.nats import connect
+from infra.records import Metadata
+from infra.runtime import Companion, Heard, Reaction, RunningContext, Session
+from infra.settings import Settings
+from infra.streams import Streams
+
+ACCEPTED = Accepted("stream", 1, 1, 0)
+SECONDS_AT_MOST = 10.0
+
+PATIENCE = Patience(tries=4, doubts=3, first_pause=0.01, longest_pause=0.05, answer_within=2.0, under_way=8)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds, at most ten seconds."""
+    try:
+        async with asyncio.timeout(SECONDS_AT_MOST):
+            while True:
+                holds = condition()
+                if isinstance(holds, Awaitable):
+                    holds = await holds
+                if holds:
+                    return
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"never happened: {what}") from None
+
+
+class Others:
+    """The other contexts: they keep what they received and answer as they are told."""
+
+    def __init__(self, nats: Client) -> None:
+        self._nats = nats
+        self._rules: dict[str, Callable[[], Answer | None]] = {}
+        self.received: list[tuple[str, str, bytes]] = []
+
+    async def start(self) -> None:
+        await self._nats.subscribe("cmd.*.*", cb=self._receive)
+        await self._nats.flush()
+
+    def answer(self, name: str, *answers: Answer | None) -> None:
+        """How a command (wire name) is answered, one after the other and the last one for ever; None: not."""
+        left = list(answers)
+        self._rules[name] = lambda: left.pop(0) if len(left) > 1 else left[0]
+
+    def names(self) -> list[str]:
+        return [name for name, _, _ in self.received]
+
+    def ids(self, name: str) -> list[str]:
+        return [command_id for received, command_id, _ in self.received if received == name]
+
+    async def _receive(self, message: Msg) -> None:
+        assert message.headers is not None
+        name = message.subject.removeprefix("cmd.")
+        self.received.append((name, message.headers[COMMAND_ID], message.data))
+        answer = self._rules.get(name, lambda: ACCEPTED)()
+        if answer is not None:
+            await message.respond(encode_answer(answer))
+
+
+class Process:
+    """A running fulfilment context; facts are handed to it as its inbox does."""
+
+    def __init__(self, settings: Settings, store: EventStore, nats: Client, patience: Patience) -> None:
+        self.context = fulfilment(settings, patience)
+        self.store = store
+        codec = EventCodec(self.context.events)
+        self.streams = Streams(store, codec, self.context.initial, self.context.evolve)
+        self._running = RunningContext(
+            store=store,
+            streams=self.streams,
+            nats=nats,
+            commands=CommandClient(nats),
+            settings=settings,
+            react=_reacting(self.streams),
+        )
+        self._companions: Sequence[Companion] = ()
+        self._commands = 0
+
+    async def start(self) -> None:
+        self._companions = self.context.companions(self._running)
+        for companion in self._companions:
+            await companion.start()
+
+    async def stop(self) -> None:
+        for companion in reversed(self._companions):
+            await companion.stop()
+
+    async def hears(self, *facts: Fact) -> None:
+        """One batch, one transaction."""
+        assert self.context.react is not None
+        heard = [_heard(fact) for fact in facts]
+        async with Reaction(self.streams) as reaction:
+            await self.context.react(reaction, heard)
+            await reaction.commit()
+
+    async def is_told(self, command: FulfilmentCommand) -> None:
+        """An operator's command."""
+        now = datetime.now(UTC)
+        self._commands += 1
+        envelope = Envelope(
+            command_id=f"operator-{self._commands}",
+            correlation_id="c",
+            causation_id="",
+            actor="operator",
+            time=now,
+            deadline=now + timedelta(seconds=10),
+        )
+        async with Session(self.streams, envelope, self.context.primary(command)) as session:
+            await self.context.handle(session, command)
+            await session.commit()
+
+    async def saga(self, order_id: str = "42") -> Saga:
+        state: Saga = (await self.streams.load(f"fulfilment-{order_id}")).state
+        return state
+
+    async def events(self, order_id: str = "42") -> list[FulfilmentEvent]:
+        records = await self.store.load(f"fulfilment-{order_id}")
+        return [self.streams.codec.decode(record.name, record.data) for record in records]
+
+    async def settled(self) -> None:
+        """Return when the outbox is empty."""
+
+        async def empty() -> bool:
+            return await self.store.notes("outbox") == {}
+
+        await eventually(empty, "an empty outbox")
+
+
+def _heard(fact: Any) -> Heard:
+    context = wire_name(type(fact)).partition(".")[0]
+    metadata = Metadata(time=datetime.now(UTC), causation_id="x", correlation_id="shop-1", actor="shop")
+    return Heard(context, fact, f"{context}-{fact.order_id}", 1, 1, 0, metadata)
+
+
+def for_order(order_id: str, fact: Any) -> Any:
+    """The same fact about another order."""
+    return msgspec.structs.replace(fact, order_id=order_id)
+
+
+class Stage:
+    """Where a process is started, stopped and started again on the same store."""
+
+    def __init__(self, settings: Settings, store_url: str, nats: Client, others: Others) -> None:
+        self._settings = settings
+        self._store_url = store_url
+        self._nats = nats
+        self.others = others
+
+    @asynccontextmanager
+    async def process(
+        self, *, patience: Patience = PATIENCE, payment_timeout: float = 900.0
+    ) -> AsyncIterator[Process]:
+        settings = msgspec.structs.replace(self._settings, payment_timeout=payment_timeout)
+        store = await EventStore.open("fulfilment", self._store_url)
+        process = Process(settings, store, self._nats, patience)
+        try:
+            await process.start()
+            yield process
+        finally:
+            await process.stop()
+            await store.close()
+
+
+@asynccontextmanager
+async def stage(store_url: str, nats_url: str) -> AsyncIterator[Stage]:
+    """A nats-server's clients and the other contexts."""
+    settings = Settings(nats_url=nats_url)
+    ours = await connect(settings, "fulfilment")
+    theirs = await connect(settings, "others")
+    others = Others(theirs)
+    await others.start()
+    try:
+        yield Stage(settings, store_url, ours, others)
+    finally:
+        await ours.close()
+        await theirs.close()
