@@ -81,7 +81,7 @@ def delivered(
     context: str, subject: str, headers: Mapping[str, str], data: bytes, sequence: int
 ) -> Delivered:
     """Read a message; raises KeyError or ValueError if it is no event."""
-    _, _, partition, stream, name = subject.split(".")
+    _, _, partition, stream, name = subject.split(".", 4)
     return Delivered(
         context,
         int(headers[POSITION]),
@@ -89,7 +89,7 @@ def delivered(
         int(partition),
         stream,
         int(headers["Es-Stream-Version"]),
-        f"{context}.{name}",
+        name if "." in name else f"{context}.{name}",
         data,
         Metadata(
             time=datetime.fromisoformat(headers["Es-Time"]),

@@ -215,6 +215,8 @@ async def sequence_after(nats: Client, context: str, info: StreamInfo, position:
     Positions grow with sequences, so it is found by halving: some twenty questions for a million messages.
     """
     low, high = max(1, info.state.first_seq), info.state.last_seq + 1
+    if position == 0:
+        return low
     while low < high:
         middle = (low + high) // 2
         message = await message_from(nats, stream_name(context), middle, f"ev.{context}.>")

@@ -25,8 +25,8 @@ from infra.jetstream import (
 )
 from infra.log_service import ContextUnavailable, LogClient
 from infra.log_wire import Heads
-from infra.nats import NatsUnavailable, raise_if_cancelled
-from infra.pull import Pull, stream_sequence
+from infra.nats import NatsUnavailable, subscribe, unsubscribe
+from infra.pull import BATCH, Pull, stream_sequence
 from infra.records import Checkpoint
 
 AHEAD = 2_000
@@ -141,13 +141,12 @@ class Feed:
         """Follow the log until cancelled; what ends it otherwise is in `failure`."""
         checking: asyncio.Task[None] | None = None
         try:
-            heads = await self._nats.subscribe(f"head.{self._context}", cb=self._hear_heads)
+            heads = await subscribe(self._nats, f"head.{self._context}", self._hear_heads)
             checking = asyncio.create_task(self._check_store())
             try:
                 await self._run()
             finally:
-                if not self._nats.is_closed:
-                    await heads.unsubscribe()
+                await unsubscribe(self._nats, heads)
         except Exception as error:  # noqa: BLE001 - the reader's next() raises it
             self._fail(error)
         finally:
@@ -158,7 +157,6 @@ class Feed:
     async def _run(self) -> None:
         pause = 0.0
         while self.failure is None:
-            raise_if_cancelled()
             moved = self._moved
             try:
                 await self._follow()
@@ -166,7 +164,8 @@ class Feed:
                 log.debug("feed looks where to go on", stream=self._stream, reason=str(reason))
                 pause = BROKEN_PAUSE if self._moved == moved else 0.0
             except (NatsUnavailable, JetStreamRefused) as error:
-                log.warning("feed waits", stream=self._stream, reader=self._durable, error=str(error))
+                report = log.debug if pause else log.warning
+                report("feed waits", stream=self._stream, reader=self._durable, error=str(error))
                 pause = (
                     BROKEN_PAUSE
                     if self._moved > moved
@@ -193,7 +192,6 @@ class Feed:
         await pull.start()
         try:
             while self.failure is None:
-                raise_if_cancelled()
                 self._wake.clear()
                 if messages := pull.take():
                     await self._take(messages, info.created)
@@ -286,7 +284,8 @@ class Feed:
         """Take from the store what was announced and does not come; whether there was something."""
         behind = [p for p, position in self._positions.items() if self._heads and self._heads[p] > position]
         now = asyncio.get_running_loop().time()
-        if not behind or self._buffered >= AHEAD:
+        # With little room nothing was asked for.
+        if not behind or self._buffered > AHEAD - BATCH:
             self._behind_since = None
             return False
         if self._behind_since is None:
@@ -314,14 +313,15 @@ class Feed:
                 page = await self._client.page(self._context, position, partitions=[partition])
             except ContextUnavailable as error:
                 raise NatsUnavailable(str(error)) from error
-            for event in page.events:
+            events = [event for event in page.events if event.position <= target]
+            for event in events:
                 if event.prev != self._positions[partition]:
                     raise LogDiffers(self._difference(partition))
                 self._positions[partition] = event.position
-            if not page.events:
+            if not events:
                 raise LogDiffers(self._difference(partition))
-            self.from_store += len(page.events)
-            self._hand_out(Chunk(page.events, []))
+            self.from_store += len(events)
+            self._hand_out(Chunk(events, []))
 
     async def _check_store(self) -> None:
         """Compare with the store's heads at the start, and whenever an announcement is behind this reader."""

@@ -12,7 +12,6 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error
 
 from infra.event_message import Delivered
 from infra.event_store import EventStore, StoreUnavailable
@@ -29,7 +28,7 @@ from infra.log_wire import (
     LogRefusal,
     LogRequest,
 )
-from infra.nats import NatsUnavailable, publish, raise_if_cancelled, request
+from infra.nats import NatsUnavailable, publish, request, subscribe, unsubscribe
 from infra.records import PARTITIONS, Behind, Recorded
 
 __all__ = ["ContextUnavailable", "Delivered", "LogClient", "LogPage", "LogService"]
@@ -62,11 +61,14 @@ class LogService:
         store.on_commit(self._committed.set)
 
     async def start(self) -> None:
-        """Serve from now on; every process of a context may."""
+        """Serve from now on; every process of a context may. Raises NatsUnavailable."""
         for name, respond in (("log", self._page), ("behind", self._behind)):
             self._subscriptions.append(
-                await self._nats.subscribe(
-                    f"svc.{self._context}.{name}", queue=f"svc-{self._context}", cb=self._serving(respond)
+                await subscribe(
+                    self._nats,
+                    f"svc.{self._context}.{name}",
+                    self._serving(respond),
+                    queue=f"svc-{self._context}",
                 )
             )
         self._spawn(self._announce())
@@ -74,10 +76,7 @@ class LogService:
     async def stop(self) -> None:
         """Stop serving; questions under way are dropped, their askers ask again."""
         for subscription in self._subscriptions:
-            try:
-                await subscription.unsubscribe()
-            except Error as error:
-                log.debug("already unsubscribed", context=self._context, error=str(error))
+            await unsubscribe(self._nats, subscription)
         self._subscriptions.clear()
         for task in self._tasks:
             task.cancel()
@@ -149,7 +148,6 @@ class LogService:
     async def _announce(self) -> None:
         """Tell the heads now and then and soon after commits: so a reader misses even a lost last event."""
         while True:
-            raise_if_cancelled()
             self._committed.clear()
             try:
                 heads = Heads(tuple(await self._store.partition_heads()))

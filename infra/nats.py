@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, StaleConnectionError
 
 from infra.settings import Settings
@@ -50,6 +51,8 @@ class Connection(Client):
         for answer in list(waiting.values()):
             if not answer.done():
                 answer.set_exception(StaleConnectionError())
+                # Seen, also where nobody waits any more.
+                answer.exception()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -127,14 +130,15 @@ async def request(
     timeout: float = 5.0,
 ) -> Msg:
     """Ask and wait for the answer; raises NobodyListens or NatsUnavailable."""
-    try:
-        return await nats.request(
-            subject, payload, timeout=timeout, headers=None if headers is None else dict(headers)
-        )
-    except NoRespondersError as error:
-        raise NobodyListens(f"nobody serves {subject}") from error
-    except (Error, OSError, TimeoutError) as error:
-        raise NatsUnavailable(f"{subject}: {error or type(error).__name__}") from error
+    if not nats.is_connected:
+        raise NatsUnavailable(f"{subject}: not connected")
+    with _calling(subject):
+        try:
+            return await nats.request(
+                subject, payload, timeout=timeout, headers=None if headers is None else dict(headers)
+            )
+        except NoRespondersError as error:
+            raise NobodyListens(f"nobody serves {subject}") from error
 
 
 async def publish(
@@ -146,14 +150,39 @@ async def publish(
     reply: str = "",
 ) -> None:
     """Send without waiting for anybody; raises NatsUnavailable while disconnected."""
-    try:
+    with _calling(subject):
         await nats.publish(subject, payload, reply=reply, headers=None if headers is None else dict(headers))
-    except (Error, OSError) as error:
-        raise NatsUnavailable(f"{subject}: {error or type(error).__name__}") from error
 
 
-def raise_if_cancelled() -> None:
-    """End a loop whose cancellation was swallowed on the way: `asyncio.wait_for` may, before Python 3.12."""
+async def subscribe(
+    nats: Client, subject: str, heard: Callable[[Msg], Awaitable[None]], *, queue: str = ""
+) -> Subscription:
+    """Call `heard` for every message, one after the other, however many wait; raises NatsUnavailable."""
+    with _calling(subject):
+        return await nats.subscribe(
+            subject, queue=queue, cb=heard, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+
+async def unsubscribe(nats: Client, subscription: Subscription) -> None:
+    """End a subscription; a closed connection has ended it already."""
+    if not nats.is_closed:
+        with contextlib.suppress(NatsUnavailable), _calling(subscription.subject):
+            await subscription.unsubscribe()
+
+
+@contextlib.contextmanager
+def _calling(subject: str) -> Iterator[None]:
+    """Turn the client's errors into ours, and do not let it swallow a cancellation.
+
+    Its `asyncio.wait_for` does so before Python 3.12 when the answer comes at the same moment.
+    """
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    except (Error, OSError, TimeoutError) as error:
+        raise NatsUnavailable(f"{subject}: {error or type(error).__name__}") from error
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError

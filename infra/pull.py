@@ -9,9 +9,8 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import Error
 
-from infra.nats import NatsUnavailable, publish
+from infra.nats import publish, subscribe, unsubscribe
 
 BATCH = 500
 EXPIRES_SECONDS = 30
@@ -38,21 +37,12 @@ class Pull:
     async def start(self) -> None:
         """Open the inbox; raises NatsUnavailable."""
         self._heard = asyncio.get_running_loop().time()
-        try:
-            self._subscription = await self._nats.subscribe(
-                self._inbox, cb=self._take_in, pending_msgs_limit=0, pending_bytes_limit=0
-            )
-        except Error as error:
-            raise NatsUnavailable(f"cannot subscribe: {error}") from error
+        self._subscription = await subscribe(self._nats, self._inbox, self._take_in)
 
     async def stop(self) -> None:
         """Close the inbox; what the server still sends there is lost."""
         if self._subscription is not None:
-            try:
-                await self._subscription.unsubscribe()
-            except Error as error:
-                # The connection is closed, and the subscription with it.
-                self.broken = str(error)
+            await unsubscribe(self._nats, self._subscription)
 
     async def ask(self, room: int) -> None:
         """Ask for more when half of what was asked for has come, for no more than there is room for."""

@@ -24,7 +24,7 @@ from infra.jetstream import (
     stream_info,
     stream_name,
 )
-from infra.nats import NatsUnavailable, publish, raise_if_cancelled, request
+from infra.nats import NatsUnavailable, publish, request
 from infra.records import Recorded
 
 BATCH = 500
@@ -81,7 +81,6 @@ class Relay:
         """Publish until cancelled; raises RelayStopped."""
         pause = SHORTEST_PAUSE
         while True:
-            raise_if_cancelled()
             published = self.published
             try:
                 await self._locate()
@@ -138,7 +137,6 @@ class Relay:
         loop = asyncio.get_running_loop()
         audited = loop.time()
         while True:
-            raise_if_cancelled()
             self._committed.clear()
             events = await self._store.read_log(self.position, BATCH)
             if events:

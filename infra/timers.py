@@ -26,7 +26,7 @@ from infra.jetstream import (
     purge,
     stream_info,
 )
-from infra.nats import NatsUnavailable, publish, raise_if_cancelled, request
+from infra.nats import NatsUnavailable, publish, request
 from infra.pull import Pull
 
 DURABLE = "alarm"
@@ -99,7 +99,6 @@ class Timers:
         pause = SHORTEST_PAUSE
         known = ""
         while True:
-            raise_if_cancelled()
             try:
                 created = await self.ensure()
                 if created != known and restore is not None:
@@ -122,7 +121,6 @@ class Timers:
         await pull.start()
         try:
             while not pull.check():
-                raise_if_cancelled()
                 wake.clear()
                 messages = pull.take()
                 for begin in range(0, len(messages), AT_ONCE):

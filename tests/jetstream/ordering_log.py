@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from infra.jetstream import last_message, message_from, stream_name
 from infra.log_reader import Batch, LogReader
 from infra.nats import NatsUnavailable
 from infra.records import (
+    PARTITIONS,
     Append,
     Checkpoint,
     Metadata,
@@ -55,7 +56,7 @@ class OrderingLog:
             self._added += 1
             stream = f"order-{order or self._added % 40}"
             data = b'{"n":%d,"pad":"%s"}' % (self._added, b"x" * pad)
-            new.setdefault(stream, []).append(NewEvent(f"{CONTEXT}.OrderPlaced", data))
+            new.setdefault(stream, []).append(NewEvent(f"{self.store.context}.OrderPlaced", data))
         appended = await self.store.append(
             Append(
                 streams=tuple(
@@ -132,8 +133,8 @@ class Projection:
             self.bodies.append(event.data)
         self.checkpoints.update(batch.checkpoints)
         self.history.append(dict(self.checkpoints))
-        assert standing == {place: checkpoint.position for place, checkpoint in self.checkpoints.items()} | {
-            place: position for place, position in standing.items() if position == 0
+        assert {place: checkpoint.position for place, checkpoint in self.checkpoints.items()} == {
+            place: standing.get(place, 0) for place in self.checkpoints
         }
 
     async def follow(self, reader: LogReader) -> None:
@@ -148,10 +149,13 @@ class Projection:
         finally:
             await reader.stop()
 
-    async def has(self, *logs: OrderingLog) -> None:
-        """Return when every event of the logs was applied; fails if anything else was."""
+    async def has(self, *logs: OrderingLog, partitions: Collection[int] = range(PARTITIONS)) -> None:
+        """Return when every event of the logs' partitions was applied; fails if anything else was."""
         wanted = [
-            (log.store.context, event.position, event.event_id) for log in logs for event in await log.all()
+            (log.store.context, event.position, event.event_id)
+            for log in logs
+            for event in await log.all()
+            if event.partition in partitions
         ]
 
         async def complete() -> bool:
@@ -170,23 +174,14 @@ async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]], seconds
 
 @asynccontextmanager
 async def running(*work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
-    """Let something run meanwhile; fails if it ended by itself."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield
-    except TimeoutError:
-        for task in tasks:
-            if task.done():
-                task.result()
-        raise
-    finally:
-        ended = [task for task in tasks if task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in ended:
-        task.result()
-    assert not ended
+    """Let something run meanwhile; fails at once if it does."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 def wipe(nats: Server, folder: Path) -> None:

@@ -1,0 +1,166 @@
+"""Timers ring when they are due, whatever was restarted meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+
+from infra.jetstream import ask
+from infra.nats import NatsUnavailable
+from infra.timers import Timers
+from tests.conftest import Server
+from tests.jetstream.ordering_log import eventually, running, wipe
+
+
+class Rings:
+    """What has rung, and when."""
+
+    def __init__(self) -> None:
+        self.rung: list[tuple[str, bytes]] = []
+        self.times: list[datetime] = []
+
+    async def __call__(self, timer_id: str, payload: bytes) -> None:
+        self.rung.append((timer_id, payload))
+        self.times.append(datetime.now(UTC))
+
+    async def come_to(self, count: int) -> None:
+        """Return when so many have rung."""
+
+        async def enough() -> bool:
+            return len(self.rung) >= count
+
+        await eventually(enough)
+
+
+def soon(seconds: float = 0.3) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+async def timers(connection: Client) -> Timers:
+    """The alarm clock of fulfilment."""
+    timers = Timers(connection, "fulfilment")
+    await timers.ensure()
+    return timers
+
+
+async def test_a_timer_rings_when_it_is_due_with_what_it_was_given(timers: Timers) -> None:
+    rings = Rings()
+    due = soon()
+    async with running(timers.listen(rings)):
+        await timers.set("order-42:payment", due, b'{"a":1}')
+        await rings.come_to(1)
+    assert rings.rung == [("order-42:payment", b'{"a":1}')]
+    assert timedelta(milliseconds=-5) < rings.times[0] - due < timedelta(seconds=1)
+
+
+async def test_a_timer_of_the_past_rings_at_once(timers: Timers) -> None:
+    rings = Rings()
+    async with running(timers.listen(rings)):
+        await timers.set("order-42", soon(-3600), b"")
+        await rings.come_to(1)
+
+
+async def test_a_timer_set_again_replaces_the_first(timers: Timers) -> None:
+    rings = Rings()
+    async with running(timers.listen(rings)):
+        await timers.set("order-42", soon(0.2), b"first")
+        await timers.set("order-42", soon(0.5), b"second")
+        await timers.set("last", soon(0.7), b"")
+        await rings.come_to(2)
+    assert rings.rung == [("order-42", b"second"), ("last", b"")]
+
+
+async def test_a_cancelled_timer_does_not_ring(timers: Timers) -> None:
+    rings = Rings()
+    async with running(timers.listen(rings)):
+        await timers.set("order-42", soon(0.3), b"")
+        await timers.set("last", soon(0.6), b"")
+        await timers.cancel("order-42")
+        await timers.cancel("never-set")
+        await rings.come_to(1)
+    assert rings.rung == [("last", b"")]
+
+
+async def test_timers_survive_a_killed_server_and_ring_for_who_listens_later(
+    nats: Server, connection: Client, timers: Timers
+) -> None:
+    for number in range(10):
+        await timers.set(f"order-{number}", soon(0.2), b"")
+    nats.process.kill()
+    nats.process.start()
+    rings = Rings()
+    async with running(timers.listen(rings)):
+        await rings.come_to(10)
+    assert sorted(timer_id for timer_id, _ in rings.rung) == [f"order-{number}" for number in range(10)]
+
+
+async def test_a_ring_that_fails_comes_again_and_holds_up_no_other(timers: Timers) -> None:
+    rings = Rings()
+    tries: list[str] = []
+
+    async def fragile(timer_id: str, payload: bytes) -> None:
+        tries.append(timer_id)
+        if tries.count("order-1") == 1 and timer_id == "order-1":
+            raise RuntimeError("not now")
+        await rings(timer_id, payload)
+
+    async with running(timers.listen(fragile)):
+        await timers.set("order-1", soon(-1), b"")
+        await timers.set("order-2", soon(-1), b"")
+        await rings.come_to(2)
+    assert [timer_id for timer_id, _ in rings.rung] == ["order-2", "order-1"]
+
+
+async def test_a_lost_clock_is_made_again_and_its_timers_set_again(
+    nats: Server, nats_folder: Path, connection: Client, timers: Timers
+) -> None:
+    rings = Rings()
+    restored: list[int] = []
+
+    async def restore() -> None:
+        restored.append(1)
+        await timers.set("order-42", soon(0.1), b"again")
+
+    async with running(timers.listen(rings, restore)):
+        await rings.come_to(1)
+        wipe(nats, nats_folder)
+        await rings.come_to(2)
+    assert rings.rung == [("order-42", b"again")] * 2
+    assert len(restored) == 2
+
+
+async def test_what_has_rung_does_not_ring_for_the_next_listener(timers: Timers) -> None:
+    rings = Rings()
+    async with running(timers.listen(rings)):
+        await timers.set("order-1", soon(-1), b"")
+        await rings.come_to(1)
+    async with running(timers.listen(rings)):
+        await timers.set("order-2", soon(-1), b"")
+        await rings.come_to(2)
+    assert [timer_id for timer_id, _ in rings.rung] == ["order-1", "order-2"]
+
+
+async def test_a_rung_timer_leaves_no_schedule_behind(connection: Client, timers: Timers) -> None:
+    rings = Rings()
+    async with running(timers.listen(rings)):
+        await timers.set("order-1", soon(-1), b"")
+        await rings.come_to(1)
+    info = await ask(connection, "STREAM.INFO.TIMERS_fulfilment", dict, {"subjects_filter": "timer.>"})
+    assert not info["state"].get("subjects")
+
+
+@pytest.mark.parametrize("timer_id", ["", "a b", "a.b", "*", ">", "ä", "x" * 201])
+async def test_an_id_that_is_no_subject_is_refused(timers: Timers, timer_id: str) -> None:
+    with pytest.raises(ValueError, match="no timer's id"):
+        await timers.set(timer_id, soon(), b"")
+
+
+async def test_without_a_server_setting_a_timer_fails(nats: Server, timers: Timers) -> None:
+    nats.process.kill()
+    with pytest.raises(NatsUnavailable):
+        await asyncio.wait_for(timers.set("order-1", soon(), b""), 10)
