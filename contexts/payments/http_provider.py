@@ -48,7 +48,7 @@ class HttpProvider:
 
     async def authorize(
         self, order_id: OrderId, amount: int, currency: Currency, method: str
-    ) -> Approved | Declined | Pending:
+    ) -> Approved | Declined | Pending | Impossible:
         """Set the money aside."""
         wanted = {"order_id": order_id, "amount": amount, "currency": currency, "payment_method": method}
         code, body = await self._post("/payments", f"{order_id}:authorize", wanted)
@@ -59,6 +59,8 @@ class HttpProvider:
                 return Declined(body.reason)
             case HTTPStatus.ACCEPTED, _:
                 return Pending()
+            case HTTPStatus.CONFLICT, _:
+                return Impossible(body.reason)
             case _:
                 raise _unexpected("/payments", code, body)
 

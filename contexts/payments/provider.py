@@ -47,8 +47,8 @@ class Provider(Protocol):
 
     async def authorize(
         self, order_id: OrderId, amount: int, currency: Currency, method: str
-    ) -> Approved | Declined | Pending:
-        """Set the money (minor units) aside."""
+    ) -> Approved | Declined | Pending | Impossible:
+        """Set the money (minor units) aside; Impossible once it was let go of or captured."""
 
     async def capture(self, order_id: OrderId) -> Done | Impossible:
         """Collect what was set aside."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Litestar, MediaType, Response, get, post
 from litestar.di import Provide
+from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
 from infra.payment_sandbox.afterwards import Afterwards
@@ -23,6 +24,20 @@ BODY_LIMIT = 10_000
 """Bytes."""
 
 
+WANTED = msgspec.json.Decoder(Wanted)
+WANTED_REFUND = msgspec.json.Decoder(WantedRefund)
+
+T = TypeVar("T")
+
+
+def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body of a request, by the letter: the framework would take a number in quotes for a number."""
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise ClientException(str(error)) from None
+
+
 def respond(answer: Answer) -> Response[bytes]:
     """The HTTP response of an answer."""
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
@@ -30,16 +45,17 @@ def respond(answer: Answer) -> Response[bytes]:
 
 @post("/payments")
 async def authorize(
-    key: Key, data: Wanted, provider: SandboxProvider, afterwards: Afterwards
+    key: Key, body: bytes, provider: SandboxProvider, afterwards: Afterwards
 ) -> Response[bytes]:
     """Set money aside."""
-    answer = provider.authorize(key, data)
+    wanted = read(WANTED, body)
+    answer = provider.authorize(key, wanted)
     if answer.status is HTTPStatus.ACCEPTED:
         afterwards.wake()
         if answer.held:
             await asyncio.sleep(answer.held)
             afterwards.decide()
-            answer = provider.standing(data.order_id)
+            answer = provider.standing(wanted.order_id)
     return respond(answer)
 
 
@@ -56,11 +72,9 @@ async def void(key: Key, order_id: OrderId, provider: SandboxProvider) -> Respon
 
 
 @post("/payments/{order_id:str}/refunds")
-async def refund(
-    key: Key, order_id: OrderId, data: WantedRefund, provider: SandboxProvider
-) -> Response[bytes]:
+async def refund(key: Key, order_id: OrderId, body: bytes, provider: SandboxProvider) -> Response[bytes]:
     """Give back a part of what was collected."""
-    return respond(provider.refund(key, order_id, data))
+    return respond(provider.refund(key, order_id, read(WANTED_REFUND, body)))
 
 
 @get("/ledger")
