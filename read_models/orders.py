@@ -203,6 +203,8 @@ def _shipment(shipment: Shipment, event: ShippingEvent) -> Shipment:
 
 
 NEWEST_FIRST = (("placed_at", -1), ("_id", -1))
+# Read backwards for the newest first: SecantusDB finds nothing when asked for a range of a descending index.
+_OLDEST_FIRST = (("placed_at", 1), ("_id", 1))
 
 ORDERS = ReadModel(
     name="orders",
@@ -213,7 +215,7 @@ ORDERS = ReadModel(
     ),
     document=Order,
     project=project,
-    indexes=(NEWEST_FIRST, (("status", 1), *NEWEST_FIRST), (("customer_id", 1), *NEWEST_FIRST)),
+    indexes=(_OLDEST_FIRST, (("status", 1), *_OLDEST_FIRST), (("customer_id", 1), *_OLDEST_FIRST)),
     # A payment may be heard before the order it is for.
     visible={"placed_at": {"$gt": ""}},
 )

@@ -23,6 +23,7 @@ MAX_WORDS = 10
 """Of a search text, the words that are looked for."""
 
 _WORD = re.compile(r"\w+")
+_LEADING = re.compile(r"^\W+")
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,13 +86,18 @@ def _product(product: Product, event: CatalogEvent) -> Product:
 
 
 def words_of(*texts: str) -> tuple[str, ...]:
-    """The different words of some texts, in lower case, sorted; a text without a space is a word too."""
+    """The different words of texts, in lower case, sorted: `t-light` is one, and so are `t` and `light`."""
     found: set[str] = set()
     for text in texts:
-        found.update(_WORD.findall(text.lower()))
-        if " " not in text:
-            found.add(text.lower())
+        lower = text.lower()
+        found.update(_WORD.findall(lower))
+        found.update(_bare(part) for part in lower.split())
     return tuple(sorted(found))
+
+
+def _bare(part: str) -> str:
+    """Without what opens a bracket or a quotation."""
+    return _LEADING.sub("", part) or part
 
 
 PRODUCTS = ReadModel(
@@ -118,6 +124,6 @@ async def search(
 
     Beginnings of words, and not any part of them, because those an index can find.
     """
-    words = (q or "").lower().split()[:MAX_WORDS]
+    words = [_bare(part) for part in (q or "").lower().split()[:MAX_WORDS]]
     wanted = {"$and": [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words]} if words else {}
     return await models.page(PRODUCTS, wanted, limit=limit, cursor=cursor)

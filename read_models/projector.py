@@ -208,7 +208,7 @@ class Projector(Generic[D]):
             self._cache.put(key, result.document, len(result.data or b""))
         for item in parked:
             if item.error is not None:
-                self._log.error("key parked", key=item.key, event=item.event.event_id, error=item.error)
+                self._log.error("key parked", key=item.key, fact=item.event.event_id, error=item.error)
                 self._parked.add(item.key)
         self.events += len(batch.events)
         self.transactions += 1

@@ -1,4 +1,4 @@
-"""Documents depend on what happened and not on how the contexts' logs were interleaved or cut into batches."""
+"""Documents depend on what happened, not on how the contexts' logs were interleaved or cut into batches."""
 
 from __future__ import annotations
 
