@@ -23,7 +23,7 @@ from infra.jetstream import (
     stream_info,
     stream_name,
 )
-from infra.log_service import ContextUnavailable, LogClient
+from infra.log_client import ContextUnavailable, LogClient
 from infra.log_wire import Heads
 from infra.nats import NatsUnavailable, subscribe, unsubscribe
 from infra.pull import BATCH, Pull, stream_sequence

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 from nats.aio.client import Client
 
+from infra.event_message import Delivered
 from infra.log_feed import Feed, LogDiffers, Place, Portion
-from infra.log_service import Delivered
 from infra.nats import NatsUnavailable, publish
 from infra.records import PARTITIONS, Checkpoint
 

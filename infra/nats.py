@@ -109,7 +109,7 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
                 reconnected_cb=reconnected,
                 closed_cb=closed,
             )
-    except (Error, OSError, TimeoutError, ValueError) as error:
+    except (Error, OSError, TimeoutError, ValueError, ImportError) as error:
         client.ending = True
         with contextlib.suppress(Error, OSError):
             await client.close()

@@ -57,7 +57,7 @@ class Relay:
         self.position = 0
         """Everything up to this position of the store is in the stream."""
         self.published = 0
-        """Events published by this relay."""
+        """Events this relay knows it has published."""
         self.refills = 0
         """How often the stream was found shorter than it had been."""
         self.conflicts = 0
@@ -88,7 +88,8 @@ class Relay:
             except _Misplaced as found:
                 log.info("relay looks where the stream ends", context=self._context, reason=str(found))
             except (NatsUnavailable, JetStreamRefused, StoreUnavailable) as error:
-                log.warning("relay waits", context=self._context, error=str(error))
+                report = log.warning if pause == SHORTEST_PAUSE else log.debug
+                report("relay waits", context=self._context, error=str(error))
             pause = SHORTEST_PAUSE if self.published > published else min(pause * 2, LONGEST_PAUSE)
             # Two relays that compete must not keep in step.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
@@ -181,7 +182,6 @@ class Relay:
                 self._previous[event.partition] = event.position
             self._sequence += len(part)
             self.position = part[-1].position
-            self.published += len(part)
 
     def _headers(self, events: Sequence[Recorded]) -> list[dict[str, str]]:
         previous = list(self._previous)
@@ -213,6 +213,7 @@ class Relay:
             if isinstance(outcome, BaseException):
                 raise outcome
             self._check(outcome, self._sequence + index)
+            self.published += 1
 
     async def _publish_batch(self, events: Sequence[Recorded], headers: Sequence[dict[str, str]]) -> None:
         """All of them or none."""
@@ -230,6 +231,7 @@ class Relay:
             "Nats-Batch-Commit": "1",
         }
         self._check(await self._send(events[-1], commit), self._sequence + len(events))
+        self.published += len(events)
 
     async def _send(self, event: Recorded, headers: dict[str, str]) -> int:
         subject = subject_of(self._context, event)

@@ -1,0 +1,161 @@
+"""Asks contexts for their logs, page by page, with patience while nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
+
+import msgspec
+from nats.aio.client import Client
+
+from infra.event_message import Delivered
+from infra.log_wire import (
+    PAGE_EVENTS,
+    BehindAnswer,
+    BehindRequest,
+    LogAnswer,
+    LogEvent,
+    LogRefusal,
+    LogRequest,
+)
+from infra.nats import NatsUnavailable, request
+from infra.records import Behind
+
+ASK_SECONDS = 5.0
+"""How long one question waits for its answer before it is asked again."""
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+
+
+class ContextUnavailable(Exception):
+    """No process of a context answered in time."""
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """Part of a context's log: all that was asked for up to position `through`.
+
+    `head` and `partition_heads` are where the log ended when the question was answered.
+    """
+
+    events: list[Delivered]
+    through: int
+    head: int
+    partition_heads: list[int]
+
+
+class LogClient:
+    """Asks contexts for their logs. Every question raises ContextUnavailable after `timeout` seconds."""
+
+    def __init__(self, nats: Client, *, timeout: float = 10.0) -> None:
+        self._nats = nats
+        self._timeout = timeout
+
+    async def page(
+        self,
+        context: str,
+        after: int,
+        *,
+        limit: int = PAGE_EVENTS,
+        partitions: Collection[int] | None = None,
+        stream: str | None = None,
+        names: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> LogPage:
+        """The events after a position, as many as fit into a page (at most 1000 and 900 kB).
+
+        `prev` of an event is right unless `stream`, `names`, `since` or `until` filter; then it is 0.
+        """
+        asked = LogRequest(
+            after=after,
+            limit=limit,
+            partitions=None if partitions is None else tuple(sorted(partitions)),
+            stream=stream,
+            names=None if names is None else tuple(sorted(names)),
+            since=since,
+            until=until,
+        )
+        data = await self._ask(context, "log", msgspec.json.encode(asked))
+        found = msgspec.json.decode(data, type=LogAnswer)
+        return LogPage(
+            [_delivered(context, event) for event in found.events],
+            found.through,
+            max(found.heads),
+            list(found.heads),
+        )
+
+    async def read(
+        self,
+        context: str,
+        after: int = 0,
+        *,
+        partitions: Collection[int] | None = None,
+        stream: str | None = None,
+        names: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[list[Delivered]]:
+        """Pages of events after a position, until the log's end at the time of the call."""
+        head: int | None = None
+        while head is None or after < head:
+            page = await self.page(
+                context, after, partitions=partitions, stream=stream, names=names, since=since, until=until
+            )
+            head = page.head if head is None else head
+            after = page.through
+            if page.events:
+                yield page.events
+
+    async def behind(self, context: str, positions: Sequence[int]) -> list[Behind]:
+        """How much lies after each partition's position."""
+        data = await self._ask(context, "behind", msgspec.json.encode(BehindRequest(tuple(positions))))
+        found = msgspec.json.decode(data, type=BehindAnswer)
+        return [Behind(partition.events, partition.oldest) for partition in found.partitions]
+
+    async def _ask(self, context: str, what: str, payload: bytes) -> bytes:
+        subject = f"svc.{context}.{what}"
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        pause = SHORTEST_PAUSE
+        reason = ""
+        while (left := deadline - loop.time()) > 0:
+            try:
+                reply = await request(self._nats, subject, payload, timeout=min(left, ASK_SECONDS))
+            except NatsUnavailable as error:
+                reason = str(error)
+            else:
+                refusal = _refusal(reply.data)
+                if refusal is None:
+                    return reply.data
+                reason = refusal.reason
+                if not refusal.again:
+                    raise ValueError(f"{subject}: {reason}")
+            await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), max(0.0, deadline - loop.time())))  # noqa: S311 - no secret
+            pause = min(pause * 2, LONGEST_PAUSE)
+        raise ContextUnavailable(f"{context} did not answer within {self._timeout:g} s: {reason}")
+
+
+class _Tag(msgspec.Struct):
+    type: str
+
+
+def _refusal(data: bytes) -> LogRefusal | None:
+    if msgspec.json.decode(data, type=_Tag).type != "refused":
+        return None
+    return msgspec.json.decode(data, type=LogRefusal)
+
+
+def _delivered(context: str, event: LogEvent) -> Delivered:
+    return Delivered(
+        context,
+        event.position,
+        event.prev,
+        event.partition,
+        event.stream,
+        event.version,
+        event.name,
+        bytes(event.data),
+        event.metadata,
+    )
