@@ -44,9 +44,14 @@ class PostgresCompanions:
         self._leading: asyncio.Task[None] | None = None
 
     async def _connect(self) -> Session:
-        return await asyncio.wait_for(
-            AsyncConnection.connect(**self._known, autocommit=True), 2 * ANSWER_SECONDS
-        )
+        async with asyncio.timeout(2 * ANSWER_SECONDS):
+            session = await AsyncConnection.connect(**self._known, autocommit=True)
+        try:
+            _end_if_cancelled()
+        except asyncio.CancelledError:
+            await session.close()
+            raise
+        return session
 
     def hear(self, committed: Callable[[], None]) -> None:
         """Call this after the commits of other processes."""
@@ -63,9 +68,10 @@ class PostgresCompanions:
                         # Whatever was committed before we listened, or while the connection was silent.
                         committed()
                         async for notice in session.notifies(timeout=POLL_SECONDS):
+                            _end_if_cancelled()
                             if notice.payload != self.name:
                                 committed()
-                        await asyncio.wait_for(session.execute("SELECT 1"), ANSWER_SECONDS)
+                        await _answers(session)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 if reached:
                     log.warning("no notice of others' commits", store=place(self._known), error=str(error))
@@ -96,10 +102,11 @@ class PostgresCompanions:
         session = await self._connect()
         try:
             while True:
-                answer = await asyncio.wait_for(
-                    session.execute("SELECT pg_try_advisory_lock(%s, %s)", LEAD_LOCK), ANSWER_SECONDS
-                )
-                if await answer.fetchone() == (True,):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await session.execute("SELECT pg_try_advisory_lock(%s, %s)", LEAD_LOCK)
+                    led = await answer.fetchone() == (True,)
+                _end_if_cancelled()
+                if led:
                     return session
                 await asyncio.sleep(CHECK_SECONDS)
         except BaseException:
@@ -111,7 +118,7 @@ class PostgresCompanions:
         try:
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
-                await asyncio.wait_for(session.execute("SELECT 1"), ANSWER_SECONDS)
+                await _answers(session)
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("lost the lead", store=place(self._known), error=str(error))
         finally:
@@ -124,3 +131,17 @@ class PostgresCompanions:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _answers(session: Session) -> None:
+    """Return if the server answers; raises TimeoutError or psycopg.Error."""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        await session.execute("SELECT 1")
+    _end_if_cancelled()
+
+
+def _end_if_cancelled() -> None:
+    """End a task that was cancelled: psycopg waits with asyncio.wait_for, which may swallow that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -111,7 +111,7 @@ class PostgresReader:
         if wanted.until is not None:
             clauses.append("recorded_at < %s")
             values.append(microseconds(wanted.until))
-        # Within a stream versions are ordered like positions, and lead by the index straight to its few events.
+        # Within a stream versions are ordered like positions, and an index leads to its few events.
         order = "notification_id" if wanted.stream is None else "originator_version"
         statement = f"{LOG}{' AND '.join(clauses)} ORDER BY {order} LIMIT %s"
         return [_recorded(row) for row in self._rows(statement, *values, limit)]

@@ -14,7 +14,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 from infra.recorders.alone import Alone
 from infra.recorders.group import encode_metadata, microseconds
 from infra.recorders.outcomes import StoreUnavailable
-from infra.recorders.sqlite_file import FileLock, check_file, connect
+from infra.recorders.sqlite_file import FileLock, connect
 from infra.recorders.sqlite_reader import SQLiteReader
 from infra.recorders.sqlite_writer import SQLiteWriter
 from infra.records import Metadata, key_of, partition_of
@@ -137,11 +137,11 @@ class SQLiteDatabase:
         self._path = path
         self._lock = FileLock(path)
         try:
-            check_file(path)
             self._datastore = SQLiteDatastore(str(path), originator_id_type="text")
             self._prepare(context)
         except (sqlite3.Error, OSError) as error:
             self._lock.release()
+            # SQLite itself notices a file that is no database or cut off, by its header and size.
             msg = f"the store {path} cannot be used ({error}): restore it from a backup, or check its folder"
             raise StoreUnavailable(msg) from error
         except BaseException:

@@ -1,4 +1,4 @@
-"""A SQLite file: who may open it, whether it is whole, and how Orderfold connects to it."""
+"""A SQLite file: who may open it, and how Orderfold connects to it."""
 
 from __future__ import annotations
 
@@ -47,27 +47,6 @@ class FileLock:
         """Let go of it. The file stays: deleting it would let two processes lock two different files."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
-
-
-def check_file(path: Path) -> None:
-    """Notice a file that is cut off; raises StoreUnavailable, or sqlite3.Error for one that is no database.
-
-    Quick: it looks at sizes, never at every page.
-    """
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    log = path.with_name(path.name + "-wal")
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
-    try:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        # With a write-ahead log the missing pages may still be in there.
-        if path.stat().st_size < pages * size and not (log.exists() and log.stat().st_size):
-            msg = f"the store {path} is cut off ({path.stat().st_size} of {pages * size} bytes): restore it"
-            raise StoreUnavailable(msg)
-    finally:
-        connection.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:

