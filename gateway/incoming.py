@@ -26,6 +26,8 @@ from gateway.tokens import Caller, TokenRefused
 
 MAX_BODY = 1_000_000
 """Bytes; a command must also fit into a NATS message."""
+MOST_DISCARDED = 10_000_000
+"""Bytes of a body over the limit that are still taken in."""
 BODY_SECONDS = 10.0
 
 CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -98,18 +100,23 @@ class Incoming:
 
     async def body(self) -> bytes:
         """The whole body; raises a Problem when it is too large or too slow."""
-        announced = self.headers.get(b"content-length", b"0")
-        if not announced.isdigit():
-            raise Problem(MALFORMED, "Content-Length is no number")
-        if int(announced) > MAX_BODY:
-            raise too_large()
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await self._read()
+                body = await self._read()
         except TimeoutError:
             raise Problem(BODY_TOO_SLOW, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        if body is None:
+            raise Problem(
+                BODY_TOO_LARGE, f"the body may have {MAX_BODY:,} bytes", headers={"Connection": "close"}
+            )
+        return body
 
-    async def _read(self) -> bytes:
+    async def _read(self) -> bytes | None:
+        """The body; None if it is too large.
+
+        The rest of such a one is thrown away, up to a limit: a client that is cut off while it sends may never
+        see why.
+        """
         parts: list[bytes] = []
         size = 0
         while True:
@@ -118,11 +125,10 @@ class Incoming:
                 raise Problem(MALFORMED, "the body ended early")
             part = event.get("body", b"")
             size += len(part)
-            if size > MAX_BODY:
-                raise too_large()
-            parts.append(part)
-            if not event.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+            if size <= MAX_BODY:
+                parts.append(part)
+            if not event.get("more_body", False) or size > MOST_DISCARDED:
+                return b"".join(parts) if size <= MAX_BODY else None
 
     async def json(self) -> bytes:
         """The body, which must be declared as JSON unless it is empty; raises a Problem."""
@@ -138,10 +144,6 @@ class Incoming:
             if b"content-encoding" in self.headers:
                 raise Problem(UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding")
         return body
-
-
-def too_large() -> Problem:
-    return Problem(BODY_TOO_LARGE, f"the body may have {MAX_BODY:,} bytes", headers={"Connection": "close"})
 
 
 def incoming_of(scope: Any) -> Incoming:

@@ -52,7 +52,7 @@ WEBHOOK_ID = re.compile(r"[\x21-\x7e]{1,128}")
         "contract": Contract(
             access=Access.SIGNED,
             summary="Hear from the payment provider",
-            description="Signed as Standard Webhooks has it; what it says is only a hint to ask the provider.",
+            description="Signed as Standard Webhooks has it; what it says is a hint to ask the provider.",
             status=204,
             body=PaymentNews,
             problems=(SIGNATURE_INVALID, UNAVAILABLE),

@@ -1,0 +1,212 @@
+"""A real gateway process on a real port, a real NATS server, and contexts that answer as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import nats
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from infra.commands import Accepted, Answer
+from infra.records import key_of, partition_of
+from infra.servers import Process, free_port, listening, nats_server
+from infra.webhook_signature import new_secret
+from tests.gateway.issuer import Issuer
+
+ROOT = Path(__file__).parents[2]
+
+
+class Gateway:
+    """A gateway process and where it is."""
+
+    def __init__(self, folder: Path, environ: dict[str, str], *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "ORDERFOLD_PORT": str(self.port),
+            "ORDERFOLD_DATA": str(folder),
+            "ORDERFOLD_MONGO_URL": "mongodb://127.0.0.1:1",
+            **environ,
+        }
+        self.process = Process(
+            "gateway",
+            [sys.executable, "-m", "gateway"],
+            folder / "gateway.log",
+            lambda: listening(self.port),
+            env=self.environ,
+        )
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "gateway.log").read_text()
+
+    def start(self) -> None:
+        """Return when it listens and has its keys and NATS."""
+        self.process.start()
+        self.wait_for_log("nats connected", "keys of bearer tokens read")
+
+    def wait_for_log(self, *lines: str) -> None:
+        """Return when the gateway has said all of this."""
+        deadline = time.monotonic() + 10
+        while not all(line in self.log for line in lines):
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    """Whoever signs the bearer tokens the gateway believes."""
+    issuer = Issuer(rsa=rsa.generate_private_key(65537, 2048), ec=ec.generate_private_key(ec.SECP256R1()))
+    issuer.jwks_file = tmp_path_factory.mktemp("keys") / "jwks.json"
+    issuer.jwks_file.write_text(json.dumps(issuer.jwks()))
+    return issuer
+
+
+@pytest.fixture(scope="session")
+def webhook_secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with the secret of the payment provider's webhooks."""
+    file = tmp_path_factory.mktemp("webhooks") / "secret"
+    file.write_text(new_secret())
+    return file
+
+
+@pytest.fixture(scope="module")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One nats-server for a file of tests."""
+    port = free_port()
+    process = nats_server(tmp_path_factory.mktemp("nats"), port, free_port())
+    process.start()
+    yield f"nats://127.0.0.1:{port}"
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def environ(nats_url: str, issuer: Issuer, webhook_secret: Path) -> dict[str, str]:
+    """What a gateway is told."""
+    return {
+        "ORDERFOLD_NATS_URL": nats_url,
+        "ORDERFOLD_JWKS": str(issuer.jwks_file),
+        "ORDERFOLD_JWT_ISSUER": issuer.name,
+        "ORDERFOLD_JWT_AUDIENCE": issuer.audience,
+        "ORDERFOLD_WEBHOOK_SECRET": str(webhook_secret),
+    }
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> Iterator[Gateway]:
+    """One gateway for a file of tests."""
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), environ)
+    gateway.start()
+    yield gateway
+    gateway.process.kill()
+
+
+@pytest.fixture
+def new_gateway(tmp_path: Path, environ: dict[str, str]) -> Iterator[Callable[..., Gateway]]:
+    """Makes gateways of a test's own; `start` them."""
+    made: list[Gateway] = []
+
+    def make(**settings: str) -> Gateway:
+        folder = tmp_path / f"gateway-{len(made)}"
+        folder.mkdir()
+        made.append(Gateway(folder, environ | settings))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.process.kill()
+
+
+@pytest.fixture
+def scopes() -> str:
+    """What the client's token allows; a test may have its own."""
+    return (
+        "orders:read orders:write catalog:read catalog:write stock:read stock:write customers:read "
+        "customers:write shipments:read shipments:write reports:read operate"
+    )
+
+
+@pytest.fixture
+async def http(gateway: Gateway, issuer: Issuer, scopes: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with a good token."""
+    headers = {"Authorization": f"Bearer {issuer.token(scope=scopes)}"}
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20, verify=False) as client:
+        yield client
+
+
+STREAMS = {
+    "catalog": ("product", "sku"),
+    "customers": ("customer", "customer_id"),
+    "inventory": ("stock", "sku"),
+    "ordering": ("order", "order_id"),
+    "payments": ("payment", "order_id"),
+    "shipping": ("shipment", "order_id"),
+    "fulfilment": ("fulfilment", "order_id"),
+}
+
+
+class Contexts:
+    """Whoever answers `cmd.*.*`: accepts everything unless `answers` says otherwise, and remembers it."""
+
+    def __init__(self, nats: Client) -> None:
+        self._nats = nats
+        self.received: list[Msg] = []
+        self.answers: Callable[[Msg], Answer | None] = lambda _: None
+        self.hold: asyncio.Event | None = None
+        """While it is set up and not set, answers wait."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(self, message: Msg) -> None:
+        """Take one in; answers are given side by side, as contexts do it."""
+        self.received.append(message)
+        task = asyncio.create_task(self._serve(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, message: Msg) -> None:
+        if self.hold is not None:
+            await self.hold.wait()
+        answer = self.answers(message) or accepted(message)
+        await message.respond(msgspec.json.encode(answer))
+
+    async def wait_for(self, count: int) -> None:
+        """Return when so many commands have arrived."""
+        async with asyncio.timeout(10):
+            while len(self.received) < count:
+                await asyncio.sleep(0.005)
+
+    @property
+    def bodies(self) -> list[dict]:
+        return [json.loads(message.data) for message in self.received]
+
+
+def accepted(message: Msg) -> Accepted:
+    """What a context says that has carried a command out."""
+    category, field = STREAMS[message.subject.split(".")[1]]
+    stream = f"{category}-{json.loads(message.data)[field]}"
+    return Accepted(stream, 1, 42, partition_of(key_of(stream)))
+
+
+@pytest.fixture
+async def contexts(nats_url: str) -> AsyncIterator[Contexts]:
+    """Contexts that answer at once."""
+    client = await nats.connect(nats_url)
+    contexts = Contexts(client)
+    await client.subscribe("cmd.*.*", cb=contexts.receive)
+    await client.flush()
+    yield contexts
+    await client.close()

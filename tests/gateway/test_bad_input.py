@@ -1,0 +1,233 @@
+"""Whatever does not fit is a clear problem, and no context hears of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.gateway.problems import assert_problem
+
+LINE = {"sku": "MUG", "quantity": 2}
+ORDER = {"order_id": "o-1", "customer_id": "c-1", "lines": [LINE], "payment_method": "tok_approve"}
+PRODUCT = {"sku": "MUG", "name": "Mug", "unit_price": 850, "currency": "GBP"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_reaches_a_context(contexts):
+    """Refused here means refused before anything was sent."""
+    yield
+    assert contexts.received == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"order_id": "o-1",}',
+        b"{'order_id': 'o-1'}",
+        b'{"order_id": NaN}',
+        b"\xff\xfe{}",
+        b'{"order_id": "\xff"}',
+        b'{"order_id": "\\ud800"}',
+        b'{"lines": ' + b"[" * 100_000,
+        b'{"order_id": "o-1"} {}',
+    ],
+    ids=repr,
+)
+async def test_what_is_no_json_is_malformed(http, body) -> None:
+    answer = await http.post("/v1/orders", content=body, headers={"Content-Type": "application/json"})
+    problem = answer.json()
+    assert_problem(answer, 400, problem["type"].rpartition(":")[2])
+    assert problem["type"].endswith((":malformed", ":invalid"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"lines": [{**LINE, "quantity": 0}]}, "lines[0].quantity"),
+        ({"lines": [LINE, {**LINE, "quantity": -3}]}, "lines[1].quantity"),
+        ({"lines": [{**LINE, "quantity": 1_000_001}]}, "lines[0].quantity"),
+        ({"lines": [{**LINE, "quantity": 10**30}]}, "lines[0].quantity"),
+        ({"lines": [{**LINE, "quantity": 1.5}]}, "lines[0].quantity"),
+        ({"lines": [{**LINE, "quantity": "2"}]}, "lines[0].quantity"),
+        ({"lines": [{**LINE, "quantity": True}]}, "lines[0].quantity"),
+        ({"lines": [{**LINE, "sku": "a b"}]}, "lines[0].sku"),
+        ({"lines": [{**LINE, "sku": "MUG\n"}]}, "lines[0].sku"),
+        ({"lines": [{**LINE, "colour": "red"}]}, "lines[0]"),
+        ({"lines": [{"sku": "MUG"}]}, "lines[0]"),
+        ({"lines": []}, "lines"),
+        ({"lines": [LINE] * 10_000}, "lines"),
+        ({"lines": {"MUG": 2}}, "lines"),
+        ({"order_id": "o.1"}, "order_id"),
+        ({"order_id": "x" * 65}, "order_id"),
+        ({"order_id": None}, "order_id"),
+        ({"order_id": 7}, "order_id"),
+        ({"payment_method": "x" * 65}, "payment_method"),
+        ({"placed_at": "2010-12-01T08:26:00"}, "placed_at"),
+        ({"placed_at": "yesterday"}, "placed_at"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_value_that_does_not_fit_is_named(http, changed, field) -> None:
+    problem = assert_problem(await http.post("/v1/orders", json=ORDER | changed), 400, "invalid")
+    assert problem["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize("scopes", ["orders:write orders:price"])
+@pytest.mark.parametrize("placed_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_date_without_a_utc_time_is_refused(http, placed_at) -> None:
+    problem = assert_problem(
+        await http.post("/v1/orders", json=ORDER | {"placed_at": placed_at}), 400, "invalid"
+    )
+    assert problem["errors"][0]["field"] == "placed_at"
+
+
+@pytest.mark.parametrize("body", [ORDER | {"colour": "red"}, ORDER | {"type": "ordering.PlaceOrder"}])
+async def test_unknown_fields_are_refused(http, body) -> None:
+    problem = assert_problem(await http.post("/v1/orders", json=body), 400, "invalid")
+    assert "unknown field" in problem["detail"]
+
+
+@pytest.mark.parametrize("body", [[], "text", 7, None, True])
+async def test_a_body_that_is_no_object_is_refused(http, body) -> None:
+    answer = await http.post(
+        "/v1/orders", content=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
+    assert_problem(answer, 400, "invalid")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"unit_price": 0},
+        {"unit_price": -1},
+        {"unit_price": 10**12},
+        {"unit_price": 8.5},
+        {"currency": "pounds"},
+        {"currency": "gbp"},
+        {"name": ""},
+        {"name": "x" * 201},
+        {"sku": ""},
+        {"sku": "-MUG"},
+        {"sku": "MUG/../CUP"},
+    ],
+)
+async def test_a_product_that_does_not_fit_is_refused(http, changed) -> None:
+    problem = assert_problem(await http.post("/v1/products", json=PRODUCT | changed), 400, "invalid")
+    assert problem["errors"][0]["field"] == next(iter(changed))
+
+
+async def test_a_command_without_fields_takes_none(http) -> None:
+    answer = await http.post("/v1/products/MUG/discontinue", json={"reason": "old"})
+    assert_problem(answer, 400, "invalid")
+
+
+async def test_a_body_over_the_limit_is_refused(http) -> None:
+    answer = await http.post(
+        "/v1/orders", content=b" " * 1_000_001, headers={"Content-Type": "application/json"}
+    )
+    assert_problem(answer, 413, "body-too-large")
+
+
+async def test_a_body_of_unknown_length_over_the_limit_is_refused(http) -> None:
+    async def endless():
+        for _ in range(200):
+            yield b" " * 10_000
+
+    answer = await http.post("/v1/orders", content=endless(), headers={"Content-Type": "application/json"})
+    assert_problem(answer, 413, "body-too-large")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": ""},
+    ],
+)
+async def test_a_body_that_is_not_declared_as_json_is_refused(http, headers) -> None:
+    answer = await http.post("/v1/orders", content=json.dumps(ORDER), headers=headers)
+    assert_problem(answer, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Consistency-Token", "tomorrow"),
+        ("Consistency-Token", "ordering:1"),
+        ("Consistency-Token", "ordering:1.16"),
+        ("Consistency-Token", "ordering:-1.2"),
+        ("Consistency-Token", "nowhere:1.2"),
+        ("Consistency-Token", "ordering:99999999999999999999.2"),
+        ("Consistency-Token", ",".join(["ordering:1.2"] * 33)),
+        ("Prefer", "wait=soon"),
+        ("Prefer", "wait=-1"),
+        ("Prefer", "wait="),
+        ("If-Match", "7"),
+        ("If-Match", 'W/"7"'),
+        ("If-Match", '"7", "8"'),
+        ("If-Match", '"seven"'),
+        ("Idempotency-Key", ""),
+        ("Idempotency-Key", "x" * 256),
+        ("Idempotency-Key", "caf\u00e9"),
+    ],
+)
+async def test_a_header_that_makes_no_sense_is_named(http, name, value) -> None:
+    answer = await http.post("/v1/orders", json=ORDER, headers={name: value.encode("latin-1")})
+    assert assert_problem(answer, 400, "invalid")["errors"][0]["field"] == name
+
+
+@pytest.mark.parametrize("key", ["a.b", "a%20b", "a%0A", "x" * 65, "-a", "%C3%A9", "a%00"])
+async def test_an_id_in_the_path_that_is_none_is_named(http, key) -> None:
+    answer = await http.post(f"/v1/orders/{key}/cancel", json={"reason": "late"})
+    assert assert_problem(answer, 400, "invalid")["errors"][0]["field"] == "order_id"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/order", "/v1/orders/o-1/eat", "/v1/orders/a%2Fb", "/v2/orders"])
+async def test_a_path_that_leads_nowhere_is_not_found(http, path) -> None:
+    answer = await http.get(path)
+    if path != "/v1/orders/a%2Fb":
+        assert_problem(answer, 404, "not-found")
+    else:
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "GET"])
+async def test_a_method_that_is_not_offered_is_refused_with_those_that_are(http, method) -> None:
+    answer = await http.request(method, "/v1/orders/o-1/cancel")
+    assert_problem(answer, 405, "method-not-allowed")
+    assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=many", "limit"),
+        ("status=lost", "status"),
+        ("customer_id=a.b", "customer_id"),
+        ("cursor=", "cursor"),
+        ("cursor=" + "x" * 1001, "cursor"),
+        ("colour=red", None),
+        ("limit=1&limit=2", None),
+        ("limit", None),
+        ("status=%ff", None),
+    ],
+)
+async def test_a_query_that_makes_no_sense_is_refused(http, query, field) -> None:
+    problem = assert_problem(await http.get(f"/v1/orders?{query}"), 400, "invalid")
+    if field is not None:
+        assert problem["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize("query", ["", "from=2010-12-01", "from=x&to=y", "from=2010-12-02&to=2010-12-01",
+                                   "from=1900-01-01&to=2100-01-01",
+                                   "from=2010-12-01&to=2010-12-02&country=gb"])  # fmt: skip
+async def test_days_that_make_no_sense_are_refused(http, query) -> None:
+    assert_problem(await http.get(f"/v1/sales/daily?{query}"), 400, "invalid")
