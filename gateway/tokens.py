@@ -52,10 +52,7 @@ class TokenVerifier:
 
     async def caller(self, token: bytes) -> Caller:
         """Who sent this token; raises TokenRefused, or KeysUnavailable when that cannot be told now."""
-        if self._generation != self._keys.generation:
-            # A key was withdrawn, perhaps: what it signed proves nothing any more.
-            self._verified.clear()
-            self._generation = self._keys.generation
+        self._forget_withdrawn()
         if len(token) > MAX_LENGTH:
             raise TokenRefused(f"the token is longer than {MAX_LENGTH} characters")
         fingerprint = hashlib.blake2b(token, digest_size=32).digest()
@@ -66,13 +63,19 @@ class TokenVerifier:
                 return known.caller
             del self._verified[fingerprint]
             raise TokenRefused("the token has expired")
-        generation = self._keys.generation
         verified = await self._verify(token)
-        if generation == self._keys.generation:
-            self._verified[fingerprint] = verified
-            if len(self._verified) > self._most:
-                self._verified.popitem(last=False)
+        # The keys may have been read anew meanwhile; this token was verified with the new ones.
+        self._forget_withdrawn()
+        self._verified[fingerprint] = verified
+        if len(self._verified) > self._most:
+            self._verified.popitem(last=False)
         return verified.caller
+
+    def _forget_withdrawn(self) -> None:
+        """When the keys have changed, forget everything: what a withdrawn key signed proves nothing any more."""
+        if self._generation != self._keys.generation:
+            self._verified.clear()
+            self._generation = self._keys.generation
 
     async def _verify(self, token: bytes) -> Verified:
         key = await self._key(token)

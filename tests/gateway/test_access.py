@@ -1,0 +1,145 @@
+"""Nobody gets in without a good token, nor further than its scopes reach."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import httpx
+import pytest
+from litestar import Litestar, get
+
+from gateway.access import Access, AccessUndeclared, declared, refuse_undeclared
+from gateway.app import make_litestar, make_services
+from infra.settings import Settings
+from tests.gateway.problems import assert_problem
+
+OPEN = {"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"}
+
+
+async def send(gateway, token, path="/v1/orders?cursor=") -> httpx.Response:
+    """Ask for something that a good token would get a 400 for."""
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        return await client.get(path, headers={} if token is None else {"Authorization": token})
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"scope": "orders:read stock:read"},
+        {"scope": None, "scp": ["orders:read"]},
+        {"scope": None, "scp": "orders:read"},
+        {"aud": ["others", "orderfold-test"], "scope": "orders:read"},
+        {"exp": int(time.time()) - 10, "scope": "orders:read"},
+    ],
+    ids=["scope", "scp list", "scp text", "several audiences", "within the leeway"],
+)
+async def test_a_good_token_is_let_in(gateway, issuer, algorithm, changed) -> None:
+    answer = await send(gateway, f"Bearer {issuer.token(algorithm=algorithm, **changed)}")
+    assert_problem(answer, 400, "invalid")
+
+
+@pytest.mark.parametrize("kind", ["JWT", "at+jwt", "AT+JWT", "application/at+jwt"])
+async def test_types_of_bearer_tokens_are_let_in(gateway, issuer, kind) -> None:
+    token = issuer.token(headers={"typ": kind}, scope="orders:read")
+    assert_problem(await send(gateway, f"Bearer {token}"), 400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda issuer: issuer.token(exp=int(time.time()) - 40), "expired"),
+        (lambda issuer: issuer.token(exp=None), "lacks"),
+        (lambda issuer: issuer.token(exp="soon"), "cannot be used"),
+        (lambda issuer: issuer.token(nbf=int(time.time()) + 60), "not valid yet"),
+        (lambda issuer: issuer.token(iss="https://elsewhere.test"), "another issuer"),
+        (lambda issuer: issuer.token(iss=None), "lacks"),
+        (lambda issuer: issuer.token(aud="another"), "another audience"),
+        (lambda issuer: issuer.token(aud=None), "lacks"),
+        (lambda issuer: issuer.token(sub=None), "lacks"),
+        (lambda issuer: issuer.token(sub=""), "subject"),
+        (lambda issuer: issuer.token(sub="a\nb"), "subject"),
+        (lambda issuer: issuer.token(sub="x" * 256), "subject"),
+        (lambda issuer: issuer.token(scope={"orders": "read"}), "scopes"),
+        (lambda issuer: issuer.unsigned(scope="orders:read"), "RS256 or ES256"),
+        (lambda issuer: issuer.confused(scope="orders:read"), "RS256 or ES256"),
+        (lambda issuer: issuer.token(headers={"kid": "stolen"}), "not known"),
+        (lambda issuer: issuer.token(algorithm="ES256", headers={"kid": "rsa-1"}), "not known"),
+        (lambda issuer: issuer.token(headers={"typ": "logout+jwt"}), "not meant"),
+        (lambda issuer: issuer.token()[:-8] + "AAAAAAAA", "signature"),
+        (lambda issuer: swapped(issuer.token(), issuer.token(sub="admin")), "signature"),
+        (lambda issuer: issuer.token() + "." + "x" * 9000, "longer"),
+        (lambda _: "a.b.c", "no JSON Web Token"),
+        (lambda _: "\u00ff", "no JSON Web Token"),
+    ],
+)
+async def test_a_token_that_proves_nothing_is_refused_with_the_reason(gateway, issuer, make, why) -> None:
+    answer = await send(gateway, b"Bearer " + make(issuer).encode("latin-1"))
+    problem = assert_problem(answer, 401, "unauthenticated")
+    assert why in problem["detail"]
+    assert answer.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token"')
+
+
+def swapped(signed: str, wanted: str) -> str:
+    """One token's signature under another's claims."""
+    return ".".join([*wanted.split(".")[:2], signed.split(".")[2]])
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "Token abc"])
+async def test_without_a_bearer_token_there_is_nothing(gateway, header) -> None:
+    answer = await send(gateway, header)
+    assert_problem(answer, 401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_missing_scope_is_named(gateway, issuer) -> None:
+    answer = await send(gateway, f"Bearer {issuer.token(scope='orders:write ordersread')}")
+    assert "orders:read" in assert_problem(answer, 403, "missing-scope")["detail"]
+    assert 'scope="orders:read"' in answer.headers["WWW-Authenticate"]
+
+
+def every_route() -> list[tuple[str, str, Access]]:
+    """Method, path and what each route says it wants."""
+    app = make_litestar(make_services(Settings()))
+    return [
+        (method, re.sub(r"{.*?}", "x", route.path), declared(handler))
+        for route in app.routes
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if method != "OPTIONS"
+    ]
+
+
+async def test_every_route_but_health_metrics_and_docs_is_closed(gateway, issuer) -> None:
+    seen = set()
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        for method, path, access in every_route():
+            answer = await client.request(method, path)
+            if path in OPEN:
+                assert access is Access.OPEN
+                assert answer.status_code in {200, 503}
+                seen.add(path)
+            elif access is Access.SIGNED:
+                assert_problem(answer, 401, "signature-invalid")
+            else:
+                assert_problem(answer, 401, "unauthenticated")
+                token = issuer.token(scope=" ".join(set(Access) - {access}))
+                headers = {"Authorization": f"Bearer {token}"}
+                assert_problem(await client.request(method, path, headers=headers), 403, "missing-scope")
+    assert seen == OPEN
+
+
+async def test_what_the_framework_answers_by_itself_is_closed_too(gateway, http) -> None:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        assert_problem(await client.options("/v1/orders"), 401, "unauthenticated")
+    assert_problem(await http.options("/v1/orders"), 403, "missing-scope")
+
+
+def test_a_route_that_does_not_say_who_may_use_it_keeps_the_gateway_from_starting() -> None:
+    @get("/v1/secrets", sync_to_thread=False)
+    def secrets() -> str:
+        return "42"
+
+    with pytest.raises(AccessUndeclared, match="/v1/secrets"):
+        refuse_undeclared(Litestar([secrets], openapi_config=None).routes)

@@ -1,0 +1,157 @@
+"""Tokens are verified once and remembered, but never longer than they are good."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from gateway import key_set, tokens
+from gateway.key_set import KeySet, KeysUnavailable, read_keys
+from gateway.tokens import TokenRefused, TokenVerifier
+from tests.gateway.issuer import Issuer
+
+
+@pytest.fixture
+def source(tmp_path, issuer):
+    """A JWKS file of this test's own."""
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(issuer.jwks()))
+    return file
+
+
+def verifier(source, issuer, **settings) -> TokenVerifier:
+    return TokenVerifier(KeySet(str(source)), issuer.name, issuer.audience, **settings)
+
+
+@asynccontextmanager
+async def serving(answers: list[bytes]) -> AsyncIterator[str]:
+    """An HTTP server that gives these answers one after the other, the last one for ever."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = answers.pop(0) if len(answers) > 1 else answers[0]
+        status = b"200 OK" if body else b"503 Service Unavailable"
+        writer.write(
+            b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
+        )
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks.json"
+
+
+async def test_a_token_is_verified_only_the_first_time(source, issuer) -> None:
+    """Found out by taking the keys away without telling: what is remembered needs none."""
+    known = verifier(source, issuer)
+    token = issuer.token(scope="orders:read").encode()
+    first = await known.caller(token)
+    known._keys._keys = ()
+    assert await known.caller(token) is first
+    assert first.subject == "shop-1"
+    assert first.scopes == {"orders:read"}
+
+
+async def test_a_remembered_token_expires_all_the_same(source, issuer) -> None:
+    known = verifier(source, issuer)
+    # It has expired already, and is good for a second more by the leeway.
+    token = issuer.token(exp=int(time.time()) - tokens.LEEWAY_SECONDS + 2).encode()
+    assert await known.caller(token)
+    deadline = time.monotonic() + 5
+    with pytest.raises(TokenRefused, match="expired"):
+        while time.monotonic() < deadline:
+            await known.caller(token)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_refused_token_is_not_remembered(source, issuer) -> None:
+    known = verifier(source, issuer)
+    for _ in range(3):
+        with pytest.raises(TokenRefused):
+            await known.caller(issuer.token(aud="another").encode())
+    assert len(known._verified) == 0
+
+
+async def test_only_so_many_tokens_are_remembered(source, issuer) -> None:
+    known = verifier(source, issuer, remembered=3)
+    for number in range(5):
+        await known.caller(issuer.token(sub=f"shop-{number}").encode())
+    assert len(known._verified) == 3
+
+
+async def test_what_a_withdrawn_key_signed_proves_nothing_any_more(source, issuer) -> None:
+    known = verifier(source, issuer)
+    token = issuer.token().encode()
+    await known.caller(token)
+    left = [key for key in issuer.jwks()["keys"] if key["kid"] != "rsa-1"]
+    source.write_text(json.dumps({"keys": left}))
+    await known._keys.refresh()
+    with pytest.raises(TokenRefused, match="not known"):
+        await known.caller(token)
+
+
+async def test_an_unknown_key_makes_the_keys_be_read_again(source, issuer, monkeypatch) -> None:
+    known = verifier(source, issuer)
+    await known.caller(issuer.token().encode())
+    other = Issuer(rsa=rsa.generate_private_key(65537, 2048), ec=ec.generate_private_key(ec.SECP256R1()))
+    keys = other.jwks()["keys"]
+    source.write_text(json.dumps({"keys": [{**key, "kid": f"new-{key['kid']}"} for key in keys]}))
+    token = other.token(headers={"kid": "new-rsa-1"}).encode()
+    with pytest.raises(TokenRefused, match="not known"):
+        await known.caller(token)
+    monkeypatch.setattr(key_set, "UNKNOWN_KEY_SECONDS", 0.0)
+    assert await known.caller(token)
+
+
+async def test_unknown_keys_do_not_make_the_keys_be_read_all_the_time(issuer) -> None:
+    answers = [json.dumps(issuer.jwks()).encode(), b"{}", b"{}"]
+    async with serving(answers) as url:
+        known = verifier(url, issuer)
+        for number in range(20):
+            with pytest.raises(TokenRefused):
+                await known.caller(issuer.token(headers={"kid": f"{number}"}).encode())
+    assert len(answers) == 2, "one look within ten seconds"
+
+
+async def test_keys_stay_in_use_while_their_source_does_not_answer(issuer, monkeypatch) -> None:
+    monkeypatch.setattr(key_set, "UNKNOWN_KEY_SECONDS", 0.0)
+    async with serving([json.dumps(issuer.jwks()).encode(), b"", b"no json", b'{"keys": 7}']) as url:
+        known = verifier(url, issuer)
+        await known.caller(issuer.token().encode())
+        for number in range(3):
+            with pytest.raises(TokenRefused, match="not known"):
+                await known.caller(issuer.token(headers={"kid": f"{number}"}).encode())
+        assert await known.caller(issuer.token(sub="shop-9").encode())
+
+
+@pytest.mark.parametrize("source", ["", "/nowhere/jwks.json", "http://127.0.0.1:1/jwks.json"])
+async def test_without_any_key_nobody_can_be_told_from_anybody(source, issuer) -> None:
+    with pytest.raises(KeysUnavailable):
+        await verifier(source, issuer).caller(issuer.token().encode())
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "a"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "short"},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+    ],
+    ids=["a shared secret", "another kind", "a short one", "no point on the curve"],
+)
+def test_keys_that_may_not_be_used_are_left_out(issuer, key) -> None:
+    found = read_keys(json.dumps({"keys": [key, *issuer.jwks()["keys"]]}).encode(), "test")
+    assert [one.kid for one in found] == ["rsa-1", "ec-1"]
+
+
+def test_keys_for_encryption_are_left_out(issuer) -> None:
+    rsa_key, ec_key = issuer.jwks()["keys"]
+    found = read_keys(json.dumps({"keys": [{**rsa_key, "use": "enc"}, ec_key]}).encode(), "test")
+    assert [one.kid for one in found] == ["ec-1"]
