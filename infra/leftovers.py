@@ -27,25 +27,31 @@ def forget(folder: Path, name: str) -> None:
 
 def end_leftovers(folder: Path) -> list[str]:
     """End every remembered process that still lives; returns their names."""
-    alive: dict[str, int] = {}
-    for file in folder.glob("*.pid"):
-        with contextlib.suppress(OSError, ValueError):
-            pid = int(file.read_text())
-            birth = file.with_suffix(".born").read_text()
-            if birth and birth == born(pid):
-                alive[file.stem] = pid
+    remembered = {file.stem: identity(file) for file in folder.glob("*.pid")}
+    alive = {name: found for name, found in remembered.items() if lives(*found)}
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in alive.values():
+        for found in filter(lambda found: lives(*found), alive.values()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, number)
+                os.killpg(found[0], number)
         deadline = time.monotonic() + PATIENCE
-        while any(born(pid) for pid in alive.values()) and time.monotonic() < deadline:
+        while any(lives(*found) for found in alive.values()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        if not any(born(pid) for pid in alive.values()):
-            break
-    for file in folder.glob("*.pid"):
-        forget(folder, file.stem)
+    for name in remembered:
+        forget(folder, name)
     return sorted(alive)
+
+
+def identity(file: Path) -> tuple[int, str]:
+    """A remembered process: its number, and when it was started; (0, "") if that cannot be read."""
+    try:
+        return int(file.read_text()), file.with_suffix(".born").read_text()
+    except (OSError, ValueError):
+        return 0, ""
+
+
+def lives(pid: int, birth: str) -> bool:
+    """Whether it is still that process, and no later one with the same number."""
+    return birth != "" and born(pid) == birth
 
 
 def born(pid: int) -> str:

@@ -23,10 +23,10 @@ LANTERN = {
 }
 
 UCI_COUNTRIES = """
-    Australia;Austria;Bahrain;Belgium;Bermuda;Brazil;Canada;Channel Islands;Cyprus;Czech Republic;Denmark;
-    EIRE;European Community;Finland;France;Germany;Greece;Hong Kong;Iceland;Israel;Italy;Japan;Korea;Lebanon;
-    Lithuania;Malta;Netherlands;Nigeria;Norway;Poland;Portugal;RSA;Saudi Arabia;Singapore;Spain;Sweden;Switzerland;
-    Thailand;USA;United Arab Emirates;United Kingdom;Unspecified;West Indies
+    Australia;Austria;Bahrain;Belgium;Bermuda;Brazil;Canada;Channel Islands;Cyprus;Czech Republic;
+    Denmark;EIRE;European Community;Finland;France;Germany;Greece;Hong Kong;Iceland;Israel;Italy;Japan;
+    Korea;Lebanon;Lithuania;Malta;Netherlands;Nigeria;Norway;Poland;Portugal;RSA;Saudi Arabia;Singapore;
+    Spain;Sweden;Switzerland;Thailand;USA;United Arab Emirates;United Kingdom;Unspecified;West Indies
 """
 
 

@@ -166,7 +166,7 @@ def test_a_file_from_a_windows_spreadsheet_is_read_as_such(tmp_path: Path) -> No
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(
-    content: bytes | None, words: str, tmp_path: Path
+    content: bytes, words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "in.csv").write_bytes(content)
     with pytest.raises(CommandFailed, match=words) as refused:

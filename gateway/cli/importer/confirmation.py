@@ -26,6 +26,11 @@ class Decisions(msgspec.Struct):
     cancelled: dict[str, str]
     """Order → why."""
 
+    @property
+    def all_confirmed(self) -> bool:
+        """Whether there is no such order."""
+        return not (self.undecided or self.stuck or self.cancelled)
+
 
 async def decided(shop: Shop, orders: Collection[str], placed: str, steps: Steps) -> Decisions:
     """Return when every order was confirmed or cancelled, is stuck, or nothing moves any more.

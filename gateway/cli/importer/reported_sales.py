@@ -15,8 +15,10 @@ DAILY = "/v1/sales/daily"
 SPAN = timedelta(days=90)
 """So many days are asked for at once."""
 POLL_SECONDS = 0.5
-STILL_SECONDS = 15.0
-"""What has not changed for so long, though it differs, is not merely late."""
+LATE_SECONDS = 15.0
+"""Sales that are missing for so long, without anything new coming, are not merely late."""
+STILL_SECONDS = 2.0
+"""The same where what differs has its reason: there is more than ours, or not all of ours was confirmed."""
 
 
 async def sales(shop: Shop, first: date, last: date, currency: str, placed: str) -> Tally:
@@ -41,17 +43,20 @@ def day_sales(item: Any, currency: str) -> tuple[date, DaySales]:
     )
 
 
-async def settled_sales(shop: Shop, ours: Tally, currency: str, placed: str) -> Tally:
-    """The shop's sales of our days, as soon as they are as ours, or as they stay."""
+async def settled_sales(shop: Shop, ours: Tally, currency: str, placed: str, *, confirmed: bool) -> Tally:
+    """The shop's sales of our days, as soon as they are as ours, or as they stay.
+
+    `confirmed` says that all of ours were.
+    """
     if not ours.days:
         return Tally()
-    before, changed = None, time.monotonic()
+    before, changed = Tally(), time.monotonic()
     while True:
         theirs = await sales(shop, min(ours.days), max(ours.days), currency, placed)
-        if not differences(ours, theirs):
-            return theirs
-        if before is None or differences(before, theirs):
+        apart = differences(ours, theirs)
+        if differences(before, theirs):
             before, changed = theirs, time.monotonic()
-        elif time.monotonic() - changed > STILL_SECONDS:
+        late = confirmed and any(gap.theirs.orders < gap.ours.orders for gap in apart)
+        if not apart or time.monotonic() - changed > (LATE_SECONDS if late else STILL_SECONDS):
             return theirs
         await asyncio.sleep(POLL_SECONDS)

@@ -48,8 +48,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reconciled(self) -> bool:
         """Whether everything the file sells is sold in the shop, and nothing else on those days."""
-        undone = self.decisions.undecided or self.decisions.stuck or self.decisions.cancelled
-        return not (undone or self.delivery.failures.count or self.differences)
+        refused = self.delivery.failures.count
+        return self.decisions.all_confirmed and not (refused or self.differences)
 
 
 async def run(task: Import, url: str, token: str, console: Console) -> Result:
@@ -75,7 +75,9 @@ async def run(task: Import, url: str, token: str, console: Console) -> Result:
         accepted = delivery.accepted
         with steps(console, "confirmed", len(accepted.orders)) as shown:
             decisions = await decided(shop, accepted.orders, delivery.placed, shown)
-        theirs = await settled_sales(shop, accepted.tally, task.currency, delivery.placed)
+        theirs = await settled_sales(
+            shop, accepted.tally, task.currency, delivery.placed, confirmed=decisions.all_confirmed
+        )
     return Result(survey=found, delivery=delivery, decisions=decisions, ours=accepted.tally, theirs=theirs)
 
 
