@@ -14,6 +14,7 @@ from infra.commands import RefusalKind
 from infra.context_process import run_contexts
 from infra.event_store import StoreUnavailable
 from infra.log import configure_logging
+from infra.log_feed import LogDiffers
 from infra.nats import NatsUnavailable
 from infra.relay import RelayStopped
 from infra.runtime import Context
@@ -21,7 +22,7 @@ from infra.settings import Settings, SettingsInvalid, load_settings
 
 NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 
-REFUSALS = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
+REFUSALS: dict[type[Exception], RefusalKind] = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
 
 
 def load_context(name: str, settings: Settings) -> Context:
@@ -47,7 +48,7 @@ def run(
         configure_logging("contexts", level=settings.log_level, json=settings.log_json)
         contexts = [load_context(name, settings) for name in chosen]
         uvloop.run(run_contexts(contexts, settings, REFUSALS, "contexts"))
-    except* (SettingsInvalid, StoreUnavailable, NatsUnavailable, RelayStopped) as errors:
+    except* (SettingsInvalid, StoreUnavailable, NatsUnavailable, RelayStopped, LogDiffers) as errors:
         fail("; ".join(map(str, leaves(errors))))
 
 

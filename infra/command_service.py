@@ -58,7 +58,7 @@ class CommandService:
         self._streams = streams
         self._heard = heard
         self._refusals = dict(refusals)
-        self._domain_errors = tuple(refusals)
+        self._expected: tuple[type[Exception], ...] = (Stale, *refusals)
         kinds: tuple[type[msgspec.Struct], ...] = typing.get_args(context.commands) or (context.commands,)
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
             str(kind.__struct_config__.tag).partition(".")[2]: msgspec.json.Decoder(kind) for kind in kinds
@@ -76,7 +76,7 @@ class CommandService:
     async def stop(self) -> None:
         """Take no more commands; those under way are finished and answered."""
         if self._subscription is not None and self._nats.is_connected:
-            await self._subscription.drain()
+            await self._subscription.drain()  # type: ignore[no-untyped-call]
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
 
@@ -163,7 +163,7 @@ class CommandService:
                 return await self._commit(session, primary, envelope, print_)
             except Conflict:
                 return None
-            except (Stale, *self._domain_errors) as error:
+            except self._expected as error:
                 known = await self._streams.store.command(envelope.command_id)
                 if known is not None:
                     # It was carried out before; that it no longer could be does not matter.

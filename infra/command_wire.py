@@ -20,7 +20,12 @@ EXPECTED_VERSION = "Expected-Version"
 CONSISTENCY_TOKEN = "Consistency-Token"  # noqa: S105 - the name of a header
 
 encode_answer = msgspec.json.Encoder().encode
-decode_answer = msgspec.json.Decoder(Answer).decode
+_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Read an answer; raises msgspec.DecodeError."""
+    return _answers.decode(data)
 
 
 class EnvelopeInvalid(ValueError):

@@ -78,7 +78,7 @@ class ContextHost:
             nats=self._jetstream,
             commands=CommandClient(self._nats),
             settings=self._settings,
-            react=_reacting(streams),
+            react=reacting(streams),
         )
         companions: Sequence[Companion] = self._context.companions(running)
         started: list[Companion] = []
@@ -94,7 +94,9 @@ class ContextHost:
                 await companion.stop()
 
 
-def _reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]:
+def reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]:
+    """Runs a function on a Reaction and commits it, again from fresh state after a conflict."""
+
     async def react(change: Callable[[Reaction], Awaitable[None]]) -> None:
         fresh = False
         while True:

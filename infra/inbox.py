@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from infra.commands import Token
 from infra.event_codec import EventCodec, EventUnreadable
 from infra.event_store import CheckpointMoved, Conflict, StoreUnavailable
+from infra.log_feed import LogDiffers
 from infra.log_reader import Batch, LogReader
 from infra.log_service import Delivered
 from infra.records import Checkpoint, CheckpointMove
@@ -67,7 +68,7 @@ class Inbox:
         return checkpoint is not None and checkpoint.position >= token.position
 
     async def run(self) -> None:
-        """Hear facts until cancelled; what goes wrong is tried again with backoff."""
+        """Hear facts until cancelled; what goes wrong is tried again with backoff. Raises LogDiffers."""
         if self._context.react is None:
             return
         reader = LogReader(self._nats, f"{self._context.name}-inbox", sorted(self._context.hears))
@@ -84,6 +85,9 @@ class Inbox:
                             await self._take(batch)
                             await reader.done(batch)
                             pause = 0.1
+                except LogDiffers:
+                    # Another store than the one heard so far: only an operator can tell which is right.
+                    raise
                 except CheckpointMoved:
                     log.info("inbox continues from another process's checkpoint", context=self._context.name)
                 except (StoreUnavailable, Unavailable) as error:

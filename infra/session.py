@@ -23,7 +23,6 @@ from infra.records import (
 )
 from infra.streams import Folded, Streams
 
-
 LARGEST_EVENT = 900_000
 """Bytes; a NATS message holds 1 MB, and an event travels in one, with its headers."""
 

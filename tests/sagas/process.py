@@ -21,7 +21,7 @@ from contexts.messages import wire_name
 from infra.command_client import CommandClient
 from infra.command_wire import COMMAND_ID, encode_answer
 from infra.commands import Accepted, Answer, Envelope
-from infra.context_process import _reacting
+from infra.context_process import reacting
 from infra.event_codec import EventCodec
 from infra.event_store import EventStore
 from infra.nats import connect
@@ -97,7 +97,7 @@ class Process:
             nats=nats,
             commands=CommandClient(nats),
             settings=settings,
-            react=_reacting(self.streams),
+            react=reacting(self.streams),
         )
         self._companions: Sequence[Companion] = ()
         self._commands = 0

@@ -1,0 +1,149 @@
+"""Everything is killed and what can be rebuilt is wiped while orders come in: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.embedded import EmbeddedStack
+from infra.servers import free_port
+from infra.signing_keys import SigningKeys
+from tests.faults.invoices import write_invoices
+from tests.shop import Shop, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+INVOICES = 400
+SEED = 20101201
+VICTIMS = ("contexts", "read-models", "gateway", "nats", "mongo")
+ROUNDS = 2
+"""How often each of them is killed."""
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[EmbeddedStack]:
+    """A stack of its own, which will suffer."""
+    async with EmbeddedStack(tmp_path / "data", port=free_port()) as running:
+        yield running
+
+
+class Importing:
+    """`orderfold import`, as a process that can be killed and started again."""
+
+    def __init__(self, stack: EmbeddedStack, file: Path) -> None:
+        self._command = [
+            *(str(Path(sys.executable).parent / "orderfold"), "import", str(file)),
+            *("--data", str(stack.folder.root), "--rejects", str(file.with_suffix(".rejects.csv"))),
+        ]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Begin, or begin again."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+
+    async def kill(self) -> None:
+        """End it without warning."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        await self._process.communicate()
+
+    async def finish(self) -> None:
+        """Wait for its end, which must be a reconciliation without differences."""
+        assert self._process is not None
+        said, _ = await self._process.communicate()
+        assert self._process.returncode == 0, said.decode()
+
+
+class Books:
+    """The provider's own books; the provider is the one who is never killed."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=30)
+
+    async def payments(self) -> list[dict[str, Any]]:
+        """Every payment."""
+        return list((await self._http.get("/ledger")).json()["payments"])
+
+    async def count(self) -> int:
+        """How many payments there are."""
+        return len(await self.payments())
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._http.aclose()
+
+
+async def suffer(stack: EmbeddedStack, importing: Importing, books: Books) -> None:
+    """Kill one after the other, each after some more orders were paid since the last."""
+    chance = random.Random(SEED)
+    rounds = [(name, "kill") for name in VICTIMS] * ROUNDS
+    rounds += [("nats", "wipe"), ("mongo", "wipe"), ("importer", "kill")]
+    chance.shuffle(rounds)
+    step = INVOICES * 4 // 5 // len(rounds)
+    for number, (name, how) in enumerate(rounds, 1):
+        at_least = step * number + chance.randrange(step // 2)
+        await eventually(books.count, partial(operator.le, at_least), f"{at_least} orders paid")
+        if name == "importer":
+            await importing.kill()
+            await importing.start()
+        elif how == "wipe":
+            await stack.wipe(name)
+        else:
+            stack.kill(name)
+
+
+async def test_an_import_through_kills_and_wipes_adds_up(stack: EmbeddedStack, tmp_path: Path) -> None:
+    """Every invoice is sold once, to the penny; stores, streams and read models agree; nobody paid twice."""
+    file = tmp_path / "invoices.csv"
+    sold = write_invoices(file, INVOICES, SEED)
+    books = Books(stack.settings.provider_url)
+    importing = Importing(stack, file)
+    await importing.start()
+    await suffer(stack, importing, books)
+    await importing.finish()
+
+    # A second import changes nothing.
+    paid = await books.payments()
+    await importing.start()
+    await importing.finish()
+    assert await books.payments() == paid
+
+    total = sum(revenue for _, _, revenue in sold.values())
+    assert len(paid) == INVOICES
+    assert {payment["status"] for payment in paid} == {"authorized"}
+    assert sum(payment["authorized"] for payment in paid) == total
+
+    token = SigningKeys.load(stack.folder.keys).mint(
+        ["reports:read"],
+        subject="tally",
+        lifetime=timedelta(hours=1),
+        issuer=stack.settings.jwt_issuer,
+        audience=stack.settings.jwt_audience,
+    )
+    async with Shop(stack.url, token) as shop:
+        days = await shop.get("/v1/sales/daily", **{"from": "2011-03-01", "to": "2011-03-31"})
+    told = {day["day"]: (day["orders"], day["units"], day["revenue"]["GBP"]) for day in days["items"]}
+    assert told == sold
+
+    verify = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "orderfold"),
+        *("verify", "--data", str(stack.folder.root)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await verify.communicate()
+    assert verify.returncode == 0, said.decode()
+    await books.close()
