@@ -1,0 +1,128 @@
+"""An order's history: every context's events about it, causes before effects."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from contexts.messages import wire_name
+from gateway.history import STREAMS, causal_order
+from infra.event_message import Delivered
+from infra.event_store import EventStore
+from infra.log_service import LogService
+from infra.nats import connect
+from infra.records import Append, Metadata, NewEvent, StreamAppend
+from infra.settings import Settings
+from tests.gateway.problems import assert_problem
+from tests.read_models import examples
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def event(event_id: str, cause: str, *, context: str = "ordering", at: int = 0) -> Delivered:
+    stream, _, version = event_id.partition("@")
+    metadata = Metadata(time=NOON + timedelta(seconds=at), causation_id=cause, correlation_id="c", actor="a")
+    return Delivered(context, int(version), 0, 1, stream, int(version), "x.Y", b"{}", metadata)
+
+
+LIFE = [
+    event("order-42@1", "command-1"),
+    event("fulfilment-42@1", "order-42@1", context="fulfilment"),
+    event("reservation-42@1", "fulfilment-42:1:1", context="inventory"),
+    event("fulfilment-42@2", "reservation-42@1", context="fulfilment"),
+    event("payment-42@1", "fulfilment-42:2:1", context="payments"),
+    event("fulfilment-42@3", "payment-42@1", context="fulfilment"),
+    event("order-42@2", "fulfilment-42:3:1"),
+]
+
+
+def test_effects_come_after_their_causes_whatever_the_clocks_said() -> None:
+    """Each event here leads to the next one; all clocks are the same, then run backwards."""
+    for some in itertools.islice(itertools.permutations(LIFE), 0, 5040, 97):
+        assert causal_order(some) == LIFE
+    backwards = [
+        msgspec.structs.replace(
+            one, metadata=msgspec.structs.replace(one.metadata, time=NOON - timedelta(seconds=number))
+        )
+        for number, one in enumerate(LIFE)
+    ]
+    assert causal_order(backwards[::-1]) == backwards
+
+
+def test_events_that_have_nothing_to_do_with_each_other_come_by_time() -> None:
+    placed = event("order-42@1", "command-1", at=1)
+    first = event("payment-42@1", "webhook:7", context="payments", at=2)
+    second = event("shipment-42@1", "command-3", context="shipping", at=3)
+    assert causal_order([second, first, placed]) == [placed, first, second]
+
+
+def test_a_cause_that_is_not_in_the_history_holds_nothing_up() -> None:
+    assert causal_order([event("order-42@2", "fulfilment-7:3:1")])
+
+
+HAPPENED = [
+    ("order-42", examples.placed(), "command-1"),
+    ("payment-42", examples.authorized, "fulfilment-42:2:1"),
+    ("order-42", examples.confirmed(), "command-2"),
+    ("shipment-42", examples.parcel_created, "fulfilment-42:3:2"),
+    ("order-43", examples.placed("43"), "command-3"),
+]
+
+
+@pytest.fixture
+async def logs(nats_url, tmp_path):
+    """Every context's log, served; two orders happened."""
+    connection = await connect(Settings(nats_url=nats_url), "test")
+    stores, services, versions = {}, [], {}
+    for context, _ in STREAMS:
+        stores[context] = await EventStore.open(context, f"sqlite:{tmp_path / context}.db")
+        services.append(LogService(connection, stores[context]))
+        await services[-1].start()
+    for number, (stream, fact, cause) in enumerate(HAPPENED):
+        name = wire_name(type(fact))
+        at = NOON + timedelta(seconds=number)
+        metadata = Metadata(time=at, causation_id=cause, correlation_id="basket-7", actor="shop-1")
+        new = (NewEvent(name, msgspec.json.encode(fact)),)
+        version = versions.get(stream, 0)
+        append = Append(streams=(StreamAppend(stream, version, new, metadata),))
+        await stores[name.partition(".")[0]].append(append)
+        versions[stream] = version + 1
+    yield services
+    for service in services:
+        await service.stop()
+    for store in stores.values():
+        await store.close()
+    await connection.close()
+
+
+async def test_an_order_shows_every_event_of_every_context_with_who_and_when(http, logs) -> None:
+    answer = await http.get("/v1/orders/42/history")
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["items"]
+    assert answer.json()["next"] is None
+    assert [item["event_id"] for item in items] == ["order-42@1", "payment-42@1", "order-42@2", "shipment-42@1"]
+    assert items[1] == {
+        "context": "payments",
+        "event": "payments.PaymentAuthorized",
+        "event_id": "payment-42@1",
+        "time": "2025-03-01T12:00:01Z",
+        "actor": "shop-1",
+        "causation_id": "fulfilment-42:2:1",
+        "correlation_id": "basket-7",
+        "version": 1,
+        "data": msgspec.to_builtins(examples.authorized),
+    }
+
+
+async def test_an_order_nobody_placed_has_no_history(http, logs) -> None:
+    assert_problem(await http.get("/v1/orders/44/history"), 404, "not-found")
+
+
+async def test_a_history_is_never_shown_without_one_of_the_contexts(http, logs) -> None:
+    await logs[0].stop()
+    async with asyncio.timeout(15):
+        assert_problem(await http.get("/v1/orders/42/history"), 503, "unavailable")
