@@ -57,7 +57,9 @@ async def run(task: Import, url: str, token: str, console: Console) -> Result:
     digits = minor_digits(task.currency)
     found = read(task, digits, console)
     connections = task.concurrency
-    async with Shop(url, token, connections, lambda line: console.print(line, highlight=False)) as shop:
+    async with Shop(
+        url, token, connections, lambda line: console.print(line, highlight=False, soft_wrap=True)
+    ) as shop:
         delivery = Delivery(shop, task.currency, task.concurrency)
         with steps(console, "products", len(found.products)) as shown:
             await delivery.add_products(found.products, shown)
