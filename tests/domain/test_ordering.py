@@ -327,6 +327,7 @@ def test_an_accepted_return_takes_its_part_of_the_sale_back() -> None:
 
 def test_the_return_that_leaves_nothing_sold_takes_the_whole_order_back() -> None:
     before = [requested("r1", 400, CUP=1), requested("r2", 4300, MUG=5)]
+    order.given(*delivered, *before).when(accept("r1")).then(accepted("r1", 400, CUP=1))
     order.given(*delivered, *before, accepted("r1", 400, CUP=1)).when(accept("r2")).then(
         accepted("r2", 4300, all_back=True, MUG=5)
     )
