@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,8 +43,11 @@ async def handle(session: Session, command: OrderingCommand) -> None:
 
 
 async def _terms(session: Session, command: PlaceOrder) -> Terms:
-    prices = await session.notes(PRICE, {line.sku for line in command.lines})
-    known = await session.notes(CUSTOMER, {command.customer_id})
+    # Asked together, the store reads them together.
+    prices, known = await asyncio.gather(
+        session.notes(PRICE, {line.sku for line in command.lines}),
+        session.notes(CUSTOMER, {command.customer_id}),
+    )
     return Terms(
         products={sku: products.decode(note) for sku, note in prices.items()},
         customer=customers.decode(known[command.customer_id]) if known else None,
