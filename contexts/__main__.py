@@ -11,7 +11,7 @@ import uvloop
 
 from contexts.messages import Rejected, Unknown
 from infra.commands import RefusalKind
-from infra.context_process import run_contexts
+from infra.context_process import LeadLost, run_contexts
 from infra.event_store import StoreUnavailable
 from infra.log import configure_logging
 from infra.log_feed import LogDiffers
@@ -23,6 +23,10 @@ from infra.settings import Settings, SettingsInvalid, load_settings
 NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 
 REFUSALS: dict[type[Exception], RefusalKind] = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
+
+
+STOPS = (SettingsInvalid, StoreUnavailable, NatsUnavailable, RelayStopped, LogDiffers, LeadLost)
+"""What ends the process with one line: an operator, or whoever restarts it, has to do something."""
 
 
 def load_context(name: str, settings: Settings) -> Context:
@@ -48,7 +52,7 @@ def run(
         configure_logging("contexts", level=settings.log_level, json=settings.log_json)
         contexts = [load_context(name, settings) for name in chosen]
         uvloop.run(run_contexts(contexts, settings, REFUSALS, "contexts"))
-    except* (SettingsInvalid, StoreUnavailable, NatsUnavailable, RelayStopped, LogDiffers) as errors:
+    except* STOPS as errors:
         fail("; ".join(map(str, leaves(errors))))
 
 

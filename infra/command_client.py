@@ -13,6 +13,8 @@ from infra.commands import Answer, Envelope, RefusalKind, Refused
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
+LAST_WORD_SECONDS = 0.5
+"""How long after the deadline an answer is still waited for: that it has passed is said at that moment."""
 
 
 class CommandClient:
@@ -35,7 +37,9 @@ class CommandClient:
             if left <= 0:
                 return Refused(RefusalKind.UNAVAILABLE, f"{context} did not answer in time")
             try:
-                reply = await self._nats.request(subject, body, timeout=left, headers=headers)
+                reply = await self._nats.request(
+                    subject, body, timeout=left + LAST_WORD_SECONDS, headers=headers
+                )
                 return decode_answer(reply.data)
             except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError):
                 # Nobody there, or we are reconnecting: it was not sent, so it can be sent again.

@@ -17,7 +17,7 @@ from nats.aio.subscription import Subscription
 from infra.command_wire import EnvelopeInvalid, encode_answer, from_headers
 from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token, fingerprint
 from infra.event_codec import EventUnreadable
-from infra.event_store import CommandRepeated, CommandReused, Conflict, StoreUnavailable
+from infra.event_store import CommandRepeated, CommandReused, Conflict, StoreBusy, StoreUnavailable
 from infra.records import CommandRecord, key_of, partition_of
 from infra.runtime import Context, Session, Unavailable
 from infra.session import EventTooLarge, Stale
@@ -137,20 +137,17 @@ class CommandService:
 
     async def _decide(self, command: Any, envelope: Envelope, print_: bytes) -> Answer:
         """Try until an answer stands; None from a try means that it was decided on what no longer holds."""
-        for attempt in range(ATTEMPTS):
-            try:
+        try:
+            for attempt in range(ATTEMPTS):
                 answer = await self._try(command, envelope, print_, fresh=attempt > 0)
-            except CommandRepeated as repeated:
-                return await self._again(repeated.reply)
-            except CommandReused:
-                return REUSED
-            except EventTooLarge as error:
-                return Refused(RefusalKind.INVALID, str(error))
-            except (StoreUnavailable, Unavailable, EventUnreadable) as error:
-                log.warning("command not carried out", command=type(command).__name__, error=str(error))
-                return Refused(RefusalKind.UNAVAILABLE, str(error))
-            if answer is not None:
-                return answer
+                if answer is not None:
+                    return answer
+        except CommandRepeated as repeated:
+            return await self._again(repeated.reply)
+        except tuple(TROUBLES) as error:
+            kind = next(kind for known, kind in TROUBLES.items() if isinstance(error, known))
+            log.warning("command not carried out", command=type(command).__name__, error=str(error))
+            return Refused(kind, str(error))
         return Refused(RefusalKind.BUSY, "too many others changed the same things")
 
     async def _try(self, command: Any, envelope: Envelope, print_: bytes, *, fresh: bool) -> Answer | None:
@@ -196,3 +193,13 @@ class CommandService:
 
 
 REUSED = Refused(RefusalKind.REUSED, "this command id belongs to another command")
+
+TROUBLES: dict[type[Exception], RefusalKind] = {
+    CommandReused: RefusalKind.REUSED,
+    EventTooLarge: RefusalKind.INVALID,
+    StoreBusy: RefusalKind.BUSY,
+    StoreUnavailable: RefusalKind.UNAVAILABLE,
+    Unavailable: RefusalKind.UNAVAILABLE,
+    EventUnreadable: RefusalKind.UNAVAILABLE,
+}
+"""What a command runs into besides rules; the first that fits counts."""

@@ -26,6 +26,10 @@ from infra.streams import Streams
 log = structlog.get_logger(__name__)
 
 
+class LeadLost(Exception):
+    """This process led a context and no longer does; started again, it stands by."""
+
+
 class ContextHost:
     """One context at work, from its store to its relay."""
 
@@ -89,9 +93,16 @@ class ContextHost:
             async with asyncio.TaskGroup() as group:
                 group.create_task(Relay(self._jetstream, store).run())
                 group.create_task(inbox.run())
+                group.create_task(_keep_lead(store))
         finally:
             for companion in reversed(started):
                 await companion.stop()
+
+
+async def _keep_lead(store: EventStore) -> None:
+    """Raises LeadLost once another process may lead; what only a leader does ends with it."""
+    await store.lost_lead.wait()
+    raise LeadLost(f"{store.context}: the database connection that made this process the leader was lost")
 
 
 def reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]:

