@@ -114,8 +114,8 @@ class Incoming:
     async def _read(self) -> bytes | None:
         """The body; None if it is too large.
 
-        The rest of such a one is thrown away, up to a limit: a client that is cut off while it sends may never
-        see why.
+        The rest of such a one is thrown away, up to a limit: a client that is cut off while it sends may
+        never see why.
         """
         parts: list[bytes] = []
         size = 0

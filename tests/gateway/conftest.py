@@ -8,7 +8,9 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from infra.command_wire import from_headers
 from infra.commands import Accepted, Answer
 from infra.records import key_of, partition_of
 from infra.servers import Process, free_port, listening, nats_server
@@ -168,6 +171,8 @@ class Contexts:
         self.answers: Callable[[Msg], Answer | None] = lambda _: None
         self.hold: asyncio.Event | None = None
         """While it is set up and not set, answers wait."""
+        self.late = False
+        """Answer only when the deadline passes."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def receive(self, message: Msg) -> None:
@@ -180,6 +185,9 @@ class Contexts:
     async def _serve(self, message: Msg) -> None:
         if self.hold is not None:
             await self.hold.wait()
+        if self.late:
+            deadline = from_headers(message.headers).deadline
+            await asyncio.sleep((deadline - datetime.now(UTC)).total_seconds())
         answer = self.answers(message) or accepted(message)
         await message.respond(msgspec.json.encode(answer))
 
@@ -190,7 +198,12 @@ class Contexts:
                 await asyncio.sleep(0.005)
 
     @property
-    def bodies(self) -> list[dict]:
+    def ids(self) -> list[str]:
+        """The commands' ids."""
+        return [from_headers(message.headers).command_id for message in self.received]
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
         return [json.loads(message.data) for message in self.received]
 
 

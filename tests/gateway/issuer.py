@@ -46,7 +46,9 @@ class Issuer:
         } | changed
         return {name: value for name, value in claims.items() if value is not None}
 
-    def token(self, *, algorithm: str = "RS256", headers: dict[str, Any] | None = None, **changed: Any) -> str:
+    def token(
+        self, *, algorithm: str = "RS256", headers: dict[str, Any] | None = None, **changed: Any
+    ) -> str:
         """A signed token."""
         key, kid = (self.rsa, RSA_KID) if algorithm == "RS256" else (self.ec, EC_KID)
         return jwt.encode(self.claims(**changed), key, algorithm, headers={"kid": kid} | (headers or {}))

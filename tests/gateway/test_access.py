@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 from litestar import Litestar, get
+from litestar.routes import HTTPRoute
 
 from gateway.access import Access, AccessUndeclared, declared, refuse_undeclared
 from gateway.app import make_litestar, make_services
 from infra.settings import Settings
+from tests.gateway.conftest import Gateway
+from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+
+Json = dict[str, Any]
 
 OPEN = {"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"}
 
 
-async def send(gateway, token, path="/v1/orders?cursor=") -> httpx.Response:
+async def send(gateway: Gateway, authorization: str | bytes | None) -> httpx.Response:
     """Ask for something that a good token would get a 400 for."""
     async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
-        return await client.get(path, headers={} if token is None else {"Authorization": token})
+        headers = {} if authorization is None else {b"Authorization": as_bytes(authorization)}
+        return await client.get("/v1/orders?cursor=", headers=headers)
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
@@ -35,13 +47,15 @@ async def send(gateway, token, path="/v1/orders?cursor=") -> httpx.Response:
     ],
     ids=["scope", "scp list", "scp text", "several audiences", "within the leeway"],
 )
-async def test_a_good_token_is_let_in(gateway, issuer, algorithm, changed) -> None:
+async def test_a_good_token_is_let_in(
+    gateway: Gateway, issuer: Issuer, algorithm: str, changed: Json
+) -> None:
     answer = await send(gateway, f"Bearer {issuer.token(algorithm=algorithm, **changed)}")
     assert_problem(answer, 400, "invalid")
 
 
 @pytest.mark.parametrize("kind", ["JWT", "at+jwt", "AT+JWT", "application/at+jwt"])
-async def test_types_of_bearer_tokens_are_let_in(gateway, issuer, kind) -> None:
+async def test_types_of_bearer_tokens_are_let_in(gateway: Gateway, issuer: Issuer, kind: Any) -> None:
     token = issuer.token(headers={"typ": kind}, scope="orders:read")
     assert_problem(await send(gateway, f"Bearer {token}"), 400, "invalid")
 
@@ -74,7 +88,9 @@ async def test_types_of_bearer_tokens_are_let_in(gateway, issuer, kind) -> None:
         (lambda _: "\u00ff", "no JSON Web Token"),
     ],
 )
-async def test_a_token_that_proves_nothing_is_refused_with_the_reason(gateway, issuer, make, why) -> None:
+async def test_a_token_that_proves_nothing_is_refused_with_the_reason(
+    gateway: Gateway, issuer: Issuer, make: Callable[[Issuer], str], why: str
+) -> None:
     answer = await send(gateway, b"Bearer " + make(issuer).encode("latin-1"))
     problem = assert_problem(answer, 401, "unauthenticated")
     assert why in problem["detail"]
@@ -87,13 +103,13 @@ def swapped(signed: str, wanted: str) -> str:
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "Token abc"])
-async def test_without_a_bearer_token_there_is_nothing(gateway, header) -> None:
+async def test_without_a_bearer_token_there_is_nothing(gateway: Gateway, header: str | None) -> None:
     answer = await send(gateway, header)
     assert_problem(answer, 401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_missing_scope_is_named(gateway, issuer) -> None:
+async def test_a_missing_scope_is_named(gateway: Gateway, issuer: Issuer) -> None:
     answer = await send(gateway, f"Bearer {issuer.token(scope='orders:write ordersread')}")
     assert "orders:read" in assert_problem(answer, 403, "missing-scope")["detail"]
     assert 'scope="orders:read"' in answer.headers["WWW-Authenticate"]
@@ -102,16 +118,18 @@ async def test_a_missing_scope_is_named(gateway, issuer) -> None:
 def every_route() -> list[tuple[str, str, Access]]:
     """Method, path and what each route says it wants."""
     app = make_litestar(make_services(Settings()))
-    return [
-        (method, re.sub(r"{.*?}", "x", route.path), declared(handler))
-        for route in app.routes
-        for handler in route.route_handlers
-        for method in handler.http_methods
-        if method != "OPTIONS"
-    ]
+    found = []
+    for route in app.routes:
+        assert isinstance(route, HTTPRoute)
+        for handler in route.route_handlers:
+            for method in handler.http_methods - {"OPTIONS"}:
+                access = declared(handler)
+                assert access is not None
+                found.append((str(method), re.sub(r"{.*?}", "x", route.path), access))
+    return found
 
 
-async def test_every_route_but_health_metrics_and_docs_is_closed(gateway, issuer) -> None:
+async def test_every_route_but_health_metrics_and_docs_is_closed(gateway: Gateway, issuer: Issuer) -> None:
     seen = set()
     async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
         for method, path, access in every_route():
@@ -130,7 +148,9 @@ async def test_every_route_but_health_metrics_and_docs_is_closed(gateway, issuer
     assert seen == OPEN
 
 
-async def test_what_the_framework_answers_by_itself_is_closed_too(gateway, http) -> None:
+async def test_what_the_framework_answers_by_itself_is_closed_too(
+    gateway: Gateway, http: httpx.AsyncClient
+) -> None:
     async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
         assert_problem(await client.options("/v1/orders"), 401, "unauthenticated")
     assert_problem(await http.options("/v1/orders"), 403, "missing-scope")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import httpx
 import pytest
 
+from tests.gateway.conftest import Contexts
 from tests.gateway.problems import assert_problem
+
+Json = dict[str, Any]
 
 LINE = {"sku": "MUG", "quantity": 2}
 ORDER = {"order_id": "o-1", "customer_id": "c-1", "lines": [LINE], "payment_method": "tok_approve"}
@@ -14,7 +20,7 @@ PRODUCT = {"sku": "MUG", "name": "Mug", "unit_price": 850, "currency": "GBP"}
 
 
 @pytest.fixture(autouse=True)
-def nothing_reaches_a_context(contexts):
+def nothing_reaches_a_context(contexts: Contexts) -> Iterator[None]:
     """Refused here means refused before anything was sent."""
     yield
     assert contexts.received == []
@@ -36,7 +42,7 @@ def nothing_reaches_a_context(contexts):
     ],
     ids=repr,
 )
-async def test_what_is_no_json_is_malformed(http, body) -> None:
+async def test_what_is_no_json_is_malformed(http: httpx.AsyncClient, body: Any) -> None:
     answer = await http.post("/v1/orders", content=body, headers={"Content-Type": "application/json"})
     problem = answer.json()
     assert_problem(answer, 400, problem["type"].rpartition(":")[2])
@@ -70,14 +76,16 @@ async def test_what_is_no_json_is_malformed(http, body) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_value_that_does_not_fit_is_named(http, changed, field) -> None:
+async def test_a_value_that_does_not_fit_is_named(
+    http: httpx.AsyncClient, changed: Json, field: str | None
+) -> None:
     problem = assert_problem(await http.post("/v1/orders", json=ORDER | changed), 400, "invalid")
     assert problem["errors"][0]["field"] == field
 
 
 @pytest.mark.parametrize("scopes", ["orders:write orders:price"])
 @pytest.mark.parametrize("placed_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-async def test_a_date_without_a_utc_time_is_refused(http, placed_at) -> None:
+async def test_a_date_without_a_utc_time_is_refused(http: httpx.AsyncClient, placed_at: str) -> None:
     problem = assert_problem(
         await http.post("/v1/orders", json=ORDER | {"placed_at": placed_at}), 400, "invalid"
     )
@@ -85,13 +93,13 @@ async def test_a_date_without_a_utc_time_is_refused(http, placed_at) -> None:
 
 
 @pytest.mark.parametrize("body", [ORDER | {"colour": "red"}, ORDER | {"type": "ordering.PlaceOrder"}])
-async def test_unknown_fields_are_refused(http, body) -> None:
+async def test_unknown_fields_are_refused(http: httpx.AsyncClient, body: Any) -> None:
     problem = assert_problem(await http.post("/v1/orders", json=body), 400, "invalid")
     assert "unknown field" in problem["detail"]
 
 
 @pytest.mark.parametrize("body", [[], "text", 7, None, True])
-async def test_a_body_that_is_no_object_is_refused(http, body) -> None:
+async def test_a_body_that_is_no_object_is_refused(http: httpx.AsyncClient, body: Any) -> None:
     answer = await http.post(
         "/v1/orders", content=json.dumps(body), headers={"Content-Type": "application/json"}
     )
@@ -114,25 +122,25 @@ async def test_a_body_that_is_no_object_is_refused(http, body) -> None:
         {"sku": "MUG/../CUP"},
     ],
 )
-async def test_a_product_that_does_not_fit_is_refused(http, changed) -> None:
+async def test_a_product_that_does_not_fit_is_refused(http: httpx.AsyncClient, changed: Json) -> None:
     problem = assert_problem(await http.post("/v1/products", json=PRODUCT | changed), 400, "invalid")
     assert problem["errors"][0]["field"] == next(iter(changed))
 
 
-async def test_a_command_without_fields_takes_none(http) -> None:
+async def test_a_command_without_fields_takes_none(http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/products/MUG/discontinue", json={"reason": "old"})
     assert_problem(answer, 400, "invalid")
 
 
-async def test_a_body_over_the_limit_is_refused(http) -> None:
+async def test_a_body_over_the_limit_is_refused(http: httpx.AsyncClient) -> None:
     answer = await http.post(
         "/v1/orders", content=b" " * 1_000_001, headers={"Content-Type": "application/json"}
     )
     assert_problem(answer, 413, "body-too-large")
 
 
-async def test_a_body_of_unknown_length_over_the_limit_is_refused(http) -> None:
-    async def endless():
+async def test_a_body_of_unknown_length_over_the_limit_is_refused(http: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(200):
             yield b" " * 10_000
 
@@ -150,7 +158,9 @@ async def test_a_body_of_unknown_length_over_the_limit_is_refused(http) -> None:
         {"Content-Type": ""},
     ],
 )
-async def test_a_body_that_is_not_declared_as_json_is_refused(http, headers) -> None:
+async def test_a_body_that_is_not_declared_as_json_is_refused(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
     answer = await http.post("/v1/orders", content=json.dumps(ORDER), headers=headers)
     assert_problem(answer, 415, "unsupported-media-type")
 
@@ -177,19 +187,21 @@ async def test_a_body_that_is_not_declared_as_json_is_refused(http, headers) -> 
         ("Idempotency-Key", "caf\u00e9"),
     ],
 )
-async def test_a_header_that_makes_no_sense_is_named(http, name, value) -> None:
-    answer = await http.post("/v1/orders", json=ORDER, headers={name: value.encode("latin-1")})
+async def test_a_header_that_makes_no_sense_is_named(http: httpx.AsyncClient, name: str, value: str) -> None:
+    answer = await http.post("/v1/orders", json=ORDER, headers={name.encode(): value.encode("latin-1")})
     assert assert_problem(answer, 400, "invalid")["errors"][0]["field"] == name
 
 
 @pytest.mark.parametrize("key", ["a.b", "a%20b", "a%0A", "x" * 65, "-a", "%C3%A9", "a%00"])
-async def test_an_id_in_the_path_that_is_none_is_named(http, key) -> None:
+async def test_an_id_in_the_path_that_is_none_is_named(http: httpx.AsyncClient, key: Any) -> None:
     answer = await http.post(f"/v1/orders/{key}/cancel", json={"reason": "late"})
     assert assert_problem(answer, 400, "invalid")["errors"][0]["field"] == "order_id"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/order", "/v1/orders/o-1/eat", "/v1/orders/a%2Fb", "/v2/orders"])
-async def test_a_path_that_leads_nowhere_is_not_found(http, path) -> None:
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/order", "/v1/orders/o-1/eat", "/v1/orders/a%2Fb", "/v2/orders"]
+)
+async def test_a_path_that_leads_nowhere_is_not_found(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
     if path != "/v1/orders/a%2Fb":
         assert_problem(answer, 404, "not-found")
@@ -198,7 +210,9 @@ async def test_a_path_that_leads_nowhere_is_not_found(http, path) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "GET"])
-async def test_a_method_that_is_not_offered_is_refused_with_those_that_are(http, method) -> None:
+async def test_a_method_that_is_not_offered_is_refused_with_those_that_are(
+    http: httpx.AsyncClient, method: str
+) -> None:
     answer = await http.request(method, "/v1/orders/o-1/cancel")
     assert_problem(answer, 405, "method-not-allowed")
     assert "POST" in answer.headers["Allow"]
@@ -220,7 +234,9 @@ async def test_a_method_that_is_not_offered_is_refused_with_those_that_are(http,
         ("status=%ff", None),
     ],
 )
-async def test_a_query_that_makes_no_sense_is_refused(http, query, field) -> None:
+async def test_a_query_that_makes_no_sense_is_refused(
+    http: httpx.AsyncClient, query: str, field: str | None
+) -> None:
     problem = assert_problem(await http.get(f"/v1/orders?{query}"), 400, "invalid")
     if field is not None:
         assert problem["errors"][0]["field"] == field
@@ -229,5 +245,5 @@ async def test_a_query_that_makes_no_sense_is_refused(http, query, field) -> Non
 @pytest.mark.parametrize("query", ["", "from=2010-12-01", "from=x&to=y", "from=2010-12-02&to=2010-12-01",
                                    "from=1900-01-01&to=2100-01-01",
                                    "from=2010-12-01&to=2010-12-02&country=gb"])  # fmt: skip
-async def test_days_that_make_no_sense_are_refused(http, query) -> None:
+async def test_days_that_make_no_sense_are_refused(http: httpx.AsyncClient, query: str) -> None:
     assert_problem(await http.get(f"/v1/sales/daily?{query}"), 400, "invalid")

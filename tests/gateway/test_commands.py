@@ -6,20 +6,26 @@ import asyncio
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpx
 import pytest
 
 from infra.command_wire import from_headers
 from infra.commands import RefusalKind, Refused, Token
 from infra.records import partition_of
+from tests.gateway.conftest import Contexts
+from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+
+Json = dict[str, Any]
 
 LINES = [{"sku": "MUG", "quantity": 2}]
 ORDER = {"customer_id": "c-1", "lines": LINES, "payment_method": "tok_approve"}
 ADDRESS = {"line1": "1 Mill Lane", "line2": "", "city": "Leeds", "postcode": "LS1 4AP", "country": "GB"}
 
 
-async def test_a_placed_order_is_answered_with_its_place(http, contexts) -> None:
+async def test_a_placed_order_is_answered_with_its_place(http: httpx.AsyncClient, contexts: Contexts) -> None:
     answer = await http.post("/v1/orders", json={"order_id": "o-1", **ORDER})
     token = f"ordering:42.{partition_of('o-1')}"
     assert answer.status_code == 201
@@ -29,7 +35,9 @@ async def test_a_placed_order_is_answered_with_its_place(http, contexts) -> None
     assert answer.headers["ETag"] == '"1"'
 
 
-async def test_the_context_gets_the_command_and_who_sent_it(http, contexts) -> None:
+async def test_the_context_gets_the_command_and_who_sent_it(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     before = datetime.now(UTC)
     await http.post("/v1/orders", json={"order_id": "o-1", **ORDER}, headers={"X-Correlation-Id": "basket-7"})
     message = contexts.received[0]
@@ -59,7 +67,8 @@ async def test_the_context_gets_the_command_and_who_sent_it(http, contexts) -> N
         ("/v1/products/MUG/discontinue", None, "catalog.DiscontinueProduct", {"sku": "MUG"}, 200),
         ("/v1/products/MUG/reinstate", {}, "catalog.ReinstateProduct", {"sku": "MUG"}, 200),
         ("/v1/stock/MUG/receive", {"quantity": 5}, "inventory.ReceiveStock", {"sku": "MUG"}, 200),
-        ("/v1/stock/MUG/adjust", {"delta": -1, "reason": "broken"}, "inventory.AdjustStock", {"sku": "MUG"}, 200),
+        ("/v1/stock/MUG/adjust", {"delta": -1, "reason": "broken"}, "inventory.AdjustStock",
+         {"sku": "MUG"}, 200),
         ("/v1/customers", {"customer_id": "c-1", "name": "Ann", "email": "a@b.example", "address": ADDRESS},
          "customers.RegisterCustomer", {"customer_id": "c-1"}, 201),
         ("/v1/customers/c-1/change-email", {"email": "b@c.example"}, "customers.ChangeEmail",
@@ -79,50 +88,66 @@ async def test_the_context_gets_the_command_and_who_sent_it(http, contexts) -> N
          {"order_id": "o-1"}, 200),
     ],
 )  # fmt: skip
-async def test_every_command_reaches_its_context(http, contexts, path, body, subject, thing, status) -> None:
+async def test_every_command_reaches_its_context(
+    http: httpx.AsyncClient,
+    contexts: Contexts,
+    path: str,
+    body: Any,
+    subject: str,
+    thing: dict[str, str],
+    status: int,
+) -> None:
     answer = await http.post(path, json=body)
     assert answer.status_code == status, answer.text
-    context = subject.split(".")[0]
+    context = subject.split(".", maxsplit=1)[0]
     token = f"{context}:42.{partition_of(next(iter(thing.values())))}"
     assert answer.json() == {**thing, "version": 1, "position": token}
     assert contexts.received[0].subject == f"cmd.{subject}"
     assert contexts.bodies[0] | (body or {}) | thing == contexts.bodies[0]
 
 
-async def test_the_same_idempotency_key_is_the_same_command_with_the_same_ids(http, contexts) -> None:
+async def test_the_same_idempotency_key_is_the_same_command_with_the_same_ids(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     for _ in range(2):
         await http.post("/v1/orders", json=ORDER, headers={"Idempotency-Key": "basket 7"})
-    first, second = contexts.received
-    assert first.headers["Cmd-Id"] == second.headers["Cmd-Id"]
-    assert first.data == second.data
+    assert contexts.ids[0] == contexts.ids[1]
+    assert contexts.bodies[0] == contexts.bodies[1]
     assert contexts.bodies[0]["order_id"]
 
 
-async def test_two_callers_with_one_idempotency_key_send_two_commands(http, contexts, issuer, scopes) -> None:
+async def test_two_callers_with_one_idempotency_key_send_two_commands(
+    http: httpx.AsyncClient, contexts: Contexts, issuer: Issuer, scopes: str
+) -> None:
     for subject in ("shop-1", "shop-2"):
         headers = {
             "Authorization": f"Bearer {issuer.token(sub=subject, scope=scopes)}",
             "Idempotency-Key": "1",
         }
         await http.post("/v1/orders", json=ORDER, headers=headers)
-    first, second = contexts.received
-    assert first.headers["Cmd-Id"] != second.headers["Cmd-Id"]
+    assert contexts.ids[0] != contexts.ids[1]
     assert contexts.bodies[0]["order_id"] != contexts.bodies[1]["order_id"]
 
 
-async def test_without_an_idempotency_key_every_request_is_a_new_command(http, contexts) -> None:
+async def test_without_an_idempotency_key_every_request_is_a_new_command(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     for _ in range(2):
         await http.post("/v1/orders", json=ORDER)
-    assert contexts.received[0].headers["Cmd-Id"] != contexts.received[1].headers["Cmd-Id"]
+    assert contexts.ids[0] != contexts.ids[1]
     assert contexts.bodies[0]["order_id"] < contexts.bodies[1]["order_id"], "ids of later things sort later"
 
 
-async def test_if_match_is_the_version_the_thing_must_have(http, contexts) -> None:
+async def test_if_match_is_the_version_the_thing_must_have(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     await http.post("/v1/orders/o-1/cancel", json={"reason": "late"}, headers={"If-Match": '"7"'})
     assert from_headers(contexts.received[0].headers).expected_version == 7
 
 
-async def test_tokens_and_the_time_to_wait_go_with_the_command(http, contexts) -> None:
+async def test_tokens_and_the_time_to_wait_go_with_the_command(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     headers = [("Consistency-Token", "catalog:3.1, customers:9.2"), ("Consistency-Token", "ordering:1.15")]
     await http.post("/v1/orders", json=ORDER, headers=[*headers, ("Prefer", "respond-async, wait=20")])
     envelope = from_headers(contexts.received[0].headers)
@@ -130,7 +155,7 @@ async def test_tokens_and_the_time_to_wait_go_with_the_command(http, contexts) -
     assert envelope.deadline - envelope.time == timedelta(seconds=20)
 
 
-async def test_the_trace_goes_with_the_command(http, contexts) -> None:
+async def test_the_trace_goes_with_the_command(http: httpx.AsyncClient, contexts: Contexts) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answer = await http.post("/v1/orders", json=ORDER, headers={"traceparent": trace})
     envelope = from_headers(contexts.received[0].headers)
@@ -139,7 +164,9 @@ async def test_the_trace_goes_with_the_command(http, contexts) -> None:
     assert answer.headers["X-Correlation-Id"] == envelope.correlation_id
 
 
-async def test_a_correlation_id_that_could_break_a_log_is_replaced(http, contexts) -> None:
+async def test_a_correlation_id_that_could_break_a_log_is_replaced(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     answer = await http.post("/v1/orders", json=ORDER, headers={"X-Correlation-Id": "a b {}"})
     given = answer.headers["X-Correlation-Id"]
     assert uuid.UUID(given).version == 7
@@ -160,7 +187,9 @@ async def test_a_correlation_id_that_could_break_a_log_is_replaced(http, context
         (RefusalKind.BEHIND, 503, "projection-behind"),
     ],
 )
-async def test_every_refusal_is_a_problem_with_its_rule(http, contexts, kind, status, type_) -> None:
+async def test_every_refusal_is_a_problem_with_its_rule(
+    http: httpx.AsyncClient, contexts: Contexts, kind: Any, status: int, type_: str
+) -> None:
     contexts.answers = lambda _: Refused(kind, "no more than six", version=4)
     answer = await http.post("/v1/orders", json=ORDER, headers={"X-Correlation-Id": "basket-7"})
     problem = assert_problem(answer, status, type_)
@@ -171,8 +200,17 @@ async def test_every_refusal_is_a_problem_with_its_rule(http, contexts, kind, st
     assert answer.headers.get("Retry-After") == ("1" if status == 503 else None)
 
 
+async def test_what_a_context_says_when_the_time_is_over_is_still_heard(
+    http: httpx.AsyncClient, contexts: Contexts
+) -> None:
+    contexts.late = True
+    contexts.answers = lambda _: Refused(RefusalKind.BEHIND, "ordering has not yet heard what came before")
+    headers = {"Consistency-Token": "catalog:99.1", "Prefer": "wait=1"}
+    assert_problem(await http.post("/v1/orders", json=ORDER, headers=headers), 503, "projection-behind")
+
+
 @pytest.mark.parametrize("scopes", ["orders:write orders:price"])
-async def test_a_caller_who_may_agree_prices_states_them(http, contexts) -> None:
+async def test_a_caller_who_may_agree_prices_states_them(http: httpx.AsyncClient, contexts: Contexts) -> None:
     body = {**ORDER, "lines": [{**LINES[0], "unit_price": 5}], "placed_at": "2010-12-01T08:26:00Z"}
     answer = await http.post("/v1/orders", json=body)
     assert answer.status_code == 201
@@ -183,13 +221,15 @@ async def test_a_caller_who_may_agree_prices_states_them(http, contexts) -> None
 @pytest.mark.parametrize(
     "stated", [{"placed_at": "2010-12-01T08:26:00Z"}, {"lines": [*LINES, {**LINES[0], "unit_price": 5}]}]
 )
-async def test_other_callers_may_not_state_prices_or_dates(http, contexts, stated) -> None:
+async def test_other_callers_may_not_state_prices_or_dates(
+    http: httpx.AsyncClient, contexts: Contexts, stated: Json
+) -> None:
     problem = assert_problem(await http.post("/v1/orders", json=ORDER | stated), 403, "missing-scope")
     assert "orders:price" in problem["detail"]
     assert contexts.received == []
 
 
-async def test_a_hundred_commands_are_under_way_at_once(http, contexts) -> None:
+async def test_a_hundred_commands_are_under_way_at_once(http: httpx.AsyncClient, contexts: Contexts) -> None:
     contexts.hold = asyncio.Event()
     sent = [asyncio.create_task(http.post("/v1/orders", json=ORDER)) for _ in range(100)]
     await contexts.wait_for(100)

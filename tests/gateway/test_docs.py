@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.gateway.conftest import Gateway
 from tests.gateway.test_access import every_route
+
+Json = dict[str, Any]
 
 
 @pytest.fixture
-async def description(gateway) -> dict:
+async def description(gateway: Gateway) -> Json:
     async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
         answer = await client.get("/openapi.json")
         assert answer.headers["content-type"] == "application/json"
-        return answer.json()
+        found: Json = answer.json()
+        return found
 
 
-def operations(description) -> list[tuple[str, str, dict]]:
+def operations(description: Json) -> list[tuple[str, str, Json]]:
     return [
         (method, path, operation)
         for path, methods in description["paths"].items()
@@ -26,7 +32,7 @@ def operations(description) -> list[tuple[str, str, dict]]:
     ]
 
 
-def test_every_route_is_described_with_its_scope(description) -> None:
+def test_every_route_is_described_with_its_scope(description: Json) -> None:
     described = {(method.upper(), re.sub(r"{.*?}", "x", path)) for method, path, _ in operations(description)}
     assert described == {(method, path) for method, path, _ in every_route()}
     assert description["openapi"].startswith("3.1")
@@ -37,8 +43,8 @@ def test_every_route_is_described_with_its_scope(description) -> None:
     assert wanted["GET", "/health/live"] == []
 
 
-def test_every_reference_leads_somewhere(description) -> None:
-    def walk(value):
+def test_every_reference_leads_somewhere(description: Json) -> None:
+    def walk(value: Any) -> Iterator[str]:
         if isinstance(value, dict):
             if "$ref" in value:
                 yield value["$ref"]
@@ -56,7 +62,7 @@ def test_every_reference_leads_somewhere(description) -> None:
             place = place[step]
 
 
-def test_bodies_refuse_unknown_fields_and_say_so(description) -> None:
+def test_bodies_refuse_unknown_fields_and_say_so(description: Json) -> None:
     schemas = description["components"]["schemas"]
     for method, path, operation in operations(description):
         if method == "post" and not path.startswith("/v1/webhooks"):
@@ -69,23 +75,36 @@ def test_bodies_refuse_unknown_fields_and_say_so(description) -> None:
     assert order["properties"]["lines"]["maxItems"] == 2000
 
 
-def test_every_operation_names_its_problems(description) -> None:
+def test_every_operation_names_its_problems(description: Json) -> None:
     for _, path, operation in operations(description):
         assert "500" in operation["responses"], path
         if operation["security"]:
             assert {"401", "403", "503"} <= operation["responses"].keys(), path
     placing = description["paths"]["/v1/orders"]["post"]["responses"]
-    assert set(placing) == {"201", "400", "401", "403", "408", "409", "412", "413", "415", "422", "500", "503"}
+    assert set(placing) == {
+        "201",
+        "400",
+        "401",
+        "403",
+        "408",
+        "409",
+        "412",
+        "413",
+        "415",
+        "422",
+        "500",
+        "503",
+    }
     assert "Location" in placing["201"]["headers"]
     assert "application/problem+json" in placing["422"]["content"]
 
 
-def test_operations_have_names_of_their_own(description) -> None:
+def test_operations_have_names_of_their_own(description: Json) -> None:
     names = [operation["operationId"] for _, _, operation in operations(description)]
     assert len(names) == len(set(names))
 
 
-async def test_the_page_needs_nothing_from_elsewhere(gateway, description) -> None:
+async def test_the_page_needs_nothing_from_elsewhere(gateway: Gateway, description: Json) -> None:
     async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
         answer = await client.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"

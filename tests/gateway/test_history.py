@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -74,10 +77,12 @@ HAPPENED = [
 
 
 @pytest.fixture
-async def logs(nats_url, tmp_path):
+async def logs(nats_url: str, tmp_path: Path) -> AsyncIterator[list[LogService]]:
     """Every context's log, served; two orders happened."""
     connection = await connect(Settings(nats_url=nats_url), "test")
-    stores, services, versions = {}, [], {}
+    stores: dict[str, EventStore] = {}
+    services: list[LogService] = []
+    versions: dict[str, int] = {}
     for context, _ in STREAMS:
         stores[context] = await EventStore.open(context, f"sqlite:{tmp_path / context}.db")
         services.append(LogService(connection, stores[context]))
@@ -99,12 +104,19 @@ async def logs(nats_url, tmp_path):
     await connection.close()
 
 
-async def test_an_order_shows_every_event_of_every_context_with_who_and_when(http, logs) -> None:
+async def test_an_order_shows_every_event_of_every_context_with_who_and_when(
+    http: httpx.AsyncClient, logs: list[LogService]
+) -> None:
     answer = await http.get("/v1/orders/42/history")
     assert answer.status_code == 200, answer.text
     items = answer.json()["items"]
     assert answer.json()["next"] is None
-    assert [item["event_id"] for item in items] == ["order-42@1", "payment-42@1", "order-42@2", "shipment-42@1"]
+    assert [item["event_id"] for item in items] == [
+        "order-42@1",
+        "payment-42@1",
+        "order-42@2",
+        "shipment-42@1",
+    ]
     assert items[1] == {
         "context": "payments",
         "event": "payments.PaymentAuthorized",
@@ -118,11 +130,13 @@ async def test_an_order_shows_every_event_of_every_context_with_who_and_when(htt
     }
 
 
-async def test_an_order_nobody_placed_has_no_history(http, logs) -> None:
+async def test_an_order_nobody_placed_has_no_history(http: httpx.AsyncClient, logs: list[LogService]) -> None:
     assert_problem(await http.get("/v1/orders/44/history"), 404, "not-found")
 
 
-async def test_a_history_is_never_shown_without_one_of_the_contexts(http, logs) -> None:
+async def test_a_history_is_never_shown_without_one_of_the_contexts(
+    http: httpx.AsyncClient, logs: list[LogService]
+) -> None:
     await logs[0].stop()
     async with asyncio.timeout(15):
         assert_problem(await http.get("/v1/orders/42/history"), 503, "unavailable")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from infra.servers import free_port, listening, nats_server
-from tests.gateway.conftest import ROOT
+from tests.gateway.conftest import ROOT, Contexts, Gateway
+from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
 
 ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 2}], "payment_method": "tok_approve"}
@@ -20,7 +24,7 @@ ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 2}], "paymen
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_request_under_way_finishes_and_new_ones_are_refused(
-    new_gateway, contexts, issuer, number
+    new_gateway: Callable[..., Gateway], contexts: Contexts, issuer: Issuer, number: int
 ) -> None:
     gateway = new_gateway()
     gateway.start()
@@ -31,16 +35,23 @@ async def test_a_request_under_way_finishes_and_new_ones_are_refused(
         await client.get("/health/live")
         under_way = asyncio.create_task(client.post("/v1/orders", json=ORDER))
         await contexts.wait_for(1)
-        gateway.process._popen.send_signal(number)
+        os.kill(gateway.process.pid, number)
         gateway.wait_for_log("gateway stops")
         assert_problem(await client.post("/v1/orders", json=ORDER), 503, "unavailable")
         assert gateway.process.running
         contexts.hold.set()
         assert (await under_way).status_code == 201
-    await asyncio.to_thread(gateway.process._popen.wait, 10)
-    assert gateway.process.exit_code == 0
+    assert await ended(gateway) == 0
     assert not listening(gateway.port)
     assert len(contexts.received) == 1
+
+
+async def ended(gateway: Gateway) -> int | None:
+    """Its exit status, once it has stopped."""
+    async with asyncio.timeout(10):
+        while gateway.process.running:
+            await asyncio.sleep(0.01)
+    return gateway.process.exit_code
 
 
 def test_a_taken_port_is_one_clear_line_and_status_2() -> None:
@@ -50,10 +61,9 @@ def test_a_taken_port_is_one_clear_line_and_status_2() -> None:
         port = taken.getsockname()[1]
         result = run(ORDERFOLD_PORT=str(port))
     assert result.returncode == 2
-    assert result.stderr.strip().splitlines() == [
-        f"gateway: cannot listen on 127.0.0.1:{port} (Address already in use); "
-        "choose another with ORDERFOLD_PORT"
-    ]
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"gateway: cannot listen on 127.0.0.1:{port} (Address already in use)")
+    assert "ORDERFOLD_PORT" in line
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,7 @@ def test_a_taken_port_is_one_clear_line_and_status_2() -> None:
         ("ORDERFOLD_HOST", "192.0.2.1"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_one_clear_line_and_status_2(setting, value) -> None:
+def test_a_setting_that_cannot_be_used_is_one_clear_line_and_status_2(setting: str, value: str) -> None:
     result = run(**{"ORDERFOLD_PORT": str(free_port()), setting: value})
     assert result.returncode == 2
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
@@ -78,10 +88,13 @@ def run(**environ: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=20,
+        check=False,
     )
 
 
-async def test_it_waits_for_nats_and_says_so_meanwhile(new_gateway, issuer, tmp_path) -> None:
+async def test_it_waits_for_nats_and_says_so_meanwhile(
+    new_gateway: Callable[..., Gateway], issuer: Issuer, tmp_path: Path
+) -> None:
     port = free_port()
     gateway = new_gateway(ORDERFOLD_NATS_URL=f"nats://127.0.0.1:{port}")
     gateway.process.start()
@@ -109,13 +122,17 @@ async def test_it_waits_for_nats_and_says_so_meanwhile(new_gateway, issuer, tmp_
             server.kill()
 
 
-async def test_nobody_answering_a_command_is_a_problem_within_its_time(gateway, http) -> None:
+async def test_nobody_answering_a_command_is_a_problem_within_its_time(
+    gateway: Gateway, http: httpx.AsyncClient
+) -> None:
     headers = {"Consistency-Token": "ordering:1.1", "Prefer": "wait=1"}
     async with asyncio.timeout(4):
         assert_problem(await http.post("/v1/orders", json=ORDER, headers=headers), 503, "unavailable")
 
 
-async def test_keys_that_cannot_be_read_are_a_problem_and_not_a_refusal(new_gateway, issuer) -> None:
+async def test_keys_that_cannot_be_read_are_a_problem_and_not_a_refusal(
+    new_gateway: Callable[..., Gateway], issuer: Issuer
+) -> None:
     gateway = new_gateway(ORDERFOLD_JWKS="/nowhere/jwks.json")
     gateway.process.start()
     headers = {"Authorization": f"Bearer {issuer.token(scope='orders:write')}"}
@@ -123,12 +140,16 @@ async def test_keys_that_cannot_be_read_are_a_problem_and_not_a_refusal(new_gate
         assert_problem(await client.post("/v1/orders", json=ORDER), 503, "unavailable")
 
 
-async def test_requests_are_counted_by_route_and_not_by_path(gateway, http, contexts) -> None:
+async def test_requests_are_counted_by_route_and_not_by_path(
+    gateway: Gateway, http: httpx.AsyncClient, contexts: Contexts
+) -> None:
     for number in range(3):
         await http.post(f"/v1/orders/o-{number}/cancel", json={"reason": "late"})
         await http.get(f"/v1/nowhere/{number}")
     exposed = (await http.get("/metrics")).text
-    counted = 'orderfold_http_requests_total{method="POST",route="/v1/orders/{order_id}/cancel",status="200"} 3.0'
+    counted = (
+        'orderfold_http_requests_total{method="POST",route="/v1/orders/{order_id}/cancel",status="200"} 3.0'
+    )
     assert counted in exposed
     assert 'orderfold_http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in exposed
     assert 'orderfold_http_request_seconds_bucket{le="0.005",method="POST"' in exposed

@@ -1,12 +1,14 @@
-"""What the gateway answers from the read models: one document, a list in pages, and never from before a token."""
+"""Answers from the read models: one document, a list in pages, and never from before a token."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from contexts.fulfilment.events import CommandFailed, Stage, StepTaken
@@ -18,9 +20,12 @@ from read_models.catalogue import MODELS
 from read_models.folding import Fold
 from tests.conftest import Server
 from tests.gateway.conftest import Gateway
+from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
 from tests.read_models import examples
 from tests.read_models.history import history
+
+Json = dict[str, Any]
 
 DATABASE = "test_gateway_queries"
 PARTITION = partition_of("42")
@@ -29,7 +34,7 @@ BEHIND = f"ordering:8.{PARTITION}"
 REACHED = f"ordering:7.{PARTITION}"
 
 
-def happened() -> list:
+def happened() -> list[tuple[str, msgspec.Struct]]:
     """Everything about order 42, and seven more orders that were only placed."""
     later = [
         (f"order-{number}", examples.placed(str(number), at=examples.PLACED_AT + timedelta(hours=number)))
@@ -74,7 +79,9 @@ def settings(server: Server) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory, environ, mongo_process) -> Iterator[Gateway]:
+def gateway(
+    tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str], mongo_process: Server
+) -> Iterator[Gateway]:
     """A gateway whose read models hold an order's life."""
 
     async def prepare() -> None:
@@ -104,7 +111,7 @@ def gateway(tmp_path_factory, environ, mongo_process) -> Iterator[Gateway]:
         ("/v1/fulfilments/42", {"order_id": "42", "stage": "reserving", "stuck": True, "version": 2}),
     ],
 )
-async def test_a_document_is_shown_with_its_version(http, path, shown) -> None:
+async def test_a_document_is_shown_with_its_version(http: httpx.AsyncClient, path: str, shown: Json) -> None:
     answer = await http.get(path)
     assert answer.status_code == 200
     assert answer.json() | shown == answer.json()
@@ -114,7 +121,7 @@ async def test_a_document_is_shown_with_its_version(http, path, shown) -> None:
 
 
 @pytest.mark.parametrize("thing", ["products", "stock", "customers", "orders", "shipments", "fulfilments"])
-async def test_what_there_is_not_is_not_found(http, thing) -> None:
+async def test_what_there_is_not_is_not_found(http: httpx.AsyncClient, thing: dict[str, str]) -> None:
     assert_problem(await http.get(f"/v1/{thing}/nobody-9"), 404, "not-found")
 
 
@@ -138,13 +145,15 @@ async def test_what_there_is_not_is_not_found(http, thing) -> None:
         ("/v1/sales/daily?from=2010-12-01&to=2010-12-01&country=FR", "orders", []),
     ],
 )
-async def test_a_list_has_what_was_asked_for(http, path, field, found) -> None:
+async def test_a_list_has_what_was_asked_for(
+    http: httpx.AsyncClient, path: str, field: str | None, found: list[Any]
+) -> None:
     answer = await http.get(path)
     assert answer.status_code == 200, answer.text
     assert [item[field] for item in answer.json()["items"]] == found
 
 
-async def test_a_list_goes_on_at_its_cursor_until_its_end(http) -> None:
+async def test_a_list_goes_on_at_its_cursor_until_its_end(http: httpx.AsyncClient) -> None:
     seen, cursor = [], None
     for _ in range(4):
         params = {"limit": 3} | ({"cursor": cursor} if cursor else {})
@@ -158,18 +167,18 @@ async def test_a_list_goes_on_at_its_cursor_until_its_end(http) -> None:
 
 @pytest.mark.parametrize("cursor", ["x", "%ff", "bm9uc2Vuc2U", "WyJ4Il0", "W10", "eyIkZ3QiOiAiIn0"])
 @pytest.mark.parametrize("path", ["/v1/orders", "/v1/customers/ann/orders"])
-async def test_nonsense_is_no_cursor(http, path, cursor) -> None:
+async def test_nonsense_is_no_cursor(http: httpx.AsyncClient, path: str, cursor: str) -> None:
     problem = assert_problem(await http.get(f"{path}?cursor={cursor}"), 400, "invalid")
     assert "quer" in problem["detail"] or problem["errors"][0]["field"] == "cursor"
 
 
-async def test_an_answer_after_a_token_that_was_reached_comes_at_once(http) -> None:
+async def test_an_answer_after_a_token_that_was_reached_comes_at_once(http: httpx.AsyncClient) -> None:
     headers = {"Consistency-Token": REACHED, "Prefer": "wait=30"}
     async with asyncio.timeout(5):
         assert (await http.get("/v1/orders/42", headers=headers)).status_code == 200
 
 
-async def test_an_answer_from_before_a_token_is_never_given(http) -> None:
+async def test_an_answer_from_before_a_token_is_never_given(http: httpx.AsyncClient) -> None:
     headers = {"Consistency-Token": BEHIND, "Prefer": "wait=1"}
     answer = await http.get("/v1/orders/42", headers=headers)
     assert_problem(answer, 503, "projection-behind")
@@ -177,12 +186,16 @@ async def test_an_answer_from_before_a_token_is_never_given(http) -> None:
     assert answer.elapsed.total_seconds() >= 1
 
 
-async def test_a_token_from_the_future_is_behind_without_waiting_if_so_preferred(http) -> None:
+async def test_a_token_from_the_future_is_behind_without_waiting_if_so_preferred(
+    http: httpx.AsyncClient,
+) -> None:
     headers = {"Consistency-Token": "ordering:9223372036854775807.3", "Prefer": "wait=0"}
     assert_problem(await http.get("/v1/orders", headers=headers), 503, "projection-behind")
 
 
-async def test_an_answer_waits_for_what_its_token_names(http, mongo_process) -> None:
+async def test_an_answer_waits_for_what_its_token_names(
+    http: httpx.AsyncClient, mongo_process: Server
+) -> None:
     mongo = Mongo(settings(mongo_process))
     asked = asyncio.create_task(
         http.get("/v1/orders/42", headers={"Consistency-Token": BEHIND, "Prefer": "wait=20"})
@@ -195,7 +208,9 @@ async def test_an_answer_waits_for_what_its_token_names(http, mongo_process) -> 
     mongo.close()
 
 
-async def test_without_mongodb_a_query_is_a_problem_that_names_it(new_gateway, issuer) -> None:
+async def test_without_mongodb_a_query_is_a_problem_that_names_it(
+    new_gateway: Callable[..., Gateway], issuer: Issuer
+) -> None:
     gateway = new_gateway()
     gateway.start()
     headers = {"Authorization": f"Bearer {issuer.token(scope='orders:read')}"}
