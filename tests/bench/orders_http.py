@@ -86,7 +86,11 @@ async def seed(url: str, token: str) -> None:
         placed = await client.post(
             "/v1/orders",
             content=order("seed", 0),
-            headers={"Consistency-Token": ",".join(tokens), "Prefer": "wait=20"},
+            headers={
+                "Content-Type": "application/json",
+                "Consistency-Token": ",".join(tokens),
+                "Prefer": "wait=20",
+            },
         )
         placed.raise_for_status()
 
