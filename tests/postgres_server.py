@@ -57,9 +57,9 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fresh_database(url: str) -> str:
-    """The URL of a new, empty database on the server."""
-    name = f"store_{uuid.uuid4().hex[:12]}"
+def fresh_database(url: str, name: str = "") -> str:
+    """The URL of a new, empty database on the server; without a name, under one nobody else uses."""
+    name = name or f"store_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     return f"{url.rpartition('/')[0]}/{name}"
