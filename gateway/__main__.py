@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import uvloop
@@ -28,7 +29,11 @@ def main() -> int:
 
 
 async def run(settings: Settings) -> None:
-    await serve(make_front(settings), settings)
+    front = make_front(settings)
+    # What is there by now stays: looking through it at every collection took a quarter of the time per request.
+    gc.collect()
+    gc.freeze()
+    await serve(front, settings)
 
 
 if __name__ == "__main__":

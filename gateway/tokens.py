@@ -72,7 +72,7 @@ class TokenVerifier:
         return verified.caller
 
     def _forget_withdrawn(self) -> None:
-        """Forget everything when the keys have changed: what a withdrawn one signed proves nothing any more."""
+        """Forget everything when the keys have changed: what a withdrawn one signed proves nothing."""
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
