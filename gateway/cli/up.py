@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from importlib.resources import as_file, files
@@ -143,12 +145,23 @@ async def import_sample(stack: EmbeddedStack, console: Console) -> None:
 def welcome(stack: EmbeddedStack, folder: Path) -> list[str]:
     """Where everything is, and how to try it."""
     data = "" if folder == Path(".orderfold") else f" --data {folder}"
+    token = f"{command_name()} token{data}"
     return [
         f"orderfold is ready: {stack.url}",
         f"  documentation  {stack.url}/docs",
         f"  health         {stack.url}/health/ready",
         f"  data and logs  {stack.folder.root}",
-        f"  a token        orderfold token{data}",
-        f'  try it         curl -H "Authorization: Bearer $(orderfold token{data})" {stack.url}/v1/products',
+        f"  a token        {token}",
+        f'  try it         curl -H "Authorization: Bearer $({token})" {stack.url}/v1/products',
         "  stop           Ctrl-C",
     ]
+
+
+def command_name() -> str:
+    """What to type for `orderfold` here: its path, unless the shell finds it by its name."""
+    given = Path(sys.argv[0])
+    found = shutil.which("orderfold")
+    if given.name != "orderfold" or (found is not None and Path(found).samefile(given)):
+        return "orderfold"
+    here = Path.cwd()
+    return str(given.relative_to(here) if given.is_relative_to(here) else given)
