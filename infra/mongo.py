@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import bson
+from bson.binary import UUID_SUBTYPE, Binary
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
@@ -138,33 +139,49 @@ class Access:
 class Transaction(Access):
     """Reads one moment's state; its writes happen all or not at all, at the end of its `async with`."""
 
-    def __init__(
-        self, client: AsyncIOMotorClient[Document], database: AsyncIOMotorDatabase[Document]
-    ) -> None:
-        super().__init__(database)
-        self._client = client
+    def __init__(self, database: AsyncIOMotorDatabase[Document], session: AsyncIOMotorClientSession) -> None:
+        super().__init__(database, session)
+        self._in = session
 
     async def __aenter__(self) -> Self:
-        with _translated():
-            self._session = await self._client.start_session()
-            self._session.start_transaction(
-                read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", wtimeout=10_000)
-            )
+        self._in.start_transaction(
+            read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", wtimeout=10_000)
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._session is not None
-        try:
-            with _translated():
-                if kind is None:
-                    await self._session.commit_transaction()
-                else:
-                    # The server forgets a transaction whose client is gone; the first error is what counts.
-                    with contextlib.suppress(PyMongoError):
-                        await self._session.abort_transaction()
-        finally:
+        with _translated():
+            if kind is None:
+                await self._in.commit_transaction()
+            else:
+                # The first error is what counts; the session's next transaction ends this one in any case.
+                with contextlib.suppress(PyMongoError):
+                    await self._in.abort_transaction()
+
+
+class Session:
+    """Transactions one after the other, under an id by which somebody else can end the one under way.
+
+    The server keeps the transaction of a client that was killed for a minute, and all it wrote to is blocked.
+    """
+
+    def __init__(self, database: AsyncIOMotorDatabase[Document], session: AsyncIOMotorClientSession) -> None:
+        self._database = database
+        self._session = session
+        # A property, whatever motor's stubs say.
+        known = cast("Mapping[str, Any]", session.session_id)
+        self.id = bytes(known["id"])
+        """What the server knows it by."""
+
+    def transaction(self) -> Transaction:
+        """A transaction, for `async with`."""
+        return Transaction(self._database, self._session)
+
+    async def close(self) -> None:
+        """End it, with its transaction if one is under way."""
+        with _translated():
             await self._session.end_session()
 
 
@@ -199,9 +216,27 @@ class Mongo(Access):
                 "start it with --replSet and run rs.initiate()"
             )
 
-    def transaction(self) -> Transaction:
-        """A transaction, for `async with`."""
-        return Transaction(self._client, self._database)
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A single transaction, for `async with`."""
+        session = await self.open_session()
+        try:
+            async with session.transaction() as transaction:
+                yield transaction
+        finally:
+            await session.close()
+
+    async def open_session(self) -> Session:
+        """A session for transactions."""
+        with _translated():
+            return Session(self._database, await self._client.start_session())
+
+    async def kill_sessions(self, ids: Sequence[bytes]) -> None:
+        """End the transactions under way in these sessions."""
+        if ids:
+            listed = [{"id": Binary(key, UUID_SUBTYPE)} for key in ids]
+            with _translated():
+                await self._client.admin.command("killSessions", listed)
 
     async def ensure_indexes(self, collection: str, indexes: Sequence[Sort]) -> None:
         """Have a collection with these indexes."""

@@ -14,7 +14,16 @@ import structlog
 
 from infra.log_reader import Batch, LogReader
 from infra.log_service import ContextUnavailable, Delivered
-from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, Write, deleting, replacing
+from infra.mongo import (
+    Mongo,
+    MongoUnavailable,
+    Session,
+    Transaction,
+    TransactionConflict,
+    Write,
+    deleting,
+    replacing,
+)
 from infra.nats import NatsUnavailable
 from infra.records import PARTITIONS, Checkpoint
 from read_models import checkpoints, dead_letters
@@ -22,15 +31,18 @@ from read_models.checkpoints import CheckpointMoved, Place
 from read_models.document_cache import DocumentCache
 from read_models.folding import Folded, Parked, fold, sort
 from read_models.model import D, ReadModel, instant
+from read_models.projector_sessions import ProjectorSessions
 
 PULL = 500
 """Events taken from the reader at once."""
-TOGETHER = 2_000
+TOGETHER = 5_000
 """Events of one transaction when there is a backlog: a document changed by many of them is written once."""
 IDLE_SECONDS = 0.5
 """How long to wait for events before looking whether to stop."""
 CHECK_SECONDS = 2.0
 """How often to look whether the checkpoints are still ours: the database may be another, even when idle."""
+BLOCKED_SECONDS = 3.0
+"""How long another's transaction may block this one without any progress before it is taken for dead."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
@@ -62,6 +74,10 @@ class Projector(Generic[D]):
         self._checkpoints: dict[Place, Checkpoint] = {}
         self._parked: set[str] = set()
         self._cache: DocumentCache[D] = DocumentCache()
+        self._sessions = ProjectorSessions(mongo, self._collection, partitions)
+        self._session: Session | None = None
+        self._freed = False
+        self._blocked: float | None = None
         self._checked = 0.0
         self._log = log.bind(model=self._collection)
         self.events = 0
@@ -80,12 +96,19 @@ class Projector(Generic[D]):
                     while not stopping.is_set():
                         if await self._step():
                             pause = FIRST_PAUSE
-                except (CheckpointMoved, TransactionConflict) as error:
+                            self._blocked = None
+                except CheckpointMoved as error:
+                    self._blocked = None
                     self._log.info("projector goes on from the stored checkpoints", reason=str(error))
+                except TransactionConflict as error:
+                    self._blocked = self._blocked or time.monotonic()
+                    self._log.info("projector stands by", reason=str(error))
                 except (MongoUnavailable, NatsUnavailable, ContextUnavailable) as error:
                     self._log.warning("projector waits", reason=str(error))
                 except Exception:  # noqa: BLE001 - logged; giving up would stop every other read model too
                     self._log.exception("projector starts again")
+                else:
+                    return
                 self.restarts += 1
                 with contextlib.suppress(TimeoutError):
                     # Two projectors of the same partitions must not disturb each other in step.
@@ -93,13 +116,38 @@ class Projector(Generic[D]):
                 pause = min(pause * 2, LONGEST_PAUSE)
         finally:
             await self._reader.stop()
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._session is None:
+            return
+        try:
+            await self._sessions.leave(self._session)
+        except MongoUnavailable as error:
+            self._log.warning("session left behind", reason=str(error))
+
+    async def _free(self) -> None:
+        """End what dead projectors of these partitions left open, at first and when blocked for long."""
+        if self._session is None:
+            self._session = await self._mongo.open_session()
+        blocked = self._blocked is not None and time.monotonic() - self._blocked >= BLOCKED_SECONDS
+        if blocked or not self._freed:
+            await self._sessions.end_others(self._session)
+            self._freed = True
+            self._blocked = None
 
     async def _start(self) -> None:
+        await self._free()
+        assert self._session is not None
+        await self._sessions.enter(self._session)
         await self._mongo.ensure_indexes(self._collection, self._model.indexes)
         await self._mongo.ensure_indexes(dead_letters.DEAD_LETTERS, dead_letters.INDEXES)
         self._cache.clear()
         self._parked = await dead_letters.parked_keys(self._mongo, self._collection)
+        known = self._checkpoints
         self._checkpoints = await checkpoints.load(self._mongo, self._collection, self._places)
+        if self._checkpoints != known:
+            self._blocked = None  # whoever blocks, works
         self._checked = time.monotonic()
         await self._reader.start(self._checkpoints)
 
@@ -137,7 +185,8 @@ class Projector(Generic[D]):
         """One transaction: documents, dead letters and checkpoints."""
         found = sort(self._model, batch.events, self._parked)
         touched = {partition for _, partition in batch.checkpoints}
-        async with self._mongo.transaction() as transaction:
+        assert self._session is not None
+        async with self._session.transaction() as transaction:
             # All contexts of a partition: another projector that applied another context's events to the same
             # document must be noticed too.
             await checkpoints.confirm(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from infra.mongo import Mongo
+from infra.mongo import Mongo, Session, encode_document, replacing
 from infra.nats import connect
 from infra.settings import Settings
 from read_models.orders import ORDERS
+from read_models.projector_sessions import ProjectorSessions
 from read_models.sales import SALES
 from read_models.stock import STOCK
 from tests.conftest import Server
@@ -170,3 +171,43 @@ async def test_a_document_survives_the_cache_of_another_projector(
         await other.close()
     (document,) = await mongo.find("stock", {})
     assert (document["on_hand"], document["version"]) == (200, 20)
+
+
+async def left_open(mongo: Mongo) -> Session:
+    """What a projector that was killed in the middle leaves on the server: a transaction nobody will end."""
+    session = await mongo.open_session()
+    await ProjectorSessions(mongo, "stock", range(16)).enter(session)
+    transaction = session.transaction()
+    await transaction.__aenter__()
+    for partition in range(16):
+        key = f"stock/inventory/{partition}"
+        await transaction.write("checkpoints", [replacing(key, encode_document(key, {"position": -1}))])
+    return session
+
+
+async def test_a_dead_projectors_transaction_blocks_nobody_who_starts(
+    mongo: Mongo, connection: Client, logs: Logs
+) -> None:
+    await logs.happened(("stock-MUG", examples.received))
+    dead = await left_open(mongo)
+    async with projecting(mongo, connection, STOCK) as projector:
+        await caught_up(mongo, logs, STOCK)
+    assert projector.restarts == 0
+    assert await mongo.find("projector_sessions", {}) == []
+    await dead.close()
+
+
+async def test_a_projector_that_stands_by_takes_over_from_a_dead_one(
+    mongo: Mongo, connection: Client, logs: Logs
+) -> None:
+    """Long before the server gives up the dead one's transaction, which is after a minute."""
+    await logs.happened(("stock-MUG", examples.received))
+    async with projecting(mongo, connection, STOCK) as projector:
+        await caught_up(mongo, logs, STOCK)
+        dead = await left_open(mongo)
+        await logs.happened(("stock-MUG", examples.received))
+        await caught_up(mongo, logs, STOCK)
+    assert projector.restarts
+    (document,) = await mongo.find("stock", {})
+    assert document["on_hand"] == 20
+    await dead.close()
