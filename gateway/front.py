@@ -17,6 +17,8 @@ from gateway.services import Services
 UNMATCHED = "unmatched"
 """The route of a request that fits none: paths are endless, label values must not be."""
 
+GIVEN_UP = "this gateway had to stop before the answer was known; ask again with the same idempotency key"
+
 
 class Front:
     """The outermost ASGI application."""
@@ -38,7 +40,7 @@ class Front:
         carrier = cast("dict[str, Any]", scope)
         carrier[KEY] = incoming
         correlation = (b"x-correlation-id", incoming.correlation_id.encode())
-        status = 500
+        status = 0
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -51,16 +53,20 @@ class Front:
         self._idle.clear()
         try:
             if self._closing:
-                await closing(incoming)(scope, receive, answer)
+                await closing(incoming, "this gateway is stopping; try again")(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
+            if self._closing and not status:
+                await closing(incoming, GIVEN_UP)(scope, receive, answer)
+            raise
         finally:
             self._under_way -= 1
             if self._under_way == 0:
                 self._idle.set()
             route = carrier.get("path_template") or UNMATCHED
             self._services.metrics.answered(
-                route.replace(":str}", "}"), carrier["method"], status, time.perf_counter() - started
+                route.replace(":str}", "}"), carrier["method"], status or 500, time.perf_counter() - started
             )
 
     @property
@@ -78,9 +84,9 @@ class Front:
             return
 
 
-def closing(incoming: Incoming) -> Answer:
-    """What a request gets that comes while the gateway stops."""
-    problem = Problem(UNAVAILABLE, "this gateway is stopping; try again")
+def closing(incoming: Incoming, reason: str) -> Answer:
+    """What a request gets that comes while the gateway stops, or is not done by then."""
+    problem = Problem(UNAVAILABLE, reason)
     details = problem.details(incoming.scope["path"], incoming.correlation_id)
     return Answer(
         503,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
@@ -16,6 +18,8 @@ from infra.settings import Settings
 
 FINISH_SECONDS = 10.0
 """How long requests under way may take after the signal to stop."""
+CLOSE_SECONDS = 1.0
+"""How long closing connections may take after that."""
 HEADER_MILLISECONDS = 10_000
 BACKLOG = 1_024
 
@@ -53,23 +57,31 @@ async def serve(front: Front, settings: Settings) -> None:
         backlog=BACKLOG,
         log_enabled=False,
     )
-    stopping = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def told() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if stopping.is_set():
-            server.stop()  # type: ignore[no-untyped-call]
-        stopping.set()
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, told)
     serving = asyncio.create_task(server.serve())
     log.info("gateway listens", host=settings.host, port=settings.port)
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+    await either(serving, stop.wait())
     if not serving.done():
         log.info("gateway stops", under_way=front.under_way)
-        await front.finish(FINISH_SECONDS)
+        await either(asyncio.create_task(front.finish(FINISH_SECONDS)), hurry.wait())
+        if front.under_way:
+            log.warning("requests given up", under_way=front.under_way)
         server.stop()  # type: ignore[no-untyped-call]
-    await serving
+        # The server itself would wait for every request without end.
+        await asyncio.wait({serving}, timeout=CLOSE_SECONDS)
+    if serving.done():
+        await serving
+
+
+async def either(task: asyncio.Task[None], signalled: Coroutine[Any, Any, Any]) -> None:
+    """Return when the task is done or the signal has come; the task goes on."""
+    waiting = asyncio.create_task(signalled)
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

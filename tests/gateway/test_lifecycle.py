@@ -41,7 +41,8 @@ async def test_a_request_under_way_finishes_and_new_ones_are_refused(
         assert gateway.process.running
         contexts.hold.set()
         assert (await under_way).status_code == 201
-    assert await ended(gateway) == 0
+        # The client still holds its connections: they keep nobody from stopping.
+        assert await ended(gateway) == 0
     assert not listening(gateway.port)
     assert len(contexts.received) == 1
 
@@ -154,3 +155,24 @@ async def test_requests_are_counted_by_route_and_not_by_path(
     assert 'orderfold_http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in exposed
     assert 'orderfold_http_request_seconds_bucket{le="0.005",method="POST"' in exposed
     assert "o-1" not in exposed
+
+
+async def test_a_second_signal_ends_it_at_once(
+    new_gateway: Callable[..., Gateway], contexts: Contexts, issuer: Issuer
+) -> None:
+    gateway = new_gateway()
+    gateway.start()
+    contexts.hold = asyncio.Event()
+    headers = {
+        "Authorization": f"Bearer {issuer.token(scope='orders:write')}",
+        "Prefer": "wait=30",
+    }
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=30, verify=False) as client:
+        under_way = asyncio.create_task(client.post("/v1/orders", json=ORDER))
+        await contexts.wait_for(1)
+        os.kill(gateway.process.pid, signal.SIGTERM)
+        gateway.wait_for_log("gateway stops")
+        os.kill(gateway.process.pid, signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await ended(gateway)
+        assert_problem(await under_way, 503, "unavailable")
