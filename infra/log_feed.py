@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -136,6 +137,14 @@ class Feed:
             Place(last.sequence, last.position, chunk.created),
             (chunk.epoch, chunk.replies[chunk.taken - 1]),
         )
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the next event to take happened; None while there is none."""
+        if not self._chunks:
+            return None
+        chunk = self._chunks[0]
+        return chunk.events[chunk.taken].metadata.time
 
     async def run(self) -> None:
         """Follow the log until cancelled; what ends it otherwise is in `failure`."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 from nats.aio.client import Client
@@ -17,6 +18,8 @@ from infra.records import PARTITIONS, Checkpoint
 
 __all__ = ["Batch", "LogDiffers", "LogReader"]
 
+STRETCH = 50
+"""Events taken from one context before looking which one's are the oldest."""
 REFRESH_SECONDS = 10.0
 """How often a batch has the checkpoints of all partitions, so that idle ones do not hold a restart back."""
 
@@ -59,7 +62,6 @@ class LogReader:
         self._refreshed: dict[str, float] = {}
         self._arrived = asyncio.Event()
         self._places: dict[str, Place] = {}
-        self._turn = 0
 
     @property
     def gaps(self) -> int:
@@ -127,20 +129,29 @@ class LogReader:
 
     def _collect(self, limit: int) -> Batch | None:
         batch = Batch([], {}, {})
-        # Whose turn is first changes, so that a context with a backlog does not hold up the others.
-        self._turn = (self._turn + 1) % len(self._contexts)
-        for context in self._contexts[self._turn :] + self._contexts[: self._turn]:
-            before = len(batch.events)
-            while len(batch.events) < limit and (
-                portion := self._feeds[context].take(limit - len(batch.events))
-            ):
-                batch.events.extend(portion.events)
-                self._move(context, portion, batch.checkpoints)
-                if portion.acknowledgement is not None:
-                    batch.acknowledgements[context] = portion.acknowledgement
-            if len(batch.events) > before:
-                self._refresh(context, batch.checkpoints)
+        # First some of each, so that a context with a backlog does not hold up the others; then what is oldest,
+        # so that events of several contexts about one thing come together.
+        share = max(1, limit // (2 * len(self._contexts)))
+        for context in self._contexts:
+            self._take(context, min(share, limit - len(batch.events)), batch)
+        while len(batch.events) < limit and (waiting := self._waiting()):
+            self._take(min(waiting)[1], min(STRETCH, limit - len(batch.events)), batch)
+        for context in {event.context for event in batch.events}:
+            self._refresh(context, batch.checkpoints)
         return batch if batch.events else None
+
+    def _waiting(self) -> list[tuple[datetime, str]]:
+        """The contexts of which events wait, with the time of the first."""
+        oldest = {context: feed.oldest for context, feed in self._feeds.items()}
+        return [(time, context) for context, time in oldest.items() if time is not None]
+
+    def _take(self, context: str, limit: int, batch: Batch) -> None:
+        while limit > 0 and (portion := self._feeds[context].take(limit)):
+            limit -= len(portion.events)
+            batch.events.extend(portion.events)
+            self._move(context, portion, batch.checkpoints)
+            if portion.acknowledgement is not None:
+                batch.acknowledgements[context] = portion.acknowledgement
 
     def _move(self, context: str, portion: Portion, moved: dict[tuple[str, int], Checkpoint]) -> None:
         positions = {event.partition: event.position for event in portion.events}

@@ -37,6 +37,8 @@ PULL = 500
 """Events taken from the reader at once."""
 TOGETHER = 5_000
 """Events of one transaction when there is a backlog: a document changed by many of them is written once."""
+TOGETHER_BYTES = 4 * 1024 * 1024
+"""Bytes of events after which no more are added to a transaction."""
 IDLE_SECONDS = 0.5
 """How long to wait for events before looking whether to stop."""
 CHECK_SECONDS = 2.0
@@ -163,7 +165,7 @@ class Projector(Generic[D]):
 
     async def _next(self) -> Batch | None:
         batch = await self._reader.next(PULL, IDLE_SECONDS)
-        while batch is not None and len(batch.events) <= TOGETHER - PULL:
+        while batch is not None and len(batch.events) <= TOGETHER - PULL and _size(batch) < TOGETHER_BYTES:
             more = await self._reader.next(PULL, 0)
             if more is None:
                 break
@@ -261,6 +263,10 @@ class Projector(Generic[D]):
                 self._parked.add(item.key)
         self.events += len(batch.events)
         self.transactions += 1
+
+
+def _size(batch: Batch) -> int:
+    return sum(len(event.data) for event in batch.events)
 
 
 def _times(events: Sequence[Delivered]) -> dict[Place, str]:

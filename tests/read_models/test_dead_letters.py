@@ -22,6 +22,7 @@ async def test_a_broken_event_parks_its_document_and_what_follows_for_it(
     async with projecting(mongo, connection, ORDERS):
         await logs.happened(("order-42", examples.placed()))
         await logs.record(("order-42", "ordering.OrderConfirmed", BROKEN))
+        await caught_up(mongo, logs, ORDERS)
         await logs.happened(("payment-42", examples.authorized), ("order-43", examples.placed("43")))
         await caught_up(mongo, logs, ORDERS)
     (order,) = await mongo.find("orders", {"_id": "42"})
