@@ -129,8 +129,8 @@ class LogReader:
 
     def _collect(self, limit: int) -> Batch | None:
         batch = Batch([], {}, {})
-        # First some of each, so that a context with a backlog does not hold up the others; then what is oldest,
-        # so that events of several contexts about one thing come together.
+        # First some of each, so that a context with a backlog does not hold up the others; then what is
+        # oldest, so that events of several contexts about one thing come together.
         share = max(1, limit // (2 * len(self._contexts)))
         for context in self._contexts:
             self._take(context, min(share, limit - len(batch.events)), batch)
