@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from gateway.cli.failure import CommandFailed, Differs
 from infra.settings import SettingsInvalid, load_settings
+from read_models.replay.failure import ReplayFailed
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the embedded stack's data. [default: .orderfold]")
@@ -128,6 +129,21 @@ def doctor(
     run(data, settings=settings, out=out())
 
 
+@app.command(
+    # Its own commands are there when it is called; it has their help.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def replay(context: typer.Context, *, data: Data = None) -> object:
+    """Rebuild read models beside the live ones, compare, switch, repair, and look at the past."""
+    from gateway.cli.surroundings import enter
+    from read_models.replay.cli import app as commands
+
+    if context.args and "--help" not in context.args:
+        enter(data)
+    return commands(context.args, prog_name="orderfold replay", standalone_mode=False)
+
+
 def out() -> Console:
     """Where results go."""
     return Console()
@@ -144,7 +160,7 @@ def main() -> None:
         status = app(sys.argv[1:] or ["--help"], prog_name="orderfold", standalone_mode=False)
     except TyperException as error:
         fail(error.format_message())
-    except (CommandFailed, SettingsInvalid) as error:
+    except (CommandFailed, ReplayFailed, SettingsInvalid) as error:
         fail(str(error))
     except Differs:
         raise SystemExit(1) from None

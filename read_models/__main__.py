@@ -1,12 +1,13 @@
-"""`python -m read_models run [NAME…]`: keep read models up to date."""
+"""`python -m read_models run [NAME…]`: keep read models up to date; `… replay`: see `replay --help`."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
+from typer.exceptions import TyperException
 
 from infra.log import configure_logging
 from infra.mongo import Mongo, MongoUnavailable
@@ -14,6 +15,8 @@ from infra.records import PARTITIONS
 from infra.settings import SettingsInvalid, load_settings
 from read_models.catalogue import MODELS
 from read_models.process import run_projectors
+from read_models.replay.cli import app as replay
+from read_models.replay.failure import ReplayFailed
 
 INVALID = 2
 
@@ -21,7 +24,9 @@ app = typer.Typer(
     help="The read models: documents that answer queries, kept up to date from the contexts' events.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
+app.add_typer(replay)
 
 
 @app.callback()
@@ -76,10 +81,23 @@ def parse_partitions(text: str) -> list[int]:
     return sorted(found)
 
 
-def _fail(message: str) -> None:
-    sys.stderr.write(f"read_models: {message}\n")
+def main() -> None:
+    """Run a command. What it cannot do it says in one line, with status 2."""
+    try:
+        status = app(sys.argv[1:] or ["--help"], prog_name="python -m read_models", standalone_mode=False)
+    except TyperException as error:
+        _fail(error.format_message())
+    except ReplayFailed as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    raise SystemExit(status or 0)
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"read_models: {' '.join(message.split())}\n")
     raise SystemExit(INVALID)
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m read_models")
+    main()

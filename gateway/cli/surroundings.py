@@ -38,6 +38,13 @@ def running_settings(data: Path | None) -> Settings:
     return settings
 
 
+def enter(data: Path | None) -> None:
+    """Have this process, and those it starts, work on that stack; raises CommandFailed if there is none."""
+    settings = running_settings(data)
+    written = DataFolder(settings.data).read_environment()
+    os.environ.update({**written, **os.environ, "ORDERFOLD_DATA": str(settings.data)})
+
+
 def url_of(settings: Settings) -> str:
     """Where the stack's gateway is found from this machine."""
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound

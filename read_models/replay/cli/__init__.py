@@ -1,0 +1,19 @@
+"""`replay`: the operator's commands; each of them is a function in a file of its own."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="replay",
+    help="Rebuild read models beside the live ones, compare, switch, repair, and look at the past.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def replay(context: typer.Context) -> None:
+    """Rebuild read models beside the live ones, compare, switch, repair, and look at the past."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
