@@ -55,7 +55,6 @@ def make_services(settings: Settings) -> Services:
     models = ReadModels(mongo)
     contexts = NatsLink(settings)
     return Services(
-        settings=settings,
         contexts=contexts,
         mongo=mongo,
         models=models,

@@ -30,6 +30,7 @@ class Front:
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
+        services.metrics.in_flight.set_function(lambda: self._under_way)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:

@@ -10,7 +10,6 @@ from gateway.nats_link import NatsLink
 from gateway.readiness import Readiness
 from gateway.tokens import TokenVerifier
 from infra.mongo import Mongo
-from infra.settings import Settings
 from read_models.reading import ReadModels
 
 
@@ -18,7 +17,6 @@ from read_models.reading import ReadModels
 class Services:
     """Each of them may be away for a while; the gateway then answers with a problem and goes on."""
 
-    settings: Settings
     contexts: NatsLink
     mongo: Mongo
     models: ReadModels

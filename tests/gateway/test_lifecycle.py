@@ -154,6 +154,7 @@ async def test_requests_are_counted_by_route_and_not_by_path(
     assert counted in exposed
     assert 'orderfold_http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in exposed
     assert 'orderfold_http_request_seconds_bucket{le="0.005",method="POST"' in exposed
+    assert "orderfold_http_requests_in_flight 1.0" in exposed, "this one itself"
     assert "o-1" not in exposed
 
 
