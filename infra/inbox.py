@@ -122,7 +122,7 @@ class Inbox:
                 raise
             except Exception as error:
                 log.exception(
-                    "fact parked", context=self._context.name, event=event.event_id, name=event.name
+                    "fact parked", context=self._context.name, fact=event.event_id, name=event.name
                 )
                 await self._react((), moves, parked=_dead_letter(event, error))
 
