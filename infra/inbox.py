@@ -121,9 +121,7 @@ class Inbox:
             except (Conflict, CheckpointMoved, StoreUnavailable, Unavailable):
                 raise
             except Exception as error:
-                log.exception(
-                    "fact parked", context=self._context.name, fact=event.event_id, name=event.name
-                )
+                log.exception("fact parked", context=self._context.name, fact=event.event_id, name=event.name)
                 await self._react((), moves, parked=_dead_letter(event, error))
 
     def _moves(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> tuple[CheckpointMove, ...]:
