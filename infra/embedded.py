@@ -27,11 +27,11 @@ READY_SECONDS = 60.0
 """From the first process started to everything ready; a large store is folded within it."""
 
 STOPS: tuple[tuple[float, tuple[str, ...]], ...] = (
-    (4.0, ("gateway",)),
+    (11.0, ("gateway",)),
     (3.0, ("contexts", "read-models")),
     (3.0, ("provider", "nats", "mongo")),
 )
-"""Who is stopped together, in which order, and how many seconds each has: requests under way finish first."""
+"""Who is stopped together, in which order, and the seconds each has; the gateway finishes what is under way."""
 
 WEBHOOK_PATH = "/v1/webhooks/payments"
 
