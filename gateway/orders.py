@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from litestar import Router
+from msgspec import Meta
 
 from contexts.messages import CustomerId
 from contexts.ordering.commands import CancelOrder, PlaceOrder, RequestReturn
@@ -16,12 +18,15 @@ from gateway.problems import INVALID, Problem
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import orders as model
 from read_models.orders import Order
+from read_models.past_orders import order_as_of
 from read_models.reading import Page
 
 OrderStatus = Literal["placed", "confirmed", "dispatched", "completed", "cancelled", "returned"]
 
 EARLIEST_YEAR = 1970
 LATEST_YEAR = 9998
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""A client may ask for what it calls now."""
 
 
 def may_place(incoming: Incoming, order: PlaceOrder) -> None:
@@ -60,10 +65,41 @@ async def list_orders(incoming: Incoming, asked: AskedOrders) -> Page:
     )
 
 
-@query("/{order_id:str}", access=Access.ORDERS_READ, model="orders", document=Order, summary="Show an order")
-async def get_order(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
-    """Its `ETag` is the version a command about it can be made to depend on with `If-Match`."""
-    return await model.get(incoming.services.models, incoming.key("order_id"))
+class AskedOrder(Asked, frozen=True, kw_only=True):
+    """Which state of an order is wanted."""
+
+    as_of: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description="Show the order as it was at this time (with its offset; write `+` as `%2B`)",
+                examples=["2026-03-01T14:03:00Z"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+@query(
+    "/{order_id:str}",
+    access=Access.ORDERS_READ,
+    model="orders",
+    document=Order,
+    asks=AskedOrder,
+    summary="Show an order, as it is or as it was",
+)
+async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | None:
+    """Its `ETag` is the version a command about it can be made to depend on with `If-Match`.
+
+    With `as_of` it is folded from the events up to that time; there is none before it was placed.
+    """
+    order_id = incoming.key("order_id")
+    if asked.as_of is None:
+        return await model.get(incoming.services.models, order_id)
+    if asked.as_of > datetime.now(UTC) + CLOCKS_DIFFER:
+        raise Problem(INVALID, "as_of has not been yet", field="as_of")
+    return await order_as_of(incoming.services.contexts.logs, order_id, asked.as_of)
 
 
 @query(

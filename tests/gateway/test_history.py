@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from contexts.messages import wire_name
-from gateway.history import STREAMS, causal_order
 from infra.event_message import Delivered
 from infra.event_store import EventStore
 from infra.log_service import LogService
 from infra.nats import connect
 from infra.records import Append, Metadata, NewEvent, StreamAppend
 from infra.settings import Settings
+from read_models.causality import ORDER_STREAMS, causal_order
 from tests.gateway.problems import assert_problem
 from tests.read_models import examples
 
@@ -83,7 +83,7 @@ async def logs(nats_url: str, tmp_path: Path) -> AsyncIterator[list[LogService]]
     stores: dict[str, EventStore] = {}
     services: list[LogService] = []
     versions: dict[str, int] = {}
-    for context, _ in STREAMS:
+    for context, _ in ORDER_STREAMS:
         stores[context] = await EventStore.open(context, f"sqlite:{tmp_path / context}.db")
         services.append(LogService(connection, stores[context]))
         await services[-1].start()
@@ -140,3 +140,42 @@ async def test_a_history_is_never_shown_without_one_of_the_contexts(
     await logs[0].stop()
     async with asyncio.timeout(15):
         assert_problem(await http.get("/v1/orders/42/history"), 503, "unavailable")
+
+
+async def as_of(http: httpx.AsyncClient, second: float) -> httpx.Response:
+    time = (NOON + timedelta(seconds=second)).isoformat()
+    return await http.get("/v1/orders/42", params={"as_of": time})
+
+
+async def test_an_order_is_shown_as_it_was_at_any_time(
+    http: httpx.AsyncClient, logs: list[LogService]
+) -> None:
+    """Placed at second 0, authorised at 1, confirmed at 2, its parcel made ready at 3."""
+    seen = [(await as_of(http, second)).json() for second in (0, 1, 1.999, 2, 3)]
+    assert [order["status"] for order in seen] == ["placed", "placed", "placed", "confirmed", "confirmed"]
+    assert [order["payment"]["status"] for order in seen] == ["none", *["authorized"] * 4]
+    assert [order["shipment"]["status"] for order in seen] == [*["none"] * 4, "created"]
+    assert seen[-1]["updated_at"] == "2025-03-01T12:00:03.000000Z"
+    assert (await as_of(http, 1)).headers["ETag"] == '"1"'
+
+
+async def test_there_is_no_order_before_it_was_placed(
+    http: httpx.AsyncClient, logs: list[LogService]
+) -> None:
+    assert_problem(await as_of(http, -0.000001), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2025-03-01T12:00:00", "9999-01-01T00:00:00Z", "", "2025-03-01T12:00:00 00:00"]
+)
+async def test_a_time_that_is_none_or_has_not_been_is_refused(http: httpx.AsyncClient, time: str) -> None:
+    problem = assert_problem(await http.get("/v1/orders/42", params={"as_of": time}), 400, "invalid")
+    assert "as_of" in problem["detail"]
+
+
+async def test_the_documentation_tells_of_times(http: httpx.AsyncClient) -> None:
+    shown = (await http.get("/openapi.json")).json()["paths"]["/v1/orders/{order_id}"]["get"]
+    parameter = next(one for one in shown["parameters"] if one.get("name") == "as_of")
+    assert parameter["in"] == "query"
+    assert parameter["required"] is False
+    assert parameter["schema"]["format"] == "date-time"

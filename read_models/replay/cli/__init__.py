@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from read_models.replay.cli.show import show
+
 app = typer.Typer(
     name="replay",
     help="Rebuild read models beside the live ones, compare, switch, repair, and look at the past.",
@@ -17,3 +19,6 @@ def replay(context: typer.Context) -> None:
     """Rebuild read models beside the live ones, compare, switch, repair, and look at the past."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+app.command()(show)

@@ -1,0 +1,70 @@
+"""What led to what: the events about one order in every context, each cause before its effects."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from infra.event_message import Delivered
+from infra.log_client import LogClient
+
+ORDER_STREAMS = (
+    ("ordering", "order"),
+    ("inventory", "reservation"),
+    ("payments", "payment"),
+    ("shipping", "shipment"),
+    ("fulfilment", "fulfilment"),
+)
+"""Where an order's events are: the context and its category of streams."""
+
+SAGA_COMMAND = re.compile(r"(.+):(\d+):\d+")
+"""The id of a saga's command names the event that gave rise to it: `<stream>:<version>:<n>`."""
+
+
+async def events_of_order(log: LogClient, order_id: str) -> list[Delivered]:
+    """Everything about an order, causes first; raises ContextUnavailable rather than leave a context out."""
+    parts = await asyncio.gather(
+        *(stream_of(log, context, f"{category}-{order_id}") for context, category in ORDER_STREAMS)
+    )
+    return causal_order([event for part in parts for event in part])
+
+
+async def stream_of(log: LogClient, context: str, stream: str) -> list[Delivered]:
+    """A whole stream; its pages are asked for by position."""
+    return [event async for page in log.read(context, stream=stream) for event in page]
+
+
+def causal_order(events: Sequence[Delivered]) -> list[Delivered]:
+    """Each event after the one before it in its stream and after its cause; otherwise by time."""
+    known = {event.event_id: event for event in events}
+    waits_for: dict[str, int] = dict.fromkeys(known, 0)
+    effects: dict[str, list[str]] = {}
+    for event in events:
+        for cause in {f"{event.stream}@{event.version - 1}", cause_of(event)} & known.keys():
+            waits_for[event.event_id] += 1
+            effects.setdefault(cause, []).append(event.event_id)
+    ready = [place_of(known[event_id]) for event_id, count in waits_for.items() if count == 0]
+    heapq.heapify(ready)
+    ordered: list[Delivered] = []
+    while ready:
+        event = known[heapq.heappop(ready)[-1]]
+        ordered.append(event)
+        for effect in effects.get(event.event_id, ()):
+            waits_for[effect] -= 1
+            if waits_for[effect] == 0:
+                heapq.heappush(ready, place_of(known[effect]))
+    return ordered
+
+
+def cause_of(event: Delivered) -> str:
+    """The id of the event this one follows from, directly or through a saga's command; else no event's."""
+    command = SAGA_COMMAND.fullmatch(event.metadata.causation_id)
+    return f"{command[1]}@{command[2]}" if command else event.metadata.causation_id
+
+
+def place_of(event: Delivered) -> tuple[datetime, str, int, str]:
+    """By what events are ordered that have nothing to do with each other."""
+    return (event.metadata.time, event.context, event.position, event.event_id)

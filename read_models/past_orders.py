@@ -1,0 +1,22 @@
+"""What did this order look like then? The order's document, folded up to a time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from infra.log_client import LogClient
+from read_models.orders import ORDERS
+from read_models.time_travel import Moment, document_at
+
+
+async def order_as_of(log: LogClient, order_id: str, time: datetime) -> dict[str, Any] | None:
+    """An order as it was, if it had been placed; raises ContextUnavailable."""
+    order = (await document_at(log, ORDERS, order_id, Moment(time))).document
+    # As among the orders of today, a payment may stand before the order it is for.
+    if order is None or order.placed_at is None:
+        return None
+    shown: dict[str, Any] = msgspec.to_builtins(order)
+    return shown
