@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from litestar.types import Receive, Scope
@@ -23,6 +24,7 @@ from gateway.problems import (
 )
 from gateway.services import Services
 from gateway.tokens import Caller, TokenRefused
+from read_models.reading import ReadModels
 
 MAX_BODY = 1_000_000
 """Bytes; a command must also fit into a NATS message."""
@@ -64,6 +66,11 @@ class Incoming:
         """Who sent it; known on every route that wants a scope."""
         assert self._caller is not None
         return self._caller
+
+    def read_from(self, models: ReadModels) -> None:
+        """Answer from these read models: they include what the request's tokens name."""
+        if models is not self.services.models:
+            self.services = replace(self.services, models=models)
 
     def header(self, name: bytes) -> str | None:
         """A header's value; None when it is not there."""

@@ -20,7 +20,7 @@ from gateway.preferences import DEFAULT_WAIT, tokens_of, wait_of
 from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem, unfit
 from infra.commands import Token
 from read_models.consistency import Behind, up_to
-from read_models.reading import MAX_LIMIT, CursorInvalid
+from read_models.reading import MAX_LIMIT, CursorInvalid, ReadModels
 
 Q = TypeVar("Q", bound="Asked")
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def query(
         async def answer(request: Request[Any, Any, Any]) -> Answer:
             incoming = incoming_of(request.scope)
             asked = asked_of(incoming, asks)
-            await wait_for(incoming, model)
+            incoming.read_from(await wait_for(incoming, model))
             try:
                 found = await ask(incoming, asked)
             except CursorInvalid as error:
@@ -120,16 +120,17 @@ def asked_of(incoming: Incoming, asks: type[Q]) -> Q:
         raise unfit(error) from error
 
 
-async def wait_for(incoming: Incoming, model: str) -> None:
-    """Return when the read model includes what the request's tokens name; raises a Problem."""
+async def wait_for(incoming: Incoming, model: str) -> ReadModels:
+    """Read models that include what the request's tokens name; raises a Problem."""
     tokens = tokens_of(incoming)
     wait = wait_of(incoming)
-    if tokens:
-        await come_to(incoming, model, tokens, DEFAULT_WAIT if wait is None else wait)
+    if not tokens:
+        return incoming.services.models
+    return await come_to(incoming, model, tokens, DEFAULT_WAIT if wait is None else wait)
 
 
-async def come_to(incoming: Incoming, model: str, tokens: Sequence[Token], seconds: float) -> None:
+async def come_to(incoming: Incoming, model: str, tokens: Sequence[Token], seconds: float) -> ReadModels:
     try:
-        await up_to(incoming.services.models, model, tokens, seconds)
+        return await up_to(incoming.services.models, model, tokens, seconds)
     except Behind as error:
         raise Problem(BEHIND, f"{error}; ask again, or wait longer with Prefer: wait=SECONDS") from error

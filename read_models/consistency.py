@@ -27,15 +27,17 @@ class Behind(Exception):
         self.token = token
 
 
-async def up_to(models: ReadModels, model: str, tokens: Sequence[Token], timeout: float) -> None:
-    """Return when a model's documents include what the tokens name; raises Behind after `timeout` seconds.
+async def up_to(models: ReadModels, model: str, tokens: Sequence[Token], timeout: float) -> ReadModels:
+    """Wait until a model's documents include what the tokens name; raises Behind after `timeout` seconds.
 
-    Tokens of contexts that do not feed the model are ignored. Raises MongoUnavailable.
+    What is returned reads the collection that was waited for, even when another is live by then. Tokens of
+    contexts that do not feed the model are ignored. Raises MongoUnavailable.
     """
     contexts = MODELS[model].contexts
     wanted = [token for token in tokens if token.context in contexts]
-    if wanted:
-        await _watch(models, model).wait(wanted, timeout)
+    if not wanted:
+        return models
+    return models.pinned(model, await _watch(models, model).wait(wanted, timeout))
 
 
 class _Watch:
@@ -44,20 +46,21 @@ class _Watch:
     def __init__(self, models: ReadModels, model: str) -> None:
         self._models = weakref.ref(models)
         self._model = model
-        self._waiting: dict[asyncio.Future[None], Sequence[Token]] = {}
+        self._waiting: dict[asyncio.Future[str], Sequence[Token]] = {}
         self._newcomer = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._positions: Mapping[Place, int] = {}
 
-    async def wait(self, tokens: Sequence[Token], timeout: float) -> None:
-        future = asyncio.get_running_loop().create_future()
+    async def wait(self, tokens: Sequence[Token], timeout: float) -> str:
+        """The collection that includes what the tokens name."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[future] = tokens
         self._newcomer.set()
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll(), name=f"checkpoints of {self._model}")
         try:
             async with asyncio.timeout(max(timeout, LOOK_SECONDS)):
-                await future
+                return await future
         except TimeoutError:
             raise Behind(self._model, self._missing(tokens) or tokens[0]) from None
         finally:
@@ -73,7 +76,7 @@ class _Watch:
         while self._waiting:
             self._newcomer.clear()
             try:
-                self._positions = await self._read()
+                collection, self._positions = await self._read()
             except Exception as error:  # noqa: BLE001 - those who wait get it
                 for future in list(self._waiting):
                     if not future.done():
@@ -81,17 +84,18 @@ class _Watch:
                 return
             for future, tokens in list(self._waiting.items()):
                 if not future.done() and self._missing(tokens) is None:
-                    future.set_result(None)
+                    future.set_result(collection)
                     del self._waiting[future]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._newcomer.wait()
 
-    async def _read(self) -> dict[Place, int]:
+    async def _read(self) -> tuple[str, dict[Place, int]]:
         models = self._models()
         assert models is not None
         collection = await models.live(self._model)
-        return await checkpoints.positions(models.mongo, collection, MODELS[self._model].contexts)
+        contexts = MODELS[self._model].contexts
+        return collection, await checkpoints.positions(models.mongo, collection, contexts)
 
 
 _watches: weakref.WeakKeyDictionary[ReadModels, dict[str, _Watch]] = weakref.WeakKeyDictionary()

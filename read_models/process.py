@@ -11,13 +11,11 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 
-from infra.log_reader import LogReader
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings
 from read_models.model import ReadModel
-from read_models.projector import Projector
-from read_models.reading import ReadModels
+from read_models.projectors import Projectors
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
@@ -47,21 +45,13 @@ async def project(
     """Project until `stopping` is set, over as many connections to NATS as that takes."""
     while not stopping.is_set():
         closed = asyncio.Event()
-        ready = await _ready(models, mongo, settings, stopping, closed)
-        if ready is None:
+        nats = await _connected(mongo, settings, stopping, closed)
+        if nats is None:
             return
-        nats, collections = ready
         ending = asyncio.Event()
         watching = asyncio.create_task(_either(stopping, closed, ending))
         try:
-            async with asyncio.TaskGroup() as group:
-                for model, collection in zip(models, collections, strict=True):
-                    reader = LogReader(nats, f"rm-{collection}", model.contexts, partitions)
-                    projector = Projector(mongo, reader, model, partitions, collection=collection)
-                    group.create_task(projector.run(ending), name=f"projector {collection}")
-                log.info(
-                    "read models run", models=[model.name for model in models], partitions=list(partitions)
-                )
+            await Projectors(nats, mongo, models, partitions).run(ending)
         finally:
             watching.cancel()
             await nats.close()
@@ -79,22 +69,15 @@ async def _either(stopping: asyncio.Event, closed: asyncio.Event, ending: asynci
     ending.set()
 
 
-async def _ready(
-    models: Sequence[ReadModel[Any]],
-    mongo: Mongo,
-    settings: Settings,
-    stopping: asyncio.Event,
-    closed: asyncio.Event,
-) -> tuple[Client, list[str]] | None:
-    """A connection to NATS and the models' collections, once both servers are there; None if stopped."""
+async def _connected(
+    mongo: Mongo, settings: Settings, stopping: asyncio.Event, closed: asyncio.Event
+) -> Client | None:
+    """A connection to NATS, once both servers are there; None if stopped."""
     pause = FIRST_PAUSE
     while not stopping.is_set():
         try:
             await mongo.check()
-            # Of a model rebuilt beside the live one, this process goes on with the one that is live.
-            live = ReadModels(mongo)
-            collections = [await live.live(model.name) for model in models]
-            return await connect(settings, "read_models", on_closed=closed.set), collections
+            return await connect(settings, "read_models", on_closed=closed.set)
         except (MongoUnavailable, NatsUnavailable) as error:
             log.warning("read models wait", reason=str(error))
         with contextlib.suppress(TimeoutError):

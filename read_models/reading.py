@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import time
@@ -12,11 +13,11 @@ import msgspec
 
 from infra.mongo import Mongo, Sort
 from read_models.model import ReadModel
+from read_models.versions import VERSIONS
 
 MAX_LIMIT = 200
-LIVE = "models"
-"""Where each read model's live collection is named; by default it carries the model's own name."""
 REFRESH_SECONDS = 1.0
+"""How long the live collections are known: for so long a query may still read one that was live before."""
 BY_KEY: Sort = (("_id", 1),)
 
 
@@ -38,17 +39,25 @@ class ReadModels:
         self.mongo = mongo
         self._live: dict[str, str] = {}
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
 
     async def live(self, model: str) -> str:
         """The collection that queries of a model read; known for a second."""
         if time.monotonic() - self._read_at > REFRESH_SECONDS:
-            self._read_at = time.monotonic()
-            try:
-                self._live = {item["_id"]: item["live"] for item in await self.mongo.find(LIVE, {})}
-            except BaseException:
-                self._read_at = float("-inf")
-                raise
+            await self._refresh()
         return self._live.get(model, model)
+
+    async def _refresh(self) -> None:
+        # Whoever finds it out of date waits: what was live before may not be there any more.
+        async with self._reading:
+            began = time.monotonic()
+            if began - self._read_at > REFRESH_SECONDS:
+                self._live = {item["_id"]: item["live"] for item in await self.mongo.find(VERSIONS, {})}
+                self._read_at = began
+
+    def pinned(self, model: str, collection: str) -> ReadModels:
+        """The same, but one model is read from this collection, whichever is live by then."""
+        return _Pinned(self, model, collection)
 
     async def get(self, model: ReadModel[Any], key: str) -> dict[str, Any] | None:
         """One document, if there is one to see."""
@@ -93,6 +102,17 @@ class ReadModels:
     ) -> list[dict[str, Any]]:
         """What an aggregation over a model's documents yields."""
         return await self.mongo.aggregate(await self.live(model.name), pipeline)
+
+
+class _Pinned(ReadModels):
+    def __init__(self, others: ReadModels, model: str, collection: str) -> None:
+        super().__init__(others.mongo)
+        self._others = others
+        self._model = model
+        self._collection = collection
+
+    async def live(self, model: str) -> str:
+        return self._collection if model == self._model else await self._others.live(model)
 
 
 def _hidden(model: ReadModel[Any]) -> tuple[str, ...]:
