@@ -63,6 +63,11 @@ def encode_document(key: str, fields: Mapping[str, Any]) -> bytes:
     return data
 
 
+def decode_document(data: bytes) -> Document:
+    """A document's fields, of its stored form."""
+    return bson.decode(data)
+
+
 def replacing(key: str, data: bytes) -> Write:
     """Put a document, given in its stored form, in the place of the one there, if there is one."""
     return ReplaceOne({"_id": key}, RawBSONDocument(data), upsert=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
+
+import msgspec
 
 from infra.mongo import Access, Transaction, encode_document, updating
 from infra.records import PARTITIONS, Checkpoint
@@ -54,8 +57,8 @@ async def confirm(
     """
     stored = await load(transaction, collection, places)
     for place in places:
-        if _position(stored, place) != _position(known, place):
-            raise CheckpointMoved(f"{checkpoint_id(collection, place)} stands at {_position(stored, place)}")
+        if stored.get(place) != known.get(place):
+            raise CheckpointMoved(f"{checkpoint_id(collection, place)} stands at {stored.get(place)}")
 
 
 async def move(
@@ -90,5 +93,29 @@ async def move(
     await transaction.insert(CHECKPOINTS, fresh)
 
 
-def _position(checkpoints: Mapping[Place, Checkpoint], place: Place) -> int:
-    return checkpoints[place].position if place in checkpoints else -1
+async def interrupt(
+    transaction: Transaction, collection: str, places: Collection[Place]
+) -> dict[Place, Checkpoint]:
+    """Have the documents of these places to oneself until the transaction ends; where they stand.
+
+    A projector at work loses its transaction, and whoever projects finds that its checkpoints were changed:
+    it starts again from what is stored then, without the documents it remembers. Positions stay; as the
+    stream's creation time, a hint for readers, comes what no projector can know.
+    """
+    stored = await load(transaction, collection, places)
+    mark = f"interrupted {uuid.uuid4().hex}"
+    writes = [
+        updating({"_id": checkpoint_id(collection, place), "position": item.position}, {"created": mark})
+        for place, item in stored.items()
+    ]
+    if await transaction.write(CHECKPOINTS, writes) != len(writes):
+        raise CheckpointMoved(f"a projector moved a checkpoint of {collection}")
+    fresh = {place: Checkpoint(created=mark) for place in places if place not in stored}
+    await transaction.insert(
+        CHECKPOINTS,
+        [
+            encode_document(checkpoint_id(collection, place), msgspec.structs.asdict(item))
+            for place, item in fresh.items()
+        ],
+    )
+    return {**stored, **fresh}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from infra.event_message import Delivered
-from infra.mongo import Access, Sort, Transaction, encode_document, replacing
+from infra.mongo import Access, Sort, Transaction, deleting, encode_document, replacing
 from infra.records import Metadata
 from read_models.folding import Parked
 from read_models.model import instant
@@ -70,6 +70,23 @@ def _fields(collection: str, item: Parked, now: str) -> dict[str, Any]:
         "trace": item.trace,
         "parked_at": now,
     }
+
+
+async def forget(transaction: Transaction, collection: str, keys: Collection[str]) -> int:
+    """Keep these keys' events back no longer; how many there were."""
+    found = await transaction.find(
+        DEAD_LETTERS,
+        {"collection": collection, "key": {"$in": list(keys)}},
+        without=("data", "metadata"),
+    )
+    await transaction.write(DEAD_LETTERS, [deleting(item["_id"]) for item in found])
+    return len(found)
+
+
+async def parked_places(access: Access, collection: str) -> dict[tuple[str, int], str]:
+    """Context and position of every event that is kept back, with the key it is kept for."""
+    found = await access.find(DEAD_LETTERS, {"collection": collection}, without=("data", "metadata"))
+    return {(item["context"], item["position"]): item["key"] for item in found}
 
 
 async def parked_keys(access: Access, collection: str) -> set[str]:

@@ -124,11 +124,13 @@ def _parked(key: str, event: Delivered, error: Exception | None) -> Parked:
 class Fold(Generic[D]):
     """Documents folded from events alone, from none: what a read model's documents ought to be.
 
-    Holds the documents of the events it was given; give it one partition after the other.
+    Holds the documents of the events it was given; give it one partition after the other. `only` the
+    documents of some keys are kept, by default of all.
     """
 
-    def __init__(self, model: ReadModel[D]) -> None:
+    def __init__(self, model: ReadModel[D], only: Collection[str] | None = None) -> None:
         self._model = model
+        self._only = only
         self._documents: dict[str, D] = {}
         self.parked: dict[str, list[Parked]] = {}
 
@@ -137,6 +139,8 @@ class Fold(Generic[D]):
         found = sort(self._model, events, self.parked.keys())
         self._park(found.parked)
         for key, its in found.by_key.items():
+            if self._only is not None and key not in self._only:
+                continue
             folded = fold(self._model, key, self._documents.get(key), its)
             if folded.document is None:
                 self._documents.pop(key, None)

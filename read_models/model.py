@@ -47,6 +47,11 @@ class Source:
         self.context = context
         self._codec = EventCodec(events, upcasters)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The wire names of the events it understands."""
+        return self._codec.names
+
     def understands(self, event: Delivered) -> bool:
         """Whether the event means anything to the model."""
         return event.name in self._codec.names
