@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from read_models.replay.cli.show import show
+from read_models.replay.cli.trace import trace
 
 app = typer.Typer(
     name="replay",
@@ -22,3 +23,4 @@ def replay(context: typer.Context) -> None:
 
 
 app.command()(show)
+app.command()(trace)
