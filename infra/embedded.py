@@ -21,6 +21,7 @@ from infra.ports import Ports, choose_ports
 from infra.servers import Process, ServerFailed, listening, mongo_server, nats_server
 from infra.settings import Settings, load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret
+from infra.unusable_mongo import set_aside_if_unusable
 from infra.webhook_signature import new_secret
 
 READY_SECONDS = 60.0
@@ -31,7 +32,7 @@ STOPS: tuple[tuple[float, tuple[str, ...]], ...] = (
     (3.0, ("contexts", "read-models")),
     (3.0, ("provider", "nats", "mongo")),
 )
-"""Who is stopped together, in which order, and the seconds each has; the gateway finishes what is under way."""
+"""Who is stopped together, in which order, and the seconds each has; the gateway finishes its requests."""
 
 WEBHOOK_PATH = "/v1/webhooks/payments"
 
@@ -136,7 +137,7 @@ class EmbeddedStack:
         root, ports = self.folder.root, self.ports
         return {
             "nats": lambda: nats_server(root / "nats", ports.nats, ports.nats_http),
-            "mongo": lambda: mongo_server(root / "mongo", ports.mongo),
+            "mongo": self._mongo,
             "provider": lambda: self._module(
                 "provider",
                 [
@@ -153,6 +154,11 @@ class EmbeddedStack:
             "read-models": lambda: self._module("read-models", ["read_models", "run"], lambda: True),
             "gateway": lambda: self._module("gateway", ["gateway"], lambda: listening(ports.gateway)),
         }
+
+    def _mongo(self) -> Process:
+        folder = self.folder.root / "mongo"
+        set_aside_if_unusable(folder, self._say)
+        return mongo_server(folder, self.ports.mongo)
 
     def _module(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> Process:
         # -P: a folder named `contexts` where the user happens to stand must not be taken for ours.
