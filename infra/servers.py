@@ -191,6 +191,8 @@ def mongo_server(folder: Path, port: int) -> Process:
             str(folder / "data"),
             # Without it a kill loses acknowledged transactions.
             "--sync-on-commit",
+            # Its own default is 1 GB: more than a development machine wants to spare.
+            *("--cache-size", "256M"),
             "--log-level",
             "WARNING",
         ],

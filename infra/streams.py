@@ -13,7 +13,7 @@ import msgspec
 from infra.event_codec import EventCodec
 from infra.event_store import EventStore
 
-CACHED_STREAMS = 10_000
+CACHED_STREAMS = 5_000
 """States kept in memory; the least recently used one goes first."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections import Counter, defaultdict
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,13 +16,12 @@ from gateway.cli.importer.invoices import Invoice, invoices
 from gateway.cli.importer.source import Source, column_names
 from gateway.cli.importer.survey import Survey, survey
 from gateway.cli.importer.tally import DaySales, Difference, Tally, differences
+from tests.online_retail import DECEMBER, tally_by_hand
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "gateway" / "cli" / "sample.csv"
-DECEMBER = ROOT.parent / "shared" / "data" / "online-retail-2010-12.csv.gz"
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-NOT_GOODS = {"POST", "DOT", "M", "D", "S", "B", "C2", "C3", "BANK CHARGES", "AMAZONFEE", "CRUK", "PADS"}
 
 
 def surveyed(source: Source, rejects: Path) -> Survey:
@@ -39,33 +37,6 @@ def write(path: Path, *rows: str, encoding: str = "utf-8") -> Source:
 def of(source: Source, rejects: Path) -> tuple[Survey, list[Invoice]]:
     found = surveyed(source, rejects)
     return found, list(invoices(source, 2, found.last_row))
-
-
-def tally_by_hand(path: Path) -> tuple[dict[str, tuple[int, int, Decimal]], int, int]:
-    """Orders, units and revenue by day, rows accepted and rejected, with nothing of ours."""
-    packed = path.read_bytes()
-    text = (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode()
-    first_day: dict[str, str] = {}
-    days: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(), Decimal()])
-    orders: Counter[str] = Counter()
-    accepted = rejected = 0
-    for row in csv.DictReader(text.splitlines()):
-        try:
-            quantity, price = Decimal(row["Quantity"]), Decimal(row["UnitPrice"])
-        except ArithmeticError:
-            quantity, price = Decimal(), Decimal()
-        goods = row["StockCode"].upper() not in NOT_GOODS and not row["InvoiceNo"].startswith("C")
-        if not goods or quantity <= 0 or price <= 0:
-            rejected += 1
-            continue
-        accepted += 1
-        if row["InvoiceNo"] not in first_day:
-            first_day[row["InvoiceNo"]] = row["InvoiceDate"][:10]
-            orders[first_day[row["InvoiceNo"]]] += 1
-        day = days[first_day[row["InvoiceNo"]]]
-        day[0] += quantity
-        day[1] += quantity * price
-    return {day: (orders[day], int(u), r) for day, (u, r) in days.items()}, accepted, rejected
 
 
 @pytest.mark.parametrize(

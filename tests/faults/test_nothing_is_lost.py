@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -20,9 +20,10 @@ from infra.embedded import EmbeddedStack
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
 from tests.faults.invoices import write_invoices
+from tests.online_retail import DECEMBER, tally_by_hand
 from tests.shop import Shop, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 INVOICES = 400
 SEED = 20101201
@@ -41,10 +42,10 @@ async def stack(tmp_path: Path) -> AsyncIterator[EmbeddedStack]:
 class Importing:
     """`orderfold import`, as a process that can be killed and started again."""
 
-    def __init__(self, stack: EmbeddedStack, file: Path) -> None:
+    def __init__(self, stack: EmbeddedStack, file: Path, rejects: Path) -> None:
         self._command = [
             *(str(Path(sys.executable).parent / "orderfold"), "import", str(file)),
-            *("--data", str(stack.folder.root), "--rejects", str(file.with_suffix(".rejects.csv"))),
+            *("--data", str(stack.folder.root), "--rejects", str(rejects)),
         ]
         self._process: asyncio.subprocess.Process | None = None
 
@@ -86,13 +87,13 @@ class Books:
         await self._http.aclose()
 
 
-async def suffer(stack: EmbeddedStack, importing: Importing, books: Books) -> None:
+async def suffer(stack: EmbeddedStack, importing: Importing, books: Books, orders: int) -> None:
     """Kill one after the other, each after some more orders were paid since the last."""
     chance = random.Random(SEED)
     rounds = [(name, "kill") for name in VICTIMS] * ROUNDS
     rounds += [("nats", "wipe"), ("mongo", "wipe"), ("importer", "kill")]
     chance.shuffle(rounds)
-    step = INVOICES * 4 // 5 // len(rounds)
+    step = orders * 4 // 5 // len(rounds)
     for number, (name, how) in enumerate(rounds, 1):
         at_least = step * number + chance.randrange(step // 2)
         await eventually(books.count, partial(operator.le, at_least), f"{at_least} orders paid")
@@ -105,14 +106,37 @@ async def suffer(stack: EmbeddedStack, importing: Importing, books: Books) -> No
             stack.kill(name)
 
 
-async def test_an_import_through_kills_and_wipes_adds_up(stack: EmbeddedStack, tmp_path: Path) -> None:
+class Sales(NamedTuple):
+    """A file of invoices, and what each day of it sold: orders, units and revenue in pence."""
+
+    file: Path
+    days: dict[str, tuple[int, int, int]]
+
+
+@pytest.fixture(params=["made from a seed", "December 2010"])
+def sales(request: pytest.FixtureRequest, tmp_path: Path) -> Sales:
+    """Invoices made up, and those of a real month where the data set is at hand."""
+    if request.param == "made from a seed":
+        file = tmp_path / "invoices.csv"
+        return Sales(file, write_invoices(file, INVOICES, SEED))
+    if not DECEMBER.exists():
+        pytest.skip("the data set is not here")
+    days, _, _ = tally_by_hand(DECEMBER)
+    return Sales(
+        DECEMBER,
+        {day: (orders, units, int(revenue * 100)) for day, (orders, units, revenue) in days.items()},
+    )
+
+
+async def test_an_import_through_kills_and_wipes_adds_up(
+    stack: EmbeddedStack, sales: Sales, tmp_path: Path
+) -> None:
     """Every invoice is sold once, to the penny; stores, streams and read models agree; nobody paid twice."""
-    file = tmp_path / "invoices.csv"
-    sold = write_invoices(file, INVOICES, SEED)
     books = Books(stack.settings.provider_url)
-    importing = Importing(stack, file)
+    importing = Importing(stack, sales.file, tmp_path / "rejects.csv")
+    orders = sum(orders for orders, _, _ in sales.days.values())
     await importing.start()
-    await suffer(stack, importing, books)
+    await suffer(stack, importing, books, orders)
     await importing.finish()
 
     # A second import changes nothing.
@@ -121,8 +145,8 @@ async def test_an_import_through_kills_and_wipes_adds_up(stack: EmbeddedStack, t
     await importing.finish()
     assert await books.payments() == paid
 
-    total = sum(revenue for _, _, revenue in sold.values())
-    assert len(paid) == INVOICES
+    total = sum(revenue for _, _, revenue in sales.days.values())
+    assert len(paid) == orders
     assert {payment["status"] for payment in paid} == {"authorized"}
     assert sum(payment["authorized"] for payment in paid) == total
 
@@ -134,9 +158,9 @@ async def test_an_import_through_kills_and_wipes_adds_up(stack: EmbeddedStack, t
         audience=stack.settings.jwt_audience,
     )
     async with Shop(stack.url, token) as shop:
-        days = await shop.get("/v1/sales/daily", **{"from": "2011-03-01", "to": "2011-03-31"})
+        days = await shop.get("/v1/sales/daily", **{"from": min(sales.days), "to": max(sales.days)})
     told = {day["day"]: (day["orders"], day["units"], day["revenue"]["GBP"]) for day in days["items"]}
-    assert told == sold
+    assert told == sales.days
 
     verify = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "orderfold"),
