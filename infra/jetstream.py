@@ -16,6 +16,7 @@ from infra.records import PARTITIONS
 WRONG_LAST_SEQUENCE = 10071
 NO_MESSAGE = 10037
 NO_STREAM = 10059
+NO_CONSUMER = 10014
 CONSUMER_EXISTS = 10148
 
 MAX_ACK_PENDING = 5_000
@@ -88,6 +89,10 @@ class _MessageReply(msgspec.Struct):
     message: StoredMessage
 
 
+class _ConsumerNames(msgspec.Struct):
+    consumers: list[str] | None = None
+
+
 class _Anything(msgspec.Struct):
     pass
 
@@ -148,6 +153,15 @@ async def ensure_stream(nats: Client, context: str) -> StreamInfo:
     return await ask(nats, f"STREAM.CREATE.{stream_name(context)}", StreamInfo, configuration)
 
 
+async def delete_stream(nats: Client, context: str) -> None:
+    """Take the stream of a context's events away, if there is one: its relay publishes the whole log anew."""
+    try:
+        await ask(nats, f"STREAM.DELETE.{stream_name(context)}", _Anything)
+    except JetStreamRefused as refused:
+        if refused.err_code != NO_STREAM:
+            raise
+
+
 async def message_at(nats: Client, stream: str, sequence: int) -> StoredMessage | None:
     """The message at a sequence; None if it is not there."""
     return await _message(nats, stream, {"seq": sequence})
@@ -199,6 +213,18 @@ async def ensure_consumer(
             raise
         await ask(nats, f"CONSUMER.DELETE.{stream}.{durable}", _Anything)
         await ask(nats, f"CONSUMER.CREATE.{stream}.{durable}", _Anything, body)
+
+
+async def delete_consumers(nats: Client, stream: str, durable: str) -> None:
+    """Delete the consumers of a name, whichever partitions each has (`rm-orders`, `rm-orders-0_to_7`)."""
+    try:
+        found = await ask(nats, f"CONSUMER.NAMES.{stream}", _ConsumerNames)
+        for name in found.consumers or ():
+            if name == durable or name.startswith(f"{durable}-"):
+                await ask(nats, f"CONSUMER.DELETE.{stream}.{name}", _Anything)
+    except JetStreamRefused as refused:
+        if refused.err_code not in {NO_STREAM, NO_CONSUMER}:
+            raise
 
 
 async def reset_consumer(nats: Client, stream: str, durable: str, sequence: int) -> None:

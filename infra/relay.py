@@ -26,6 +26,7 @@ from infra.jetstream import (
 )
 from infra.nats import NatsUnavailable, publish, request
 from infra.records import Recorded
+from infra.relay_control import RelayControl
 
 BATCH = 500
 """Events of one atomic batch; JetStream takes 1000 at most."""
@@ -75,14 +76,24 @@ class Relay:
         self._reconnects = 0
         self._committed = asyncio.Event()
         self._nuid = NUID()
+        self._control = RelayControl(
+            nats, store.context, lambda: (self.position, self.refills), self._committed.set
+        )
         store.on_commit(self._committed.set)
 
     async def run(self) -> None:
         """Publish until cancelled; raises RelayStopped."""
+        try:
+            await self._run()
+        finally:
+            await self._control.stop()
+
+    async def _run(self) -> None:
         pause = SHORTEST_PAUSE
         while True:
             published = self.published
             try:
+                await self._control.start()
                 await self._locate()
                 await self._follow()
             except _Misplaced as found:
@@ -139,11 +150,18 @@ class Relay:
         audited = loop.time()
         while True:
             self._committed.clear()
-            events = await self._store.read_log(self.position, BATCH)
-            if events:
-                await self._publish(events)
+            if self._control.asked_to_look:
+                self._control.asked_to_look = False
+                await self._audit()
                 audited = loop.time()
-                continue
+            if not self._control.paused:
+                events = await self._store.read_log(self.position, self._control.at_once(BATCH))
+                if events:
+                    await self._publish(events)
+                    await self._control.pace(len(events))
+                    audited = loop.time()
+                    continue
+                self._control.caught_up()
             wait = min(TICK_SECONDS, self._audit_seconds)
             try:
                 async with asyncio.timeout(wait):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from read_models.replay.cli.diff import diff
+from read_models.replay.cli.publish import publish
 from read_models.replay.cli.show import show
 from read_models.replay.cli.trace import trace
 
@@ -24,3 +26,5 @@ def replay(context: typer.Context) -> None:
 
 app.command()(show)
 app.command()(trace)
+app.command()(publish)
+app.command()(diff)
