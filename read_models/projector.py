@@ -7,12 +7,12 @@ import contextlib
 import random
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Generic
+from typing import Generic, Protocol
 
 import msgspec
 import structlog
 
-from infra.log_reader import Batch, LogReader
+from infra.log_reader import Batch
 from infra.log_service import ContextUnavailable, Delivered
 from infra.mongo import (
     Mongo,
@@ -51,6 +51,18 @@ LONGEST_PAUSE = 5.0
 log = structlog.get_logger(__name__)
 
 
+class EventReader(Protocol):
+    """Where a projector's events come from; `LogReader` says what its methods do."""
+
+    async def start(self, checkpoints: Mapping[Place, Checkpoint]) -> None: ...
+
+    async def next(self, limit: int, timeout: float | None) -> Batch | None: ...
+
+    async def done(self, batch: Batch) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 class Projector(Generic[D]):
     """Keeps one collection of documents up to date with some partitions of its contexts' logs.
 
@@ -61,17 +73,22 @@ class Projector(Generic[D]):
     def __init__(
         self,
         mongo: Mongo,
-        reader: LogReader,
+        reader: EventReader,
         model: ReadModel[D],
         partitions: Collection[int] = range(PARTITIONS),
         *,
         collection: str | None = None,
+        pull: int = PULL,
     ) -> None:
-        """`reader` reads the model's contexts and partitions; `collection` if not the model's name."""
+        """`reader` reads the model's contexts and partitions; `collection` if not the model's name.
+
+        `pull`: how many events are taken from the reader at once.
+        """
         self._mongo = mongo
         self._reader = reader
         self._model = model
         self._collection = collection or model.name
+        self._pull = pull
         self._places = [(context, partition) for context in model.contexts for partition in partitions]
         self._checkpoints: dict[Place, Checkpoint] = {}
         self._parked: set[str] = set()
@@ -88,15 +105,20 @@ class Projector(Generic[D]):
         self.restarts = 0
         """How often it had to go on from the stored checkpoints."""
 
+    @property
+    def positions(self) -> Mapping[Place, int]:
+        """How far its documents have come."""
+        return {place: checkpoint.position for place, checkpoint in self._checkpoints.items()}
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Project until `stopping` is set; returns after the batch under way."""
         pause = FIRST_PAUSE
         try:
             while not stopping.is_set():
                 try:
-                    await self._start()
+                    await self.start()
                     while not stopping.is_set():
-                        if await self._step():
+                        if await self.step():
                             pause = FIRST_PAUSE
                             self._blocked = None
                 except CheckpointMoved as error:
@@ -117,10 +139,11 @@ class Projector(Generic[D]):
                     await asyncio.wait_for(stopping.wait(), pause * random.uniform(0.5, 1.5))  # noqa: S311
                 pause = min(pause * 2, LONGEST_PAUSE)
         finally:
-            await self._reader.stop()
-            await self._close()
+            await self.close()
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Stop reading, and end the session."""
+        await self._reader.stop()
         if self._session is None:
             return
         try:
@@ -138,7 +161,8 @@ class Projector(Generic[D]):
             self._freed = True
             self._blocked = None
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Begin, or begin again, from the stored checkpoints."""
         await self._free()
         assert self._session is not None
         await self._sessions.enter(self._session)
@@ -153,8 +177,8 @@ class Projector(Generic[D]):
         self._checked = time.monotonic()
         await self._reader.start(self._checkpoints)
 
-    async def _step(self) -> bool:
-        """Apply what is there; whether anything was."""
+    async def step(self) -> bool:
+        """Apply what is there; whether anything was. After an error, `start` again."""
         batch = await self._next()
         if batch is not None:
             await self._apply(batch)
@@ -164,9 +188,11 @@ class Projector(Generic[D]):
         return batch is not None
 
     async def _next(self) -> Batch | None:
-        batch = await self._reader.next(PULL, IDLE_SECONDS)
-        while batch is not None and len(batch.events) <= TOGETHER - PULL and _size(batch) < TOGETHER_BYTES:
-            more = await self._reader.next(PULL, 0)
+        batch = await self._reader.next(self._pull, IDLE_SECONDS)
+        while (
+            batch is not None and len(batch.events) <= TOGETHER - self._pull and _size(batch) < TOGETHER_BYTES
+        ):
+            more = await self._reader.next(self._pull, 0)
             if more is None:
                 break
             batch = Batch(

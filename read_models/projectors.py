@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 
 
 def reader_name(collection: str) -> str:
-    """What the reader of a collection's projector is called on JetStream: `rm-orders`, `rm-orders-2`."""
-    return f"rm-{collection.replace('@', '-')}"
+    """What the reader of a collection's projector is called on JetStream: `rm-orders`, `rm-orders_v2`."""
+    return f"rm-{collection.replace('@', '_v')}"
 
 
 class Projectors:

@@ -1,7 +1,7 @@
 """Which collections hold a read model's documents: the live one, and those kept up to date beside it.
 
-A model's first collection has the model's own name; those it is rebuilt into are `<model>@2`, `<model>@3`, and
-so on. A name is never used again while the database lives.
+A model's first collection has the model's own name; those it is rebuilt into are `<model>@2`, `<model>@3`
+and so on. A name is never used again while the database lives.
 """
 
 from __future__ import annotations

@@ -119,15 +119,16 @@ async def stored(mongo: Mongo, collection: str) -> dict[str, bytes]:
     return {key: data async for key, data in mongo.find_stored(collection, {})}
 
 
-async def caught_up(mongo: Mongo, logs: Logs, model: ReadModel[Any]) -> None:
-    """Return when a model's checkpoints stand at the heads of the logs."""
+async def caught_up(mongo: Mongo, logs: Logs, model: ReadModel[Any], collection: str | None = None) -> None:
+    """Return when the checkpoints of a model (or of a version of it) stand at the heads of the logs."""
+    name = collection or model.name
     heads = await logs.heads(model)
 
     async def there() -> bool:
         found = await mongo.find("checkpoints", {})
         positions = {item["_id"]: item["position"] for item in found}
         return all(
-            positions.get(f"{model.name}/{context}/{partition}") == position
+            positions.get(f"{name}/{context}/{partition}") == position
             for (context, partition), position in heads.items()
         )
 

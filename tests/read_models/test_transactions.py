@@ -39,8 +39,8 @@ async def started(
         for each in range(number):
             reader = LogReader(nats, f"test-{each}", model.contexts)
             projector = Projector(mongo, reader, model)
-            await projector._start()
-            stack.push_async_callback(projector._close)
+            await projector.start()
+            stack.push_async_callback(projector.close)
             stack.push_async_callback(reader.stop)
             projectors.append(projector)
         yield projectors
@@ -59,7 +59,7 @@ async def test_a_batch_that_was_applied_is_refused_wholly(mongo: Mongo, connecti
         with pytest.raises(CheckpointMoved):
             await other._apply(batch(*events))
         assert await sold(mongo) == 1
-        await other._start()
+        await other.start()
         await other._apply(batch(events[1]))
         assert await sold(mongo) == 2
 
@@ -87,11 +87,11 @@ async def test_what_another_did_for_another_context_is_not_overwritten(
     )
     async with started(mongo, connection, ORDERS) as (one, other):
         await one._apply(batch(placed))
-        await other._start()
+        await other.start()
         await other._apply(batch(authorized))
         with pytest.raises(CheckpointMoved):
             await one._apply(batch(confirmed))
-        await one._start()
+        await one.start()
         await one._apply(batch(confirmed))
     (order,) = await mongo.find("orders", {})
     assert (order["status"], order["payment"]["status"]) == ("confirmed", "authorized")
@@ -104,7 +104,7 @@ async def test_a_document_is_read_once_and_then_known(mongo: Mongo, connection: 
     async with started(mongo, connection, ORDERS, 1) as (projector,):
         await projector._apply(batch(first))
         await projector._apply(batch(second))
-        await projector._start()
+        await projector.start()
         await projector._apply(batch(third))
     (order,) = await mongo.find("orders", {})
     assert (order["status"], order["version"], order["total"]) == ("dispatched", 3, 500)

@@ -1,0 +1,47 @@
+"""Deletes a version of a read model with all that belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Sequence
+
+from infra.mongo import Mongo, deleting
+from infra.records import PARTITIONS
+from read_models.checkpoints import CHECKPOINTS, checkpoint_id
+from read_models.dead_letters import DEAD_LETTERS
+from read_models.projector_sessions import SESSIONS
+
+LEAVE_SECONDS = 8.0
+"""How long projectors have to leave a version; those that died will not."""
+POLL_SECONDS = 0.1
+MOST_AT_ONCE = 1_000
+
+
+async def erase(mongo: Mongo, collection: str, contexts: Collection[str]) -> None:
+    """Delete its documents, checkpoints and dead letters, when nobody writes them any more."""
+    await _left(mongo, collection)
+    # Checkpoints last: whoever works on after all finds them unmoved only until everything is gone.
+    await mongo.drop(collection)
+    while letters := await mongo.find(
+        DEAD_LETTERS, {"collection": collection}, limit=MOST_AT_ONCE, without=("data", "metadata")
+    ):
+        await _delete(mongo, DEAD_LETTERS, [item["_id"] for item in letters])
+    places = [(context, partition) for context in contexts for partition in range(PARTITIONS)]
+    await _delete(mongo, CHECKPOINTS, [checkpoint_id(collection, place) for place in places])
+    await _delete(mongo, SESSIONS, await _sessions(mongo, collection))
+
+
+async def _left(mongo: Mongo, collection: str) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE_SECONDS):
+            while await _sessions(mongo, collection):  # noqa: ASYNC110 - projectors are other processes
+                await asyncio.sleep(POLL_SECONDS)
+
+
+async def _sessions(mongo: Mongo, collection: str) -> list[str]:
+    return [item["_id"] for item in await mongo.find(SESSIONS, {"collection": collection})]
+
+
+async def _delete(mongo: Mongo, collection: str, keys: Sequence[str]) -> None:
+    await mongo.write(collection, [deleting(key) for key in keys])

@@ -1,0 +1,103 @@
+"""The replays there are, one for each read model: written by workers, changed by operators' commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from infra.mongo import Access, Mongo, Transaction, encode_document, replacing
+from read_models.replay.failure import ReplayFailed
+from read_models.versions import transact
+
+REPLAYS = "replays"
+LEASE_SECONDS = 6.0
+"""A worker that was not heard of for so long is gone."""
+
+
+class State(StrEnum):
+    """Where a replay stands; an ended one is `switched`, `cancelled` or `dropped`."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    READY = "ready"
+    FAILED = "failed"
+    SWITCHED = "switched"
+    CANCELLED = "cancelled"
+    DROPPED = "dropped"
+
+
+UNDER_WAY = (State.RUNNING, State.PAUSED, State.FAILED)
+"""A replay in one of these states can be resumed and cancelled."""
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """A read model's last replay.
+
+    `source`: stores or jetstream. `limit`, `speed`: events a second. `done` of `total` events; their times
+    are seconds since 1970. `worker` is who works on it, by its own last word at `heartbeat`.
+    """
+
+    model: str
+    collection: str
+    state: State
+    source: str
+    limit: float | None
+    switch: bool
+    started_at: float
+    ended_at: float | None = None
+    worker: str | None = None
+    heartbeat: float = 0.0
+    done: int = 0
+    total: int = 0
+    speed: float = 0.0
+    problem: str | None = None
+
+    @property
+    def attended(self) -> bool:
+        """Whether a worker is at it."""
+        return self.worker is not None and time.time() - self.heartbeat < LEASE_SECONDS
+
+
+async def find_replay(access: Access, model: str) -> Replay | None:
+    """A model's last replay; raises MongoUnavailable."""
+    found = await access.find(REPLAYS, {"_id": model})
+    return _read(found[0]) if found else None
+
+
+async def find_replays(access: Access) -> dict[str, Replay]:
+    """Every model's last replay; raises MongoUnavailable."""
+    return {item["_id"]: _read(item) for item in await access.find(REPLAYS, {})}
+
+
+async def replay_of(access: Access, model: str) -> Replay:
+    """The same, where there must have been one; raises ReplayFailed."""
+    replay = await find_replay(access, model)
+    if replay is None:
+        raise ReplayFailed(f"{model} was never replayed; `replay start {model}` does")
+    return replay
+
+
+async def write_replay(transaction: Transaction, replay: Replay) -> None:
+    """Put a replay in the place of what was known of it."""
+    fields = msgspec.to_builtins(replay)
+    del fields["model"]
+    await transaction.write(REPLAYS, [replacing(replay.model, encode_document(replay.model, fields))])
+
+
+async def change_replay(mongo: Mongo, model: str, change: Callable[[Replay], Replay]) -> Replay:
+    """Change a replay by what it is now, as one; raises what `change` raises."""
+
+    async def work(transaction: Transaction) -> Replay:
+        changed = change(await replay_of(transaction, model))
+        await write_replay(transaction, changed)
+        return changed
+
+    return await transact(mongo, work)
+
+
+def _read(item: Mapping[str, Any]) -> Replay:
+    return msgspec.convert({**item, "model": item["_id"]}, Replay)
