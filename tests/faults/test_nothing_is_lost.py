@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import httpx
 import pytest
 
 from infra.embedded import EmbeddedStack
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
+from tests.faults.books import Books
 from tests.faults.invoices import write_invoices
 from tests.online_retail import DECEMBER, tally_by_hand
 from tests.shop import Shop, eventually
@@ -66,25 +66,6 @@ class Importing:
         assert self._process is not None
         said, _ = await self._process.communicate()
         assert self._process.returncode == 0, said.decode()
-
-
-class Books:
-    """The provider's own books; the provider is the one who is never killed."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=30)
-
-    async def payments(self) -> list[dict[str, Any]]:
-        """Every payment."""
-        return list((await self._http.get("/ledger")).json()["payments"])
-
-    async def count(self) -> int:
-        """How many payments there are."""
-        return len(await self.payments())
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._http.aclose()
 
 
 async def suffer(stack: EmbeddedStack, importing: Importing, books: Books, orders: int) -> None:
