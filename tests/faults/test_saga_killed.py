@@ -29,7 +29,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[EmbeddedStack]:
 
 
 def steps(stack: EmbeddedStack) -> int:
-    """How many events the saga's store has, read from its file: its process is dead every now and then."""
+    """How many events the saga has stored; read from its file, as its process is often dead."""
     file = stack.folder.root / "stores" / "fulfilment.db"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as store:
         return int(store.execute("SELECT count(*) FROM stored_events").fetchone()[0])
