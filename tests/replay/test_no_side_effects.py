@@ -1,0 +1,108 @@
+"""A replay reads logs and writes its own documents: no command, no timer, no event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats as nats_client
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from infra.log_client import LogClient
+from infra.mongo import Mongo
+from infra.stream_audit import stream_state
+from read_models.catalogue import MODELS
+from tests.conftest import Server
+from tests.read_models.logs import Logs, eventually, stored
+from tests.replay.replaying import lives, replayed, shop_opened
+
+CONTEXTS = sorted({context for model in MODELS.values() for context in model.contexts})
+
+HARMLESS = re.compile(
+    r"svc\.\w+\.(log|behind)"  # questions about logs
+    r"|head\.\w+"  # where logs end, told by their contexts
+    r"|_INBOX\w*\..+"  # answers
+    r"|\$JS\.API\.(STREAM\.INFO|STREAM\.MSG\.GET|CONSUMER\.\w+(\.\w+)?)\..+"  # reading a stream
+    r"|\$JS\.(ACK|FC|EVENT)\..+"  # having read it
+)
+
+
+@asynccontextmanager
+async def everything_heard(nats: Server) -> AsyncIterator[list[str]]:
+    """The subject of every message anybody sends meanwhile."""
+    heard: list[str] = []
+    watcher = await nats_client.connect(nats.url)
+
+    async def hear(message: Msg) -> None:
+        # What a stream delivers to its reader is nothing that anybody sends; it can be acknowledged.
+        if not message.reply.startswith("$JS.ACK."):
+            heard.append(message.subject)
+
+    await watcher.subscribe(">", cb=hear)
+    await watcher.flush()
+    try:
+        yield heard
+        # What was sent until now arrives before this does.
+        await watcher.publish("the.end")
+
+        async def ended() -> bool:
+            return "the.end" in heard
+
+        await eventually(ended)
+        heard.remove("the.end")
+    finally:
+        await watcher.close()
+
+
+@pytest.fixture
+async def published(logs: Logs, connection: Client) -> None:
+    """What happened in every context, all of it in its stream: from now on nobody has anything to publish."""
+    await logs.open(*CONTEXTS)
+    await logs.happened(*shop_opened(), *lives(0, 30))
+    log = LogClient(connection)
+    for context in CONTEXTS:
+        head = (await log.page(context, 0, limit=0)).head
+
+        async def there(context: str = context, head: int = head) -> bool:
+            return (await stream_state(connection, context)).position >= head
+
+        await eventually(there)
+
+
+@pytest.mark.parametrize("source", ["stores", "jetstream"])
+async def test_a_replay_of_everything_sends_nothing_but_questions(
+    nats: Server, mongo: Mongo, connection: Client, published: None, source: str
+) -> None:
+    before = {context: await stream_state(connection, context) for context in CONTEXTS}
+    async with everything_heard(nats) as heard:
+        for model in MODELS.values():
+            replay = await replayed(connection, mongo, model, source=source)
+            assert await stored(mongo, replay.collection)
+    assert heard
+    assert sorted({subject for subject in heard if not HARMLESS.fullmatch(subject)}) == []
+    assert {context: await stream_state(connection, context) for context in CONTEXTS} == before
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "cmd.payments.AuthorizePayment",
+        "timer.fulfilment.42",
+        "due.fulfilment.42",
+        "ev.ordering.8.order-42.OrderPlaced",
+        "svc.ordering.relay",
+        "$JS.API.STREAM.DELETE.EV_ordering",
+        "$JS.API.STREAM.PURGE.TIMERS_fulfilment",
+    ],
+)
+async def test_what_would_have_an_effect_would_be_noticed(
+    nats: Server, connection: Client, subject: str
+) -> None:
+    async with everything_heard(nats) as heard:
+        await connection.publish(subject)
+        await connection.flush()
+    assert subject in heard
+    assert not HARMLESS.fullmatch(subject)
