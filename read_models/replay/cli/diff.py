@@ -1,0 +1,58 @@
+"""`replay diff`: what queries would see differently after a switch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from read_models.model import ReadModel
+from read_models.replay.cli.comparison_tables import show_comparison
+from read_models.replay.cli.connection import Connection, connected, out
+from read_models.replay.cli.model_argument import Name, model_named
+from read_models.replay.diff import Diff, compare, sides_of
+
+
+def diff(
+    model: Name,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare the live version of a read model (blue) with the one built beside it (green).
+
+    Status 1 if a document differs.
+    """
+    asked = model_named(model)
+    found = connected(lambda connection: _compare(connection, asked))
+    if as_json:
+        out().print_json(data={"clean": found.clean, **msgspec.to_builtins(found)})
+    else:
+        show(found, out())
+    if not found.clean:
+        raise typer.Exit(1)
+
+
+async def _compare(connection: Connection, model: ReadModel[Any]) -> Diff:
+    blue, green = await sides_of(connection.mongo, model.name)
+    return await compare(connection.mongo, connection.log, model, blue, green)
+
+
+def show(found: Diff, console: Console) -> None:
+    """Print it for people."""
+    versions = Table("", "version", "documents", "checksum of all", "dead letters", title=found.model)
+    for column in (2, 4):
+        versions.columns[column].justify = "right"
+    for name, side in (("blue (live)", found.blue), ("green", found.green)):
+        versions.add_row(
+            name, side.collection, f"{side.documents:,}", side.checksum, f"{side.dead_letters:,}"
+        )
+    console.print(versions)
+    for side in (found.blue, found.green):
+        if side.caught_up:
+            console.print(f"{side.collection} was {side.caught_up:,} events late; they were folded in first")
+    show_comparison(found.comparison, "blue", "green", console)
+    if found.clean:
+        console.print("clean: every document is the same, byte for byte")

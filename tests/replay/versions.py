@@ -1,0 +1,113 @@
+"""Versions of a read model made by hand, and the commands run over them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+
+from infra.log_reader import LogReader
+from infra.mongo import Mongo, encode_document, replacing
+from read_models.model import ReadModel
+from read_models.projector import Projector
+from tests.read_models.logs import Logs, eventually
+
+ROOT = Path(__file__).parents[2]
+COMMAND_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def kept_up_to_date(
+    mongo: Mongo, nats: Client, model: ReadModel[Any], collection: str
+) -> AsyncIterator[Projector[Any]]:
+    """A projector of one version at work meanwhile; fails if it ended by itself."""
+    reader = LogReader(nats, f"rm-{collection.replace('@', '_')}", model.contexts)
+    projector = Projector(mongo, reader, model, collection=collection)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(projector.run(stopping))
+    try:
+        yield projector
+        assert not running.done()
+    finally:
+        stopping.set()
+        await running
+
+
+async def at_head(mongo: Mongo, logs: Logs, model: ReadModel[Any], collection: str) -> None:
+    """Return when a version has everything the logs have."""
+    heads = await logs.heads(model)
+
+    async def there() -> bool:
+        found = {item["_id"]: item["position"] for item in await mongo.find("checkpoints", {})}
+        return all(
+            found.get(f"{collection}/{context}/{partition}") == position
+            for (context, partition), position in heads.items()
+        )
+
+    await eventually(there)
+
+
+async def project_all(mongo: Mongo, nats: Client, logs: Logs, model: ReadModel[Any], collection: str) -> None:
+    """Bring a version to the logs' heads, and leave it there."""
+    async with kept_up_to_date(mongo, nats, model, collection):
+        await at_head(mongo, logs, model, collection)
+
+
+async def two_versions(mongo: Mongo, model: str) -> None:
+    """Write down that a model has a second version beside the live one."""
+    fields = {"live": model, "previous": None, "versions": [model, f"{model}@2"], "next": 3}
+    await mongo.write("models", [replacing(model, encode_document(model, fields))])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed with --json."""
+        return msgspec.json.decode(self.out)
+
+
+@dataclass(frozen=True)
+class Command:
+    """`python -m read_models replay …` as its user runs it, on a test's servers."""
+
+    nats_url: str
+    mongo_url: str
+    mongo_database: str
+
+    async def __call__(self, *arguments: str) -> Ended:
+        """Run it to its end."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "read_models", "replay", *arguments),
+            cwd=ROOT,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("ORDERFOLD_")},
+                "ORDERFOLD_NATS_URL": self.nats_url,
+                "ORDERFOLD_MONGO_URL": self.mongo_url,
+                "ORDERFOLD_MONGO_DATABASE": self.mongo_database,
+                "COLUMNS": "200",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
