@@ -180,9 +180,11 @@ class Worker:
             if self._replay.state is State.PAUSED:
                 self._moved()
                 await _wait(stopping, REPORT_SECONDS / 2)
-            elif await self._projector.step():
+                continue
+            if await self._projector.step():
                 self._moved()
-            elif self._up_to_date():
+            # Under traffic there is always something more.
+            if self._up_to_date():
                 return True
         return False
 

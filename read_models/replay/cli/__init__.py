@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from read_models.replay.cli.control import cancel, pause, rate
 from read_models.replay.cli.diff import diff
 from read_models.replay.cli.publish import publish
 from read_models.replay.cli.show import show
+from read_models.replay.cli.start import attend, resume, start
+from read_models.replay.cli.status import status
+from read_models.replay.cli.switching import drop, rollback, switch
 from read_models.replay.cli.trace import trace
 
 app = typer.Typer(
@@ -24,6 +28,9 @@ def replay(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
+for command in (start, status, pause, resume, rate, cancel, switch, rollback, drop):
+    app.command()(command)
+app.command(hidden=True)(attend)
 app.command()(show)
 app.command()(trace)
 app.command()(publish)

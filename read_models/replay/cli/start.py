@@ -1,0 +1,145 @@
+"""`replay start` and `replay resume`: build a new version, here or detached from this terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from read_models.model import ReadModel
+from read_models.replay.cli.connection import Connection, connected, err, out
+from read_models.replay.cli.names import All, Names, models_of
+from read_models.replay.cli.working import work
+from read_models.replay.failure import ReplayFailed
+from read_models.replay.records import UNDER_WAY, Replay, State, change_replay, find_replays, replay_of
+from read_models.replay.starting import begin
+
+BEGIN_SECONDS = 20.0
+"""How long a detached worker may take to begin."""
+POLL_SECONDS = 0.1
+
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Work on after this command has ended; `replay status` tells.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", min=0.1, help="Events a second at most. [default: no limit]")
+]
+
+
+class Source(StrEnum):
+    """Where events are read."""
+
+    STORES = "stores"
+    JETSTREAM = "jetstream"
+
+
+def start(
+    names: Names = None,
+    *,
+    every: All = False,
+    source: Annotated[
+        Source, typer.Option("--from", help="Read events from the contexts' stores or from JetStream.")
+    ] = Source.STORES,
+    rate: Rate = None,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="Switch when it is ready, if nothing differs.")
+    ] = False,
+    detach: Detach = False,
+) -> None:
+    """Build a new version of read models beside the live ones, while everything goes on."""
+    models = models_of(names, every=every)
+
+    async def run(connection: Connection) -> list[Replay]:
+        await begin(connection.mongo, models, source=source.value, limit=rate, switch=switch)
+        return await _carry_out(connection, models, detach=detach)
+
+    _tell(connected(run))
+
+
+def resume(names: Names = None, *, every: All = False, rate: Rate = None, detach: Detach = False) -> None:
+    """Go on with replays that were paused, interrupted or failed."""
+    models = models_of(names, every=every)
+
+    async def run(connection: Connection) -> list[Replay]:
+        replays = [await _resume(connection, model.name, rate) for model in models]
+        orphaned = [model for model, replay in zip(models, replays, strict=True) if not replay.attended]
+        if orphaned:
+            await _carry_out(connection, orphaned, detach=detach)
+        return [await replay_of(connection.mongo, model.name) for model in models]
+
+    _tell(connected(run))
+
+
+def attend(names: list[str]) -> None:
+    """Work on replays that were begun; what --detach starts."""
+    connected(lambda connection: work(connection, models_of(names, every=False), err()))
+
+
+async def _resume(connection: Connection, name: str, rate: float | None) -> Replay:
+    def change(replay: Replay) -> Replay:
+        if replay.state not in UNDER_WAY:
+            raise ReplayFailed(f"the replay of {name} is {replay.state}: there is nothing to go on with")
+        return msgspec.structs.replace(replay, state=State.RUNNING, limit=rate or replay.limit, ended_at=None)
+
+    return await change_replay(connection.mongo, name, change)
+
+
+async def _carry_out(
+    connection: Connection, models: Sequence[ReadModel[Any]], *, detach: bool
+) -> list[Replay]:
+    if not detach:
+        return await work(connection, models, err())
+    names = [model.name for model in models]
+    log = connection.settings.data / "logs" / f"replay-{'-'.join(names)}.log"
+    process = _detached(names, log)
+    deadline = time.monotonic() + BEGIN_SECONDS
+    while True:
+        replays = await find_replays(connection.mongo)
+        if any(replays[name].attended or replays[name].ended_at for name in names):
+            return [replays[name] for name in names]
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ReplayFailed(f"the detached worker did not begin; {log} says why")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _detached(names: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A worker in a session of its own: it outlives this command and its terminal."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as written:
+        return subprocess.Popen(  # noqa: S603 - names of read models
+            [sys.executable, "-m", "read_models", "replay", "attend", *names],
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+            start_new_session=True,
+        )
+
+
+def _tell(replays: Sequence[Replay]) -> None:
+    console = out()
+    for replay in replays:
+        console.print(_next_step(replay), highlight=False, markup=False, soft_wrap=True)
+
+
+def _next_step(replay: Replay) -> str:
+    model = replay.model
+    match replay.state:
+        case State.SWITCHED:
+            return f"queries of {model} read {replay.collection} now; `replay rollback {model}` goes back"
+        case State.READY:
+            return (
+                f"{replay.collection} is ready: `replay diff {model}` compares it with the live version, "
+                f"`replay switch {model}` makes queries read it"
+            )
+        case State.RUNNING:
+            return f"{replay.collection} is being built; `replay status` tells how far it is"
+        case _:
+            return f"the replay of {model} is {replay.state}"

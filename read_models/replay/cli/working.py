@@ -1,0 +1,73 @@
+"""Workers run from the command line: several replays in one process, with their progress, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from read_models.model import ReadModel
+from read_models.replay.cli.connection import Connection
+from read_models.replay.cli.progress import show_progress
+from read_models.replay.diff import compare
+from read_models.replay.failure import ReplayFailed
+from read_models.replay.records import Replay, State, replay_of
+from read_models.replay.switching import switch
+from read_models.replay.worker import Worker
+from read_models.versions import versions_of
+
+AT_ONCE = 2
+"""Replays worked on at the same time; more would only share the processor and the database."""
+
+
+async def work(connection: Connection, models: Sequence[ReadModel[Any]], console: Console) -> list[Replay]:
+    """Work on the replays of these models, and switch where that was asked for; raises ReplayFailed."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    ended = asyncio.Event()
+    showing = asyncio.create_task(
+        show_progress(connection.mongo, [model.name for model in models], console, ended)
+    )
+    turns = asyncio.Semaphore(AT_ONCE)
+    outcomes = await asyncio.gather(
+        *(_one(connection, model, turns, stopping) for model in models), return_exceptions=True
+    )
+    ended.set()
+    await showing
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for failure in failures:
+        if not isinstance(failure, ReplayFailed):
+            raise failure
+    if failures:
+        raise ReplayFailed("; ".join(map(str, failures)))
+    if stopping.is_set():
+        names = " ".join(model.name for model in models)
+        raise ReplayFailed(f"interrupted; `replay resume {names}` goes on where it was")
+    return [outcome for outcome in outcomes if isinstance(outcome, Replay)]
+
+
+async def _one(
+    connection: Connection, model: ReadModel[Any], turns: asyncio.Semaphore, stopping: asyncio.Event
+) -> Replay:
+    async with turns:
+        replay = await Worker(connection.nats, connection.mongo, model).run(stopping)
+    if replay.state is State.READY and replay.switch:
+        await switch_if_clean(connection, model, replay)
+    return await replay_of(connection.mongo, model.name)
+
+
+async def switch_if_clean(connection: Connection, model: ReadModel[Any], replay: Replay) -> None:
+    """Let queries read the new version if nothing differs in it; raises ReplayFailed."""
+    live = (await versions_of(connection.mongo, model.name)).live
+    found = await compare(connection.mongo, connection.log, model, live, replay.collection)
+    if not found.clean:
+        raise ReplayFailed(
+            f"{replay.collection} is ready, but {found.comparison.differences:,} documents differ from "
+            f"{live}; `replay diff {model.name}` shows them, "
+            f"`replay switch {model.name}` switches all the same"
+        )
+    await switch(connection.mongo, model)
