@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -17,11 +18,14 @@ from infra.event_codec import EventCodec
 from infra.event_store import Conflict, EventStore
 from infra.inbox import Inbox
 from infra.log_service import LogService
-from infra.nats import connect
+from infra.nats import NatsUnavailable, connect
 from infra.relay import Relay
 from infra.runtime import Companion, Context, Reaction, RunningContext
 from infra.settings import Settings
 from infra.streams import Streams
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -128,9 +132,7 @@ def reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]
 async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Do the work until it ends or `stopping` is set."""
     working = asyncio.create_task(work)
-    stop = asyncio.create_task(stopping.wait())
-    await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
+    await _first(working, stopping)
     if not working.done():
         working.cancel()
         await asyncio.wait({working})
@@ -144,18 +146,63 @@ async def run_contexts(
     refusals: Mapping[type[Exception], RefusalKind],
     name: str,
 ) -> None:
-    """Run contexts until SIGTERM or SIGINT; raises what made one of them stop."""
+    """Run contexts until SIGTERM or SIGINT; raises what made one of them stop. NATS is waited for."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    commands = await connect(settings, f"{name}-commands", on_closed=stopping.set)
-    jetstream = await connect(settings, f"{name}-jetstream", on_closed=stopping.set)
+    closed = asyncio.Event()
+    connections = [
+        connection
+        for purpose in ("commands", "jetstream")
+        if (connection := await _connected(settings, f"{name}-{purpose}", stopping, closed)) is not None
+    ]
     try:
         async with asyncio.TaskGroup() as group:
-            for context in contexts:
-                host = ContextHost(context, settings, refusals, commands, jetstream)
-                group.create_task(host.run(stopping))
+            if not stopping.is_set():
+                commands, jetstream = connections
+                group.create_task(_watch(closed, stopping))
+                for context in contexts:
+                    host = ContextHost(context, settings, refusals, commands, jetstream)
+                    group.create_task(host.run(stopping))
     finally:
-        for connection in (commands, jetstream):
+        for connection in connections:
             await connection.close()
+
+
+async def _connected(
+    settings: Settings, name: str, stopping: asyncio.Event, closed: asyncio.Event
+) -> Client | None:
+    """A connection to NATS, as soon as it is there; None if stopped before."""
+    pause = FIRST_PAUSE
+    while not stopping.is_set():
+        connecting = asyncio.create_task(connect(settings, name, on_closed=closed.set))
+        await _first(connecting, stopping)
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            return None
+        try:
+            return connecting.result()
+        except NatsUnavailable as error:
+            log.warning("contexts wait", reason=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return None
+
+
+async def _first(work: asyncio.Task[Any], stopping: asyncio.Event) -> None:
+    """Return when the work has ended or `stopping` is set."""
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+
+
+async def _watch(closed: asyncio.Event, stopping: asyncio.Event) -> None:
+    """Raises NatsUnavailable when a connection ends for good: started again, everything has new ones."""
+    ending = asyncio.create_task(closed.wait())
+    await _first(ending, stopping)
+    ending.cancel()
+    if closed.is_set() and not stopping.is_set():
+        raise NatsUnavailable("the connection to NATS was closed for good")

@@ -37,7 +37,7 @@ def steps(stack: EmbeddedStack) -> int:
 
 @asynccontextmanager
 async def killed_at_every_step(stack: EmbeddedStack) -> AsyncIterator[list[int]]:
-    """Kill and restart the contexts whenever the saga has recorded something; yields the steps of the kills."""
+    """Kill and restart the contexts whenever the saga has recorded something; yields when that was."""
     kills: list[int] = []
 
     async def suffer() -> None:
