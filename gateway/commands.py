@@ -56,7 +56,7 @@ def command(
     contract = Contract(
         access=access,
         summary=summary,
-        description=inspect.getdoc(message) or "" if "__doc__" in vars(message) else "",
+        description=inspect.cleandoc(vars(message).get("__doc__") or ""),
         status=status,
         body=shape,
         answer=answer_shape(name, shown),
