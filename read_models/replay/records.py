@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -58,8 +61,11 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def attended(self) -> bool:
-        """Whether a worker is at it."""
-        return self.worker is not None and time.time() - self.heartbeat < LEASE_SECONDS
+        """Whether a worker is at it; of one on this machine it is known at once when it has died."""
+        if self.worker is None or time.time() - self.heartbeat >= LEASE_SECONDS:
+            return False
+        host, pid, _ = self.worker.split("/")
+        return host != socket.gethostname() or _lives(int(pid))
 
 
 async def find_replay(access: Access, model: str) -> Replay | None:
@@ -97,6 +103,21 @@ async def change_replay(mongo: Mongo, model: str, change: Callable[[Replay], Rep
         return changed
 
     return await transact(mongo, work)
+
+
+def worker_name() -> str:
+    """A name for a worker in this process that no other has."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _read(item: Mapping[str, Any]) -> Replay:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import time
-import uuid
 from collections import deque
 from typing import Any
 
@@ -37,6 +34,7 @@ from read_models.replay.records import (
     change_replay,
     find_replay,
     replay_of,
+    worker_name,
     write_replay,
 )
 from read_models.replay.store_reader import StoreReader
@@ -56,7 +54,7 @@ SPEED_SECONDS = 5.0
 
 RETRIED = (MongoUnavailable, NatsUnavailable, ContextUnavailable, TransactionConflict, CheckpointMoved)
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class LeaseLost(ReplayFailed):
@@ -70,6 +68,7 @@ class Worker:
         self,
         nats: Client,
         mongo: Mongo,
+        log: LogClient,
         model: ReadModel[Any],
         *,
         batch: int = BATCH,
@@ -78,10 +77,10 @@ class Worker:
         self._nats = nats
         self._mongo = mongo
         self._model = model
-        self._log = LogClient(nats)
+        self._log = log
         self._batch = batch
         self._patience = patience
-        self._name = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        self._name = worker_name()
         self._heads: dict[str, list[int]] = {}
         self._heads_at = 0.0
         self._marks: deque[tuple[float, int]] = deque()
@@ -107,7 +106,7 @@ class Worker:
             raise
         except Exception as error:
             if not isinstance(error, ReplayFailed):
-                log.exception("replay failed", version=self._replay.collection)
+                logger.exception("replay failed", version=self._replay.collection)
             self._problem = str(error) or repr(error)
             with contextlib.suppress(*RETRIED, LeaseLost):
                 await self._leave(State.FAILED)
@@ -211,7 +210,7 @@ class Worker:
                     *(self._log.page(context, 0, limit=0) for context in self._model.contexts)
                 )
             except (ContextUnavailable, NatsUnavailable) as error:
-                log.debug("heads are not known", reason=str(error))
+                logger.debug("heads are not known", reason=str(error))
             else:
                 self._heads = {
                     context: page.partition_heads
@@ -233,7 +232,7 @@ class Worker:
                 self._replay = found
                 self._pace.limit = found.limit
             except (MongoUnavailable, TransactionConflict) as error:
-                log.debug("replay not reported", reason=str(error))
+                logger.debug("replay not reported", reason=str(error))
             await asyncio.sleep(REPORT_SECONDS)
 
     def _progress(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 from nats.aio.client import Client
 
 from contexts.fulfilment.events import FulfilmentAbandoned
+from infra.log_client import LogClient
 from infra.mongo import Mongo
 from infra.records import PARTITIONS
 from read_models.model import ReadModel
@@ -26,7 +27,7 @@ async def replayed(
 ) -> Replay:
     """Replay a model to its end."""
     await begin(mongo, [model], source=source, limit=None, switch=False)
-    return await Worker(nats, mongo, model, batch=batch).run(asyncio.Event())
+    return await Worker(nats, mongo, LogClient(nats), model, batch=batch).run(asyncio.Event())
 
 
 @asynccontextmanager

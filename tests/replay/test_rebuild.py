@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 
+from infra.log_client import LogClient
 from infra.mongo import Mongo
+from infra.servers import free_port, mongo_server
+from infra.settings import Settings
 from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
-from read_models.replay.records import State
+from read_models.replay.failure import ReplayFailed
+from read_models.replay.records import State, replay_of
+from read_models.replay.starting import begin
+from read_models.replay.worker import Worker
+from read_models.stock import STOCK
 from read_models.versions import versions_of
-from tests.read_models.logs import Logs, caught_up, stored
+from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, replayed, shop_opened
 
 
@@ -48,3 +56,64 @@ async def test_a_model_is_rebuilt_while_events_keep_coming(
         await caught_up(mongo, logs, ORDERS, "orders@2")
     expected = await logs.expected(ORDERS)
     assert await stored(mongo, "orders@2") == expected == await stored(mongo, "orders")
+
+
+async def test_a_context_that_does_not_answer_fails_a_replay_that_can_then_be_resumed(
+    mongo: Mongo, connection: Client, logs: Logs
+) -> None:
+    await begin(mongo, [STOCK], source="stores", limit=None, switch=False)
+    impatient = Worker(connection, mongo, LogClient(connection, timeout=0.2), STOCK, patience=0.1)
+    with pytest.raises(ReplayFailed, match="the replay of stock failed: inventory did not answer"):
+        await impatient.run(asyncio.Event())
+    failed = await replay_of(mongo, "stock")
+    assert failed.state is State.FAILED
+    assert failed.problem is not None
+    assert not failed.attended
+    await logs.happened(*shop_opened())
+    replay = await Worker(connection, mongo, LogClient(connection), STOCK).run(asyncio.Event())
+    assert replay.state is State.READY
+    assert await stored(mongo, "stock@2") == await logs.expected(STOCK)
+
+
+async def test_a_database_that_is_killed_in_the_middle_only_delays_a_replay(
+    tmp_path: Path, connection: Client, logs: Logs
+) -> None:
+    server = mongo_server(tmp_path / "mongo", port := free_port())
+    server.start()
+    mongo = Mongo(Settings(mongo_url=f"mongodb://127.0.0.1:{port}", mongo_database="faults"))
+    try:
+        await logs.open(*ORDERS.contexts)
+        await logs.happened(*lives(0, 200))
+        await begin(mongo, [ORDERS], source="stores", limit=1_000, switch=False)
+        worker = Worker(connection, mongo, LogClient(connection), ORDERS)
+        replaying = asyncio.create_task(worker.run(asyncio.Event()))
+
+        async def half_way() -> bool:
+            return (await replay_of(mongo, "orders")).done > 250
+
+        await eventually(half_way)
+        server.kill()
+        server.start()
+        replay = await replaying
+        assert (replay.state, replay.done) == (State.READY, replay.total)
+        assert await stored(mongo, "orders@2") == await logs.expected(ORDERS)
+    finally:
+        mongo.close()
+        server.kill()
+
+
+async def test_a_wiped_database_ends_a_replay(mongo: Mongo, connection: Client, logs: Logs) -> None:
+    await logs.open(*ORDERS.contexts)
+    await logs.happened(*lives(0, 200))
+    await begin(mongo, [ORDERS], source="stores", limit=100, switch=False)
+    worker = Worker(connection, mongo, LogClient(connection), ORDERS)
+    replaying = asyncio.create_task(worker.run(asyncio.Event()))
+
+    async def begun() -> bool:
+        return (await replay_of(mongo, "orders")).done > 0
+
+    await eventually(begun)
+    await mongo.drop_database()
+    with pytest.raises(ReplayFailed, match="another process works on the replay of orders, or it is no more"):
+        await replaying
+    assert (await versions_of(mongo, "orders")).versions == ("orders",)

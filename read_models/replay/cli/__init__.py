@@ -7,6 +7,7 @@ import typer
 from read_models.replay.cli.control import cancel, pause, rate
 from read_models.replay.cli.diff import diff
 from read_models.replay.cli.publish import publish
+from read_models.replay.cli.repair import repair
 from read_models.replay.cli.show import show
 from read_models.replay.cli.start import attend, resume, start
 from read_models.replay.cli.status import status
@@ -35,3 +36,4 @@ app.command()(show)
 app.command()(trace)
 app.command()(publish)
 app.command()(diff)
+app.command()(repair)

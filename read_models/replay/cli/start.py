@@ -89,7 +89,12 @@ async def _resume(connection: Connection, name: str, rate: float | None) -> Repl
             raise ReplayFailed(f"the replay of {name} is {replay.state}: there is nothing to go on with")
         return msgspec.structs.replace(replay, state=State.RUNNING, limit=rate or replay.limit, ended_at=None)
 
-    return await change_replay(connection.mongo, name, change)
+    replay = seen = await change_replay(connection.mongo, name, change)
+    # A worker that was killed elsewhere seems to be there until its lease ends.
+    while replay.attended and replay.heartbeat == seen.heartbeat:
+        await asyncio.sleep(POLL_SECONDS)
+        replay = await replay_of(connection.mongo, name)
+    return replay
 
 
 async def _carry_out(

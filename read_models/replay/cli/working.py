@@ -54,7 +54,7 @@ async def _one(
     connection: Connection, model: ReadModel[Any], turns: asyncio.Semaphore, stopping: asyncio.Event
 ) -> Replay:
     async with turns:
-        replay = await Worker(connection.nats, connection.mongo, model).run(stopping)
+        replay = await Worker(connection.nats, connection.mongo, connection.log, model).run(stopping)
     if replay.state is State.READY and replay.switch:
         await switch_if_clean(connection, model, replay)
     return await replay_of(connection.mongo, model.name)
