@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.bench import orders_http, projection, store, whole_orders
+from tests.bench import orders_http, projection, replay, store, whole_orders
 from tests.bench.table import Row, show
 
 PARTS: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
     "store": store.run,
     "http": orders_http.run,
     "projection": projection.run,
+    "replay": replay.run,
 }
 
 

@@ -77,7 +77,7 @@ async def _measure(settings: Settings, folder: Path, events: int) -> list[Row]:
     logs = Logs(nats, folder)
     try:
         written = 0
-        for moment in _lives(events // len(LIFE)):
+        for moment in lives(events // len(LIFE)):
             await logs.happened(*moment)
             written += len(moment)
         await eventually(lambda: _relayed(nats, written), 60)
@@ -104,7 +104,7 @@ async def _measure(settings: Settings, folder: Path, events: int) -> list[Row]:
         mongo.close()
 
 
-def _lives(orders: int) -> Iterator[list[tuple[str, msgspec.Struct]]]:
+def lives(orders: int) -> Iterator[list[tuple[str, msgspec.Struct]]]:
     """The orders' lives, step by step, as many orders at once as are under way."""
     for first in range(0, orders, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, orders))
