@@ -46,16 +46,29 @@ async def rollback(mongo: Mongo, model: ReadModel[Any], *, wait: float = CATCH_U
     return await _make_live(mongo, model, previous, wait)
 
 
+async def was_begun(mongo: Mongo, model: ReadModel[Any], collection: str) -> bool:
+    """Whether a version has ever applied an event."""
+    return bool(await checkpoints.positions(mongo, collection, model.contexts))
+
+
 async def _make_live(mongo: Mongo, model: ReadModel[Any], collection: str, wait: float) -> Versions:
     live = (await versions_of(mongo, model.name)).live
-    await _catch_up(mongo, model, collection, live, wait)
+    begun = await was_begun(mongo, model, live)
+    if begun:
+        await _catch_up(mongo, model, collection, live, wait)
 
     async def work(transaction: Transaction) -> Versions:
         versions = await versions_of(transaction, model.name)
         if versions.live != live or collection not in versions.versions:
             raise ReplayFailed(f"the versions of {model.name} were changed meanwhile; look at them again")
+        # What nobody has begun to build, such as a new model's first version, is nothing to go back to.
+        kept = versions.versions if begun else tuple(name for name in versions.versions if name != live)
         switched = msgspec.structs.replace(
-            versions, live=collection, previous=live, switched_at=instant(datetime.now(UTC))
+            versions,
+            live=collection,
+            previous=live if begun else None,
+            versions=kept,
+            switched_at=instant(datetime.now(UTC)),
         )
         await write_versions(transaction, switched)
         replay = await find_replay(transaction, model.name)

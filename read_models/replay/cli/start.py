@@ -138,7 +138,7 @@ def _next_step(replay: Replay) -> str:
     model = replay.model
     match replay.state:
         case State.SWITCHED:
-            return f"queries of {model} read {replay.collection} now; `replay rollback {model}` goes back"
+            return f"queries of {model} read {replay.collection} now"
         case State.READY:
             return (
                 f"{replay.collection} is ready: `replay diff {model}` compares it with the live version, "

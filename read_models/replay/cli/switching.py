@@ -45,9 +45,9 @@ def drop(
 
 
 def _tell(versions: Versions) -> None:
-    out().print(
-        f"queries of {versions.model} read {versions.live}; {versions.previous} is kept up to date "
-        f"for `replay rollback {versions.model}`",
-        highlight=False,
-        soft_wrap=True,
+    back = (
+        f"; {versions.previous} is kept up to date for `replay rollback {versions.model}`"
+        if versions.previous
+        else ""
     )
+    out().print(f"queries of {versions.model} read {versions.live}{back}", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from read_models.replay.cli.progress import show_progress
 from read_models.replay.diff import compare
 from read_models.replay.failure import ReplayFailed
 from read_models.replay.records import Replay, State, replay_of
-from read_models.replay.switching import switch
+from read_models.replay.switching import switch, was_begun
 from read_models.replay.worker import Worker
 from read_models.versions import versions_of
 
@@ -63,6 +63,12 @@ async def _one(
 async def switch_if_clean(connection: Connection, model: ReadModel[Any], replay: Replay) -> None:
     """Let queries read the new version if nothing differs in it; raises ReplayFailed."""
     live = (await versions_of(connection.mongo, model.name)).live
+    if await was_begun(connection.mongo, model, live):
+        await _compare(connection, model, replay, live)
+    await switch(connection.mongo, model)
+
+
+async def _compare(connection: Connection, model: ReadModel[Any], replay: Replay, live: str) -> None:
     found = await compare(connection.mongo, connection.log, model, live, replay.collection)
     if not found.clean:
         raise ReplayFailed(
@@ -70,4 +76,3 @@ async def switch_if_clean(connection: Connection, model: ReadModel[Any], replay:
             f"{live}; `replay diff {model.name}` shows them, "
             f"`replay switch {model.name}` switches all the same"
         )
-    await switch(connection.mongo, model)
