@@ -1,7 +1,8 @@
 """An event as a message: its subject and headers on JetStream, and what a reader gets of it.
 
-Subject: `ev.<context>.<partition>.<stream>.<Event>`, the event's class without its context. Payload: the
-stored JSON, byte for byte. Headers, for ever:
+Subject: `ev.<context>.<partition>.<Event>`, the event's class without its context. The stream is not in it:
+nats-server keeps every subject of a stream in memory, some 380 bytes each, and a subject per event is as many
+as there are events. Payload: the stored JSON, byte for byte. Headers, for ever:
 
 - `Es-Pos`: position in the context's log
 - `Es-Prev`: position of the event before it in the same partition, 0 for the partition's first
@@ -56,7 +57,7 @@ class Delivered(msgspec.Struct, frozen=True):
 
 def subject_of(context: str, event: Recorded) -> str:
     """Where an event is published."""
-    return f"ev.{context}.{event.partition}.{event.stream}.{event.name.removeprefix(context + '.')}"
+    return f"ev.{context}.{event.partition}.{event.name.removeprefix(context + '.')}"
 
 
 def headers_of(event: Recorded, prev: int) -> dict[str, str]:
@@ -81,7 +82,8 @@ def delivered(
     context: str, subject: str, headers: Mapping[str, str], data: bytes, sequence: int
 ) -> Delivered:
     """Read a message; raises KeyError or ValueError if it is no event."""
-    _, _, partition, stream, name = subject.split(".", 4)
+    _, _, partition, name = subject.split(".", 3)
+    stream = headers[EVENT_ID].rpartition("@")[0]
     return Delivered(
         context,
         int(headers[POSITION]),

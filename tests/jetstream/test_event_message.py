@@ -52,9 +52,10 @@ def test_a_plain_value_stays_readable_in_its_header() -> None:
 @pytest.mark.parametrize(
     ("subject", "headers"),
     [
-        ("ev.ordering.1.order-1", {"Es-Pos": "1", "Es-Prev": "0", "Es-Stream-Version": "1", "Es-Time": "x"}),
-        ("ev.ordering.1.order-1.OrderPlaced", {"Es-Pos": "1"}),
-        ("ev.ordering.x.order-1.OrderPlaced", {"Es-Pos": "1", "Es-Prev": "0"}),
+        ("ev.ordering.1", {"Es-Id": "order-1@1", "Es-Pos": "1", "Es-Prev": "0", "Es-Stream-Version": "1"}),
+        ("ev.ordering.1.OrderPlaced", {"Es-Id": "order-1@1", "Es-Pos": "1"}),
+        ("ev.ordering.1.OrderPlaced", {"Es-Pos": "1", "Es-Prev": "0", "Es-Stream-Version": "1"}),
+        ("ev.ordering.x.OrderPlaced", {"Es-Id": "order-1@1", "Es-Pos": "1", "Es-Prev": "0"}),
     ],
 )
 def test_a_message_that_is_no_event_is_told_apart(subject: str, headers: dict[str, str]) -> None:

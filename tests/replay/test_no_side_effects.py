@@ -92,7 +92,7 @@ async def test_a_replay_of_everything_sends_nothing_but_questions(
         "cmd.payments.AuthorizePayment",
         "timer.fulfilment.42",
         "due.fulfilment.42",
-        "ev.ordering.8.order-42.OrderPlaced",
+        "ev.ordering.8.OrderPlaced",
         "svc.ordering.relay",
         "$JS.API.STREAM.DELETE.EV_ordering",
         "$JS.API.STREAM.PURGE.TIMERS_fulfilment",
