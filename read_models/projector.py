@@ -32,6 +32,7 @@ from read_models.document_cache import DocumentCache
 from read_models.folding import Folded, Parked, fold, sort
 from read_models.model import D, ReadModel, instant
 from read_models.projector_sessions import ProjectorSessions
+from read_models.skipped_events import skipped_events
 
 PULL = 500
 """Events taken from the reader at once."""
@@ -95,6 +96,7 @@ class Projector(Generic[D]):
         self._places = [(context, partition) for context in model.contexts for partition in partitions]
         self._checkpoints: dict[Place, Checkpoint] = {}
         self._parked: set[str] = set()
+        self._skipped: set[str] = set()
         self._cache: DocumentCache[D] = DocumentCache()
         self._sessions = ProjectorSessions(mongo, self._collection, partitions)
         self._session: Session | None = None
@@ -173,11 +175,13 @@ class Projector(Generic[D]):
         await self._mongo.ensure_indexes(self._collection, self._model.indexes)
         await self._mongo.ensure_indexes(dead_letters.DEAD_LETTERS, dead_letters.INDEXES)
         self._cache.clear()
-        self._parked = await dead_letters.parked_keys(self._mongo, self._collection)
         known = self._checkpoints
         self._checkpoints = await checkpoints.load(self._mongo, self._collection, self._places)
         if self._checkpoints != known:
             self._blocked = None  # whoever blocks, works
+        # After the checkpoints, which are changed by whoever changes these.
+        self._parked = await dead_letters.parked_keys(self._mongo, self._collection)
+        self._skipped = await skipped_events(self._mongo, self._model.name)
         self._checked = time.monotonic()
         await self._reader.start(self._checkpoints)
 
@@ -223,7 +227,10 @@ class Projector(Generic[D]):
 
     async def _apply(self, batch: Batch) -> None:
         """One transaction: documents, dead letters and checkpoints."""
-        found = sort(self._model, batch.events, self._parked)
+        events = batch.events
+        if self._skipped:
+            events = [event for event in events if event.event_id not in self._skipped]
+        found = sort(self._model, events, self._parked)
         touched = {partition for _, partition in batch.checkpoints}
         assert self._session is not None
         async with self._session.transaction() as transaction:

@@ -20,6 +20,7 @@ from read_models.dead_letters import list_parked
 from read_models.folding import Fold
 from read_models.model import ReadModel
 from read_models.reading import ReadModels
+from read_models.skipped_events import skipped_events
 
 POLL_SECONDS = 0.2
 MOST_KEPT = 1_000
@@ -95,6 +96,7 @@ class Snapshot(msgspec.Struct):
     positions: dict[Place, int]
     digests: dict[str, bytes]
     parked: set[str]
+    skipped: set[str]
 
     def position(self, context: str, partition: int) -> int:
         """Up to where the documents hold a partition's events."""
@@ -175,12 +177,13 @@ class Verification:
             async for key, data in moment.find_stored(live, {}):
                 digests[key] = digest(data)
             letters = await list_parked(moment, live)
+            skipped = await skipped_events(moment, model.name)
         checked = CheckedModel(model=model.name, documents=len(digests), dead_letters=len(letters))
         for letter in letters:
             waiting = f", {letter.waiting} events wait behind it" if letter.waiting else ""
             what = f"dead letter: {letter.name} {letter.event_id}: {letter.error}{waiting}"
             self.report.add(Difference(model.name, what, letter.key))
-        return Snapshot(model, checked, positions, digests, {letter.key for letter in letters})
+        return Snapshot(model, checked, positions, digests, {letter.key for letter in letters}, skipped)
 
     def _compare_checkpoints(self, snapshot: Snapshot, heads: Heads) -> None:
         for context in snapshot.model.contexts:
@@ -207,7 +210,7 @@ class Verification:
                 last = events[-1].position
                 for snapshot, fold, upto in theirs:
                     due = [event for event in events if event.position <= upto]
-                    fold.add(due)
+                    fold.add([event for event in due if event.event_id not in snapshot.skipped])
                     snapshot.checked.events += len(due)
             for snapshot, _, upto in theirs:
                 if upto > last:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from read_models.replay.cli import dead_letters
 from read_models.replay.cli.control import cancel, pause, rate
 from read_models.replay.cli.diff import diff
 from read_models.replay.cli.publish import publish
@@ -37,3 +38,4 @@ app.command()(trace)
 app.command()(publish)
 app.command()(diff)
 app.command()(repair)
+app.add_typer(dead_letters.app)
