@@ -99,7 +99,8 @@ async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | N
         return await model.get(incoming.services.models, order_id)
     if asked.as_of > datetime.now(UTC) + CLOCKS_DIFFER:
         raise Problem(INVALID, "as_of has not been yet", field="as_of")
-    return await order_as_of(incoming.services.contexts.logs, order_id, asked.as_of)
+    services = incoming.services
+    return await order_as_of(services.models, services.contexts.logs, order_id, asked.as_of)
 
 
 @query(

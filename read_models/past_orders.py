@@ -9,12 +9,15 @@ import msgspec
 
 from infra.log_client import LogClient
 from read_models.orders import ORDERS
-from read_models.time_travel import Moment, document_at
+from read_models.reading import ReadModels
+from read_models.time_travel import Moment, past_document
 
 
-async def order_as_of(log: LogClient, order_id: str, time: datetime) -> dict[str, Any] | None:
-    """An order as it was, if it had been placed; raises ContextUnavailable."""
-    order = (await document_at(log, ORDERS, order_id, Moment(time))).document
+async def order_as_of(
+    models: ReadModels, log: LogClient, order_id: str, time: datetime
+) -> dict[str, Any] | None:
+    """An order as it was, if it had been placed; raises ContextUnavailable and MongoUnavailable."""
+    order = (await past_document(models.mongo, log, ORDERS, order_id, Moment(time))).document
     # As among the orders of today, a payment may stand before the order it is for.
     if order is None or order.placed_at is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic
 
@@ -11,10 +11,12 @@ import msgspec
 from infra.commands import Token, TokenInvalid
 from infra.event_message import Delivered
 from infra.log_client import LogClient
+from infra.mongo import Access
 from infra.records import key_of, partition_of
 from read_models.catalogue import MODELS
 from read_models.folding import Parked, fold, sort
 from read_models.model import D, ReadModel
+from read_models.skipped_events import skipped_events
 
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "catalog": ("product",),
@@ -96,7 +98,9 @@ async def _event_at(log: LogClient, text: str) -> Delivered:
     return page.events[0]
 
 
-async def document_at(log: LogClient, model: ReadModel[D], key: str, moment: Moment) -> Past[D]:
+async def document_at(
+    log: LogClient, model: ReadModel[D], key: str, moment: Moment, *, skipped: Collection[str] = ()
+) -> Past[D]:
     """The document of a key at a moment; raises ContextUnavailable.
 
     A stream counts up to its first event after the moment: clocks may differ, order does not.
@@ -105,13 +109,24 @@ async def document_at(log: LogClient, model: ReadModel[D], key: str, moment: Mom
     ended: set[str] = set()
     for context in model.contexts:
         async for events in _events_of(log, model, context, key):
-            found = sort(model, list(_before(moment, events, ended)))
+            due = [event for event in _before(moment, events, ended) if event.event_id not in skipped]
+            found = sort(model, due)
             folded = fold(model, key, document, found.by_key.get(key, ()))
             document = folded.document
             parked = next((item for item in (*folded.parked, *found.parked) if item.key == key), None)
             if parked is not None:
                 return Past(document, parked)
     return Past(document)
+
+
+async def past_document(
+    access: Access, log: LogClient, model: ReadModel[D], key: str, moment: Moment
+) -> Past[D]:
+    """The same without the events that operators skipped, which were ones that could not be applied."""
+    past = await document_at(log, model, key, moment)
+    if past.parked is None:
+        return past
+    return await document_at(log, model, key, moment, skipped=await skipped_events(access, model.name))
 
 
 def _before(moment: Moment, events: Iterable[Delivered], ended: set[str]) -> Iterable[Delivered]:

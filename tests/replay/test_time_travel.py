@@ -10,12 +10,13 @@ from nats.aio.client import Client
 
 from contexts.messages import wire_name
 from infra.log_client import LogClient
-from infra.mongo import Mongo
+from infra.mongo import Mongo, encode_document
 from infra.records import Append, Metadata, NewEvent, StreamAppend
 from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
 from read_models.sales import SALES
-from read_models.time_travel import Moment, MomentInvalid, document_at, moment_of
+from read_models.skipped_events import AUDIT, SKIP
+from read_models.time_travel import Moment, MomentInvalid, document_at, moment_of, past_document
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, projecting, stored
 
@@ -124,15 +125,24 @@ async def test_an_event_with_an_earlier_time_than_the_one_before_it_stays_behind
     assert past.document.payment.status == "captured"
 
 
-async def test_what_cannot_be_applied_is_named_and_the_document_is_the_one_before(
-    logs: Logs, log: LogClient
+async def test_what_cannot_be_applied_is_named_and_ends_the_document_until_it_is_skipped(
+    logs: Logs, log: LogClient, mongo: Mongo
 ) -> None:
     await logs.record(("payment-42", "payments.PaymentRefunded", b'{"type":"payments.PaymentRefunded"}'))
-    past = await document_at(log, ORDERS, "42", Moment(datetime.now(UTC)))
+    await logs.happened(("payment-42", examples.voided))
+    now = Moment(datetime.now(UTC))
+    past = await past_document(mongo, log, ORDERS, "42", now)
     assert past.parked is not None
     assert past.parked.event.event_id == "payment-42@3"
     assert past.document is not None
     assert past.document.payment.status == "captured"
+
+    entry = encode_document("1", {"action": SKIP, "model": "orders", "event_id": "payment-42@3"})
+    await mongo.insert(AUDIT, [entry])
+    past = await past_document(mongo, log, ORDERS, "42", now)
+    assert past.parked is None
+    assert past.document is not None
+    assert past.document.payment.status == "voided"
 
 
 @pytest.mark.parametrize(

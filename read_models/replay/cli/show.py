@@ -12,7 +12,7 @@ from read_models.catalogue import MODELS
 from read_models.model import ReadModel
 from read_models.replay.cli.connection import Connection, connected, err, out
 from read_models.replay.failure import ReplayFailed
-from read_models.time_travel import Moment, MomentInvalid, Past, document_at, moment_of
+from read_models.time_travel import Moment, MomentInvalid, Past, moment_of, past_document
 
 
 def show(
@@ -44,6 +44,6 @@ def show(
 async def _past(connection: Connection, model: ReadModel[Any], key: str, as_of: str | None) -> Past[Any]:
     try:
         moment = Moment(datetime.now(UTC)) if as_of is None else await moment_of(connection.log, as_of)
-        return await document_at(connection.log, model, key, moment)
+        return await past_document(connection.mongo, connection.log, model, key, moment)
     except MomentInvalid as error:
         raise ReplayFailed(f"--as-of: {error}") from None
