@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -161,6 +162,9 @@ async def run_contexts(
         async with asyncio.TaskGroup() as group:
             if not stopping.is_set():
                 commands, jetstream = connections
+                # What was loaded by now stays: the collector need not look through it again and again.
+                gc.collect()
+                gc.freeze()
                 group.create_task(_watch(closed, stopping))
                 for context in contexts:
                     host = ContextHost(context, settings, refusals, commands, jetstream)
