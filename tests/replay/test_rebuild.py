@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from nats.aio.client import Client
 
 from infra.log_client import LogClient
@@ -15,7 +16,7 @@ from infra.settings import Settings
 from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
 from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, replay_of
+from read_models.replay.records import State, change_replay, replay_of
 from read_models.replay.starting import begin
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
@@ -56,6 +57,33 @@ async def test_a_model_is_rebuilt_while_events_keep_coming(
         await caught_up(mongo, logs, ORDERS, "orders@2")
     expected = await logs.expected(ORDERS)
     assert await stored(mongo, "orders@2") == expected == await stored(mongo, "orders")
+
+
+async def test_a_rebuilt_model_is_the_same_for_every_split_of_its_partitions(
+    mongo: Mongo, connection: Client, logs: Logs
+) -> None:
+    await logs.open(*ORDERS.contexts)
+    await logs.happened(*lives(0, 30))
+    async with (
+        projectors(connection, mongo, ORDERS, partitions=[0, 1, 2, 3, 4]),
+        projectors(connection, mongo, ORDERS, partitions=[5]),
+        projectors(connection, mongo, ORDERS, partitions=range(6, 16)),
+    ):
+        await replayed(connection, mongo, ORDERS)
+        await logs.happened(*lives(30, 30))
+        for version in ("orders", "orders@2"):
+            await caught_up(mongo, logs, ORDERS, version)
+            assert await stored(mongo, version) == await logs.expected(ORDERS)
+
+
+async def test_a_replay_leaves_no_reader_behind_on_jetstream(
+    mongo: Mongo, connection: Client, logs: Logs
+) -> None:
+    await logs.open(*STOCK.contexts)
+    await logs.happened(*shop_opened())
+    await replayed(connection, mongo, STOCK, source="jetstream")
+    names = await connection.request("$JS.API.CONSUMER.NAMES.EV_inventory", timeout=5)
+    assert b"replay-" not in names.data
 
 
 async def test_a_context_that_does_not_answer_fails_a_replay_that_can_then_be_resumed(
@@ -104,15 +132,16 @@ async def test_a_database_that_is_killed_in_the_middle_only_delays_a_replay(
 
 async def test_a_wiped_database_ends_a_replay(mongo: Mongo, connection: Client, logs: Logs) -> None:
     await logs.open(*ORDERS.contexts)
-    await logs.happened(*lives(0, 200))
-    await begin(mongo, [ORDERS], source="stores", limit=100, switch=False)
+    await begin(mongo, [ORDERS], source="stores", limit=None, switch=False)
+    # Paused, it has no transaction that would hold the wipe up.
+    await change_replay(mongo, "orders", lambda replay: structs.replace(replay, state=State.PAUSED))
     worker = Worker(connection, mongo, LogClient(connection), ORDERS)
     replaying = asyncio.create_task(worker.run(asyncio.Event()))
 
-    async def begun() -> bool:
-        return (await replay_of(mongo, "orders")).done > 0
+    async def attended() -> bool:
+        return (await replay_of(mongo, "orders")).attended
 
-    await eventually(begun)
+    await eventually(attended)
     await mongo.drop_database()
     with pytest.raises(ReplayFailed, match="another process works on the replay of orders, or it is no more"):
         await replaying
