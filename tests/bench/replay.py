@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import resource
+import gc
 import shutil
 import signal
 import sys
@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import uvloop
 from nats.aio.client import Client
 
@@ -85,14 +86,17 @@ async def _compare(mongo: Mongo, nats: Client, settings: Settings, stores: Path,
     shutil.copytree(stores, copy)
     async with _contexts(nats, stores, settings):
         # In turns, since the machine's speed changes while it works.
-        replayed, bare = [], []
+        replayed, bare, grown = [], [], []
         for _ in range(2):
-            took, documents = await _replay(mongo, nats)
+            took, memory = await _replay(mongo, nats)
             replayed.append(took)
+            grown.append(memory)
+            documents = await stored(mongo, f"{ORDERS.name}@2")
             bare.append(await _bare(mongo, copy, documents))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Row(
-        f"replaying {written:,} order events into {len(documents):,} documents ({memory:,.0f} MB at most)",
+        # The first time: later the documents that were compared are still in memory.
+        f"replaying {written:,} order events into {len(documents):,} documents "
+        f"(the worker grew by {grown[0] / 1e6:,.0f} MB at most)",
         f"{written / min(replayed):,.0f} events/s",
         f"{written / min(bare):,.0f} events/s read from the store and decoded, each document written once",
         min(bare) / min(replayed),
@@ -137,13 +141,26 @@ async def serve(stores: Path, nats_url: str) -> None:
     await stopping.wait()
 
 
-async def _replay(mongo: Mongo, nats: Client) -> tuple[float, dict[str, bytes]]:
+async def _replay(mongo: Mongo, nats: Client) -> tuple[float, int]:
+    """Seconds it took, and by how many bytes the process grew at most meanwhile."""
     await mongo.drop_database()
+    process = psutil.Process()
+    gc.collect()
+    before = peak = process.memory_info().rss
+
+    async def watch() -> None:
+        nonlocal peak
+        while True:
+            peak = max(peak, process.memory_info().rss)
+            await asyncio.sleep(0.05)
+
     began = time.perf_counter()
-    [replay] = await begin(mongo, [ORDERS], source="stores", limit=None, switch=False)
+    watching = asyncio.create_task(watch())
+    await begin(mongo, [ORDERS], source="stores", limit=None, switch=False)
     await Worker(nats, mongo, LogClient(nats), ORDERS).run(asyncio.Event())
     took = time.perf_counter() - began
-    return took, await stored(mongo, replay.collection)
+    watching.cancel()
+    return took, peak - before
 
 
 async def _bare(mongo: Mongo, stores: Path, documents: dict[str, bytes]) -> float:
