@@ -18,7 +18,7 @@ AHEAD = 2_000
 """Events kept of each context's log until they are wanted."""
 STRETCH = 50
 """Events taken from one log before looking which one's are the oldest."""
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.2
 """How often to look for more where a log was read to its end."""
 

@@ -40,7 +40,7 @@ from read_models.replay.records import (
 from read_models.replay.store_reader import StoreReader
 from read_models.versions import transact, versions_of, write_versions
 
-BATCH = 10_000
+BATCH = 20_000
 """Events of one transaction: a document changed by many of them is written once."""
 REPORT_SECONDS = 0.5
 FRESH_SECONDS = 2.0
