@@ -16,6 +16,7 @@ from infra.event_store import StoreUnavailable
 from infra.log import configure_logging
 from infra.log_feed import LogDiffers
 from infra.nats import NatsUnavailable
+from infra.ports import PortTaken
 from infra.relay import RelayStopped
 from infra.runtime import Context
 from infra.settings import Settings, SettingsInvalid, load_settings
@@ -25,7 +26,7 @@ NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping"
 REFUSALS: dict[type[Exception], RefusalKind] = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
 
 
-STOPS = (SettingsInvalid, StoreUnavailable, NatsUnavailable, RelayStopped, LogDiffers, LeadLost)
+STOPS = (SettingsInvalid, PortTaken, StoreUnavailable, NatsUnavailable, RelayStopped, LogDiffers, LeadLost)
 """What ends the process with one line: an operator, or whoever restarts it, has to do something."""
 
 

@@ -19,6 +19,11 @@ from infra.event_codec import EventCodec
 from infra.event_store import Conflict, EventStore
 from infra.inbox import Inbox
 from infra.log_service import LogService
+from infra.monitor import Monitor
+from infra.monitor_context import ContextLook
+from infra.monitor_http import served
+from infra.monitor_nats import Connections
+from infra.monitor_nats_server import ServerLook
 from infra.nats import NatsUnavailable, connect
 from infra.relay import Relay
 from infra.runtime import Companion, Context, Reaction, RunningContext
@@ -45,6 +50,7 @@ class ContextHost:
         refusals: Mapping[type[Exception], RefusalKind],
         commands: Client,
         jetstream: Client,
+        monitor: Monitor | None = None,
     ) -> None:
         """`commands` and `jetstream` are two connections, so that a full log does not delay a command."""
         self._context = context
@@ -52,9 +58,10 @@ class ContextHost:
         self._refusals = refusals
         self._nats = commands
         self._jetstream = jetstream
-        self._store: EventStore | None = None
-        self._service: CommandService | None = None
-        self._log: LogService | None = None
+        self._look = ContextLook(context.name, jetstream)
+        if monitor is not None:
+            monitor.require(f"context:{context.name}", self._look.check)
+            monitor.look(self._look.look)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; raises what made going on impossible."""
@@ -68,6 +75,7 @@ class ContextHost:
             published = LogService(self._jetstream, store)
             await published.start()
             await service.start()
+            self._look.serves(store)
             log.info("context serves", context=context.name)
             try:
                 await _until(stopping, self._lead(store, streams, inbox))
@@ -81,6 +89,8 @@ class ContextHost:
     async def _lead(self, store: EventStore, streams: Streams, inbox: Inbox) -> None:
         """What one process at a time does for a context."""
         await store.lead()
+        relay = Relay(self._jetstream, store)
+        self._look.leads(relay)
         running = RunningContext(
             store=store,
             streams=streams,
@@ -96,7 +106,7 @@ class ContextHost:
                 await companion.start()
                 started.append(companion)
             async with asyncio.TaskGroup() as group:
-                group.create_task(Relay(self._jetstream, store).run())
+                group.create_task(relay.run())
                 group.create_task(inbox.run())
                 group.create_task(_keep_lead(store))
         finally:
@@ -152,13 +162,31 @@ async def run_contexts(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    monitor = Monitor()
+    async with served(monitor, settings):
+        await _run(contexts, settings, refusals, name, stopping, monitor)
+
+
+async def _run(
+    contexts: Sequence[Context],
+    settings: Settings,
+    refusals: Mapping[type[Exception], RefusalKind],
+    name: str,
+    stopping: asyncio.Event,
+    monitor: Monitor,
+) -> None:
     closed = asyncio.Event()
-    connections = [
-        connection
-        for purpose in ("commands", "jetstream")
-        if (connection := await _connected(settings, f"{name}-{purpose}", stopping, closed)) is not None
-    ]
+    links = Connections(*(f"{name}-{purpose}" for purpose in ("commands", "jetstream")))
+    monitor.require("nats", links.check)
+    monitor.look(links.look)
+    monitor.look(ServerLook(settings.nats_monitor_url).look)
+    connections: list[Client] = []
     try:
+        for link in links.names:
+            connection = await _connected(settings, link, stopping, closed)
+            if connection is not None:
+                links.connected(link, connection)
+                connections.append(connection)
         async with asyncio.TaskGroup() as group:
             if not stopping.is_set():
                 commands, jetstream = connections
@@ -167,7 +195,7 @@ async def run_contexts(
                 gc.freeze()
                 group.create_task(_watch(closed, stopping))
                 for context in contexts:
-                    host = ContextHost(context, settings, refusals, commands, jetstream)
+                    host = ContextHost(context, settings, refusals, commands, jetstream, monitor)
                     group.create_task(host.run(stopping))
     finally:
         for connection in connections:

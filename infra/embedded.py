@@ -92,6 +92,12 @@ class EmbeddedStack:
         return load_settings(self.environment)
 
     @property
+    def metrics_urls(self) -> dict[str, str]:
+        """Where each of Orderfold's processes tells its metrics and its health."""
+        local = {"contexts": self.ports.contexts_metrics, "read-models": self.ports.read_models_metrics}
+        return {"gateway": self.url, **{name: f"http://127.0.0.1:{port}" for name, port in local.items()}}
+
+    @property
     def pids(self) -> dict[str, int]:
         """The process id of each child."""
         return {name: child.pid for name, child in self._children.items()}
@@ -150,8 +156,12 @@ class EmbeddedStack:
                 lambda: listening(ports.provider),
             ),
             # These two tell through the gateway's readiness how they are.
-            "contexts": lambda: self._module("contexts", ["contexts"], lambda: True),
-            "read-models": lambda: self._module("read-models", ["read_models", "run"], lambda: True),
+            "contexts": lambda: self._module(
+                "contexts", ["contexts"], lambda: True, metrics=ports.contexts_metrics
+            ),
+            "read-models": lambda: self._module(
+                "read-models", ["read_models", "run"], lambda: True, metrics=ports.read_models_metrics
+            ),
             "gateway": lambda: self._module("gateway", ["gateway"], lambda: listening(ports.gateway)),
         }
 
@@ -160,10 +170,13 @@ class EmbeddedStack:
         set_aside_if_unusable(folder, self._say)
         return mongo_server(folder, self.ports.mongo)
 
-    def _module(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> Process:
+    def _module(
+        self, name: str, arguments: Sequence[str], ready: Callable[[], bool], *, metrics: int = 0
+    ) -> Process:
         # -P: a folder named `contexts` where the user happens to stand must not be taken for ours.
         command = [sys.executable, "-P", "-m", *arguments]
-        return Process(name, command, self.folder.log(name), ready, env=self.environment)
+        environment = {**self.environment, "ORDERFOLD_METRICS_PORT": str(metrics)}
+        return Process(name, command, self.folder.log(name), ready, env=environment)
 
     async def _all_serve(self, names: Sequence[str]) -> None:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS

@@ -23,9 +23,11 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     nats_http: int
     mongo: int
     provider: int
+    contexts_metrics: int
+    read_models_metrics: int
 
 
-INTERNAL = ("nats", "nats_http", "mongo", "provider")
+INTERNAL = ("nats", "nats_http", "mongo", "provider", "contexts_metrics", "read_models_metrics")
 """Nobody outside the stack knows these: one that is taken is chosen anew."""
 
 

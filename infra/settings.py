@@ -39,6 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
     host: Annotated[str, Meta(description="address the gateway listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port the gateway listens on")] = 8080
+    metrics_host: Annotated[
+        str, Meta(description="address contexts and read models serve metrics and health on")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, Meta(ge=0, le=65535, description="port they serve metrics and health on; 0: none")
+    ] = 0
     jwks: Annotated[str, Meta(description="where bearer tokens' public keys are: a JWKS URL or file")] = ""
     jwt_issuer: Annotated[str, Meta(description="`iss` a bearer token must have")] = "orderfold-embedded"
     jwt_audience: Annotated[str, Meta(description="`aud` a bearer token must have")] = "orderfold"

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from infra.log import configure_logging
 from infra.mongo import Mongo, MongoUnavailable
+from infra.ports import PortTaken
 from infra.records import PARTITIONS
 from infra.settings import SettingsInvalid, load_settings
 from read_models.catalogue import MODELS
@@ -64,6 +65,8 @@ def run(
     configure_logging("read_models", level=settings.log_level, json=settings.log_json)
     try:
         uvloop.run(run_projectors(chosen, numbers, mongo, settings))
+    except PortTaken as error:
+        _fail(str(error))
     finally:
         mongo.close()
 

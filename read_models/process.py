@@ -12,11 +12,15 @@ import structlog
 from nats.aio.client import Client
 
 from infra.mongo import Mongo, MongoUnavailable
+from infra.monitor import Monitor
+from infra.monitor_http import served
+from infra.monitor_nats import Connections
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings
 from read_models.model import ReadModel
 from read_models.projectors import Projectors
 
+CONNECTION = "read_models"
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 
@@ -31,7 +35,10 @@ async def run_projectors(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    await project(models, partitions, mongo, settings, stopping)
+    monitor = Monitor()
+    monitor.require("mongodb", mongo.check)
+    async with served(monitor, settings):
+        await project(models, partitions, mongo, settings, stopping, monitor)
     log.info("read models stopped")
 
 
@@ -41,13 +48,19 @@ async def project(
     mongo: Mongo,
     settings: Settings,
     stopping: asyncio.Event,
+    monitor: Monitor | None = None,
 ) -> None:
     """Project until `stopping` is set, over as many connections to NATS as that takes."""
+    links = Connections(CONNECTION)
+    if monitor is not None:
+        monitor.require("nats", links.check)
+        monitor.look(links.look)
     while not stopping.is_set():
         closed = asyncio.Event()
         nats = await _connected(mongo, settings, stopping, closed)
         if nats is None:
             return
+        links.connected(CONNECTION, nats)
         ending = asyncio.Event()
         watching = asyncio.create_task(_either(stopping, closed, ending))
         try:
@@ -77,7 +90,7 @@ async def _connected(
     while not stopping.is_set():
         try:
             await mongo.check()
-            return await connect(settings, "read_models", on_closed=closed.set)
+            return await connect(settings, CONNECTION, on_closed=closed.set)
         except (MongoUnavailable, NatsUnavailable) as error:
             log.warning("read models wait", reason=str(error))
         with contextlib.suppress(TimeoutError):
