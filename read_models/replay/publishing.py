@@ -42,6 +42,19 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
         return self.position >= self.head and not self.holes
 
 
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an operator's control there was to undo, and how the stream stands now."""
+
+    was_paused: bool
+    was_limited_to: float | None
+    published: Published
+
+    @property
+    def undone(self) -> bool:
+        """Whether there was anything."""
+        return self.was_paused or self.was_limited_to is not None
+
+
 class Publication:
     """A context's log and its relay. The relay alone writes; whoever asks it twice gets the same stream."""
 
@@ -52,14 +65,21 @@ class Publication:
 
     async def look(self, *, paused: bool | UnsetType = UNSET) -> Published:
         """How it stands, after having the relay look, too. Raises ReplayFailed if no process leads."""
-        try:
-            report = await tell_relay(self._nats, self._context, RelayWish(look=True, paused=paused))
-        except NobodyListens:
-            raise ReplayFailed(
-                f"no process leads {self._context}, so nobody publishes its log; "
-                "is `python -m contexts` running?"
-            ) from None
+        report = await self._tell(RelayWish(look=True, paused=paused))
         return await self._published(await self._head(), report)
+
+    async def cancel(self) -> Cancelled:
+        """Undo pause and rate, whoever asked for them: the relay goes on by itself. Raises ReplayFailed.
+
+        A log half published would be of no use to anybody, so what is missing is published all the same.
+        """
+        before = await self._tell(RelayWish())
+        now = await self._tell(RelayWish(look=True, paused=False, rate=None))
+        return Cancelled(
+            was_paused=before.paused,
+            was_limited_to=before.rate,
+            published=await self._published(await self._head(), now),
+        )
 
     async def begin_anew(self) -> None:
         """Delete the stream, once the relay that fills it is known to listen."""
@@ -98,6 +118,15 @@ class Publication:
                     "the log of its process says why"
                 )
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _tell(self, wish: RelayWish) -> RelayReport:
+        try:
+            return await tell_relay(self._nats, self._context, wish)
+        except NobodyListens:
+            raise ReplayFailed(
+                f"no process leads {self._context}, so nobody publishes its log; "
+                "is `python -m contexts` running?"
+            ) from None
 
     async def _head(self) -> int:
         return (await self._log.page(self._context, 0, limit=0)).head

@@ -24,7 +24,15 @@ from infra.relay import Relay
 from read_models.replay.failure import ReplayFailed
 from read_models.replay.publishing import Publication
 from tests.conftest import Server
-from tests.jetstream.ordering_log import CONTEXT, OrderingLog, Projection, eventually, published, running
+from tests.jetstream.ordering_log import (
+    CONTEXT,
+    OrderingLog,
+    Projection,
+    eventually,
+    published,
+    published_up_to,
+    running,
+)
 
 ROOT = Path(__file__).parents[2]
 NEVER = 10_000.0
@@ -135,6 +143,70 @@ async def test_what_is_held_is_not_published_yet_readers_have_it_from_the_store(
     assert await published(connection) == await ordering.chain()
 
 
+async def test_cancelled_it_is_neither_held_nor_limited_and_becomes_whole_by_itself(
+    connection: Client, ordering: OrderingLog, publication: Publication
+) -> None:
+    """Begun anew, held half-way at ten events a second, and given up: nothing stays half-published."""
+    head = await ordering.add(600)
+    await publication.complete(UNSET, silent)
+    await publication.begin_anew()
+    await publication.begin(10.0)
+    await published_up_to(connection, 1)
+    held = await publication.look(paused=True)
+    assert (held.paused, held.rate, held.whole) == (True, 10.0, False)
+    cancelled = await publication.cancel()
+    assert (cancelled.was_paused, cancelled.was_limited_to, cancelled.undone) == (True, 10.0, True)
+    assert (cancelled.published.paused, cancelled.published.rate) == (False, None)
+    # At ten a second it would take a minute; nobody asks for anything meanwhile.
+    await published_up_to(connection, head)
+    assert await published(connection) == await ordering.chain()
+
+
+async def test_whoever_watches_a_limited_refill_sees_it_end_when_it_is_cancelled(
+    connection: Client, ordering: OrderingLog, publication: Publication
+) -> None:
+    await ordering.add(600)
+    await publication.complete(UNSET, silent)
+    await publication.begin_anew()
+    watching = asyncio.create_task(publication.complete(10.0, silent))
+    await published_up_to(connection, 1)
+    await publication.cancel()
+    assert (await asyncio.wait_for(watching, 20)).whole
+
+
+async def test_a_cancelling_when_nothing_was_begun_leaves_all_as_it_was(
+    connection: Client, ordering: OrderingLog, publication: Publication
+) -> None:
+    await ordering.add(20)
+    await publication.complete(UNSET, silent)
+    before = await stream_info(connection, "EV_ordering")
+    for _ in range(2):
+        cancelled = await publication.cancel()
+        assert (cancelled.undone, cancelled.published.whole) == (False, True)
+    assert await stream_info(connection, "EV_ordering") == before
+
+
+async def test_a_held_stream_whose_relay_is_killed_is_published_by_the_next(
+    connection: Client, sqlite_store: str, publication: Publication
+) -> None:
+    """Pause and rate are the leader's: nobody has to remember to undo them after its death."""
+    store = await EventStore.open(CONTEXT, sqlite_store)
+    log = OrderingLog(store)
+    service = LogService(connection, store)
+    await service.start()
+    async with running(Relay(connection, store, audit_seconds=NEVER).run()):
+        await log.add(1)
+        await published_up_to(connection, 1)
+        await publication.look(paused=True)
+        head = await log.add(20)
+        assert (await publication.look()).position == 1
+    async with running(Relay(connection, store, audit_seconds=NEVER).run()):
+        await published_up_to(connection, head)
+    assert await published(connection) == await log.chain()
+    await service.stop()
+    await store.close()
+
+
 async def test_nothing_is_deleted_when_nobody_would_fill_it_again(
     connection: Client, sqlite_store: str, publication: Publication
 ) -> None:
@@ -187,6 +259,24 @@ async def test_the_command_publishes_pauses_and_resumes(
     assert resumed.stdout.endswith("30 events; the stream is whole\n")
 
 
+async def test_the_command_tells_what_it_has_cancelled(
+    nats: Server, mongo_url: str, connection: Client, ordering: OrderingLog, publication: Publication
+) -> None:
+    head = await ordering.add(30)
+    await publication.complete(UNSET, silent)
+    nothing = await command(nats, mongo_url, CONTEXT, "--cancel")
+    assert nothing.returncode == 0, nothing.stderr
+    assert nothing.stdout.startswith("nothing to cancel: nobody holds the publishing of ordering up. ")
+    await publication.look(paused=True)
+    await ordering.add(5)
+    cancelled = await command(nats, mongo_url, CONTEXT, "--cancel")
+    assert cancelled.stdout.startswith("cancelled: the pause")
+    await published_up_to(connection, head + 5)
+    again = await command(nats, mongo_url, CONTEXT, "--cancel", "--json")
+    told = json.loads(again.stdout)
+    assert (told["undone"], told["paused"], told["whole"]) == (False, False, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -194,6 +284,8 @@ async def test_the_command_publishes_pauses_and_resumes(
         (["ordering"], "no process leads ordering"),
         (["ordering", "--pause", "--anew"], "--pause goes with neither"),
         (["ordering", "--rate", "0"], "--rate"),
+        (["ordering", "--cancel"], "no process leads ordering"),
+        (["ordering", "--cancel", "--anew"], "--cancel goes with no other option"),
     ],
 )
 async def test_what_cannot_be_done_is_a_line_and_status_2(
