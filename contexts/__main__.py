@@ -52,7 +52,9 @@ def run(
         settings = load_settings()
         configure_logging("contexts", level=settings.log_level, json=settings.log_json)
         contexts = [load_context(name, settings) for name in chosen]
-        uvloop.run(run_contexts(contexts, settings, REFUSALS, "contexts"))
+        # A context that runs alone has a NATS user of its own.
+        user = chosen[0] if len(chosen) == 1 else "contexts"
+        uvloop.run(run_contexts(contexts, settings, REFUSALS, user))
     except* STOPS as errors:
         fail("; ".join(map(str, leaves(errors))))
 

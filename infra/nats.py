@@ -61,9 +61,16 @@ class Connection(Client):
         return dict([line.split(": ", 1) for line in lines if ": " in line])
 
 
+def inbox_prefix(name: str) -> str:
+    """Where replies to a connection come: each user has its own, so permissions can keep others out."""
+    user = name.partition("-")[0]
+    return "_INBOX_" + re.sub(r"\W", "_", user)
+
+
 async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None] | None = None) -> Client:
     """Connect to NATS; raises NatsUnavailable when that takes more than 10 s.
 
+    `name` is the user's, and after a hyphen what the connection is for: `ordering-commands`.
     The connection is restored for ever. `on_closed` is called when it ended for good without being asked to:
     the process had better stop and be started again.
     """
@@ -102,8 +109,7 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
                 connect_timeout=2,
                 ping_interval=10,
                 max_outstanding_pings=2,
-                # Each user has its own inboxes, so that permissions can keep others out of them.
-                inbox_prefix="_INBOX_" + re.sub(r"\W", "_", name),
+                inbox_prefix=inbox_prefix(name),
                 error_cb=failed,
                 disconnected_cb=disconnected,
                 reconnected_cb=reconnected,

@@ -40,7 +40,7 @@ def verify(data: Path | None, wait: float, *, as_json: bool, out: Console, err: 
 
 async def run(settings: Settings, wait: float, console: Console) -> Report:
     """Verify the running stack."""
-    nats = await connect(settings, "orderfold-verify")
+    nats = await connect(settings, "operator-verify")
     mongo = Mongo(settings)
     try:
         with steps(console, "partitions") as shown:

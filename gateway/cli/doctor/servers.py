@@ -40,7 +40,7 @@ async def check_servers(settings: Settings) -> list[Checked]:
 async def check_nats(settings: Settings) -> list[Checked]:
     """Whether a connection can be made."""
     try:
-        client = await connect(settings, "orderfold-doctor")
+        client = await connect(settings, "operator-doctor")
     except NatsUnavailable as error:
         return [Checked("NATS", str(error), "start nats-server (`orderfold up`), or set ORDERFOLD_NATS_URL")]
     await client.close()

@@ -48,7 +48,7 @@ def connected(work: Callable[[Connection], Awaitable[T]]) -> T:
 async def _connected(settings: Settings, work: Callable[[Connection], Awaitable[T]]) -> T:
     mongo = Mongo(settings)
     try:
-        nats = await connect(settings, "replay")
+        nats = await connect(settings, "operator-replay")
         try:
             return await work(Connection(settings, nats, LogClient(nats), mongo, ReadModels(mongo)))
         finally:
