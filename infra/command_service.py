@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import typing
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from infra.command_wire import EnvelopeInvalid, encode_answer, from_headers
-from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token, fingerprint
+from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Repeated, Token, fingerprint
 from infra.event_codec import EventUnreadable
 from infra.event_store import CommandRepeated, CommandReused, Conflict, StoreBusy, StoreUnavailable
+from infra.metrics_commands import CommandMeasures
 from infra.records import CommandRecord, key_of, partition_of
 from infra.runtime import Context, Session, Unavailable
 from infra.session import EventTooLarge, Stale
@@ -63,6 +65,7 @@ class CommandService:
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
             str(kind.__struct_config__.tag).partition(".")[2]: msgspec.json.Decoder(kind) for kind in kinds
         }
+        self._measures = CommandMeasures(context.name, self._decoders)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
 
@@ -82,13 +85,16 @@ class CommandService:
 
     async def _receive(self, message: Msg) -> None:
         if len(self._tasks) >= UNDER_WAY:
-            await self._reply(message, Refused(RefusalKind.BUSY, f"{self._context.name} is busy"))
+            busy = Refused(RefusalKind.BUSY, f"{self._context.name} is busy")
+            self._measures.answered(message.subject.rpartition(".")[2], busy, 0.0)
+            await self._reply(message, busy)
             return
         task = asyncio.create_task(self._serve(message))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, message: Msg) -> None:
+        begun = time.perf_counter()
         name = message.subject.rpartition(".")[2]
         try:
             answer = await self._answer(name, message)
@@ -96,6 +102,7 @@ class CommandService:
             # A defect: the sender learns that it may try again, the operator sees why.
             log.exception("command failed", command=f"{self._context.name}.{name}")
             answer = Refused(RefusalKind.UNAVAILABLE, f"{self._context.name} failed to carry out {name}")
+        self._measures.answered(name, answer, time.perf_counter() - begun)
         await self._reply(message, answer)
 
     async def _reply(self, message: Msg, answer: Answer) -> None:
@@ -183,7 +190,8 @@ class CommandService:
         records = (
             await self._streams.store.load(stored.stream, after=stored.version - 1) if stored.version else []
         )
-        return msgspec.structs.replace(stored, position=records[0].position if records else 0)
+        position = records[0].position if records else 0
+        return Repeated(stored.stream, stored.version, position, stored.partition)
 
     def _refusal(self, error: Exception) -> Refused:
         if isinstance(error, Stale):

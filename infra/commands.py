@@ -94,6 +94,10 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
     partition: int
 
 
+class Repeated(Accepted, frozen=True, tag="accepted"):
+    """Had been carried out before: on the wire the first answer again."""
+
+
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
     """Not carried out; nothing changed. `rule` says why in a sentence."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
 
+from infra.metrics_store import StoreMeasures
 from infra.recorders.outcomes import Outcome, StoreBusy, StoreUnavailable
 from infra.recorders.ports import Writer
 from infra.records import Append, Appended
@@ -54,6 +56,7 @@ class GroupCommit:
     def __init__(self, writer: Writer, name: str, committed: Callable[[], None]) -> None:
         """`committed` is called on the event loop after every commit."""
         self.sizes = CommitSizes()
+        self._measures = StoreMeasures(name)
         self._writer = writer
         self._committed = committed
         self._loop = asyncio.get_running_loop()
@@ -95,7 +98,9 @@ class GroupCommit:
     def _run(self) -> None:
         try:
             while group := self._take():
+                begun = time.perf_counter()
                 outcomes = self._write([waiting.append for waiting in group])
+                self._measures.commit_seconds(time.perf_counter() - begun)
                 self._loop.call_soon_threadsafe(self._answer, group, outcomes)
         finally:
             self._writer.close()
@@ -141,7 +146,9 @@ class GroupCommit:
             self._waiting.pop(waiting, None)
             if isinstance(outcome, Appended):
                 committed += 1
-                events += sum([len(part.events) for part in waiting.append.streams])
+                size = sum([len(part.events) for part in waiting.append.streams])
+                events += size
+                self._measures.append_events(size)
                 if not waiting.answer.done():
                     waiting.answer.set_result(outcome)
             elif not waiting.answer.done():
@@ -153,6 +160,7 @@ class GroupCommit:
             sizes.appends += committed
             sizes.events += events
             sizes.largest = max(sizes.largest, committed)
+            self._measures.group_commit_appends(committed)
             self._committed()
 
     def _watch_progress(self, seen: int = -1) -> None:

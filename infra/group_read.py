@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
@@ -30,10 +31,13 @@ class GroupRead(Generic[Question, Answer]):
         executor: Executor,
         read: Callable[[Sequence[Question]], Sequence[Answer]],
         interrupt: Callable[[], None],
+        read_seconds: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """`read_seconds` is told how long each query took."""
         self._executor = executor
         self._read = read
         self._interrupt = interrupt
+        self._read_seconds = read_seconds
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._under_way = False
@@ -56,6 +60,7 @@ class GroupRead(Generic[Question, Answer]):
         if not group:
             self._next()
             return
+        begun = time.perf_counter()
         try:
             reading = self._loop.run_in_executor(self._executor, self._read, [item[0] for item in group])
         except RuntimeError:
@@ -66,6 +71,7 @@ class GroupRead(Generic[Question, Answer]):
 
         def done(reading: asyncio.Future[Sequence[Answer]]) -> None:
             overdue.cancel()
+            self._read_seconds(time.perf_counter() - begun)
             error = reading.exception()
             if error is None:
                 for (_, answer), value in zip(group, reading.result(), strict=True):
