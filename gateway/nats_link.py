@@ -12,6 +12,7 @@ from infra.command_client import CommandClient
 from infra.commands import Answer, Envelope
 from infra.log_service import LogClient
 from infra.nats import NatsUnavailable, connect
+from infra.nats_user import check_credentials
 from infra.settings import Settings
 
 FIRST_PAUSE = 0.25
@@ -25,6 +26,8 @@ class NatsLink:
     """One connection for commands and questions; while there is none, both are refused at once."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsInvalid if there is a NATS user that cannot be used."""
+        check_credentials(settings)
         self._settings = settings
         self._nats: Client | None = None
         self._commands: CommandClient | None = None

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, StaleConnectionError
 
+from infra.nats_user import Forbidden, check_credentials, is_strangers, refusal
 from infra.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -25,6 +26,14 @@ class NatsUnavailable(Exception):
     """NATS could not be reached or did not answer in time; the message says what was asked and why not."""
 
 
+class UserRefused(NatsUnavailable):
+    """NATS does not know this user; it may yet be told of it."""
+
+
+class NotAllowed(NatsUnavailable):
+    """This user may not publish there."""
+
+
 class NobodyListens(NatsUnavailable):
     """NATS answered at once that nobody serves this subject at the moment."""
 
@@ -35,7 +44,15 @@ class Connection(Client):
     Requests fail when the connection does, not only at their time limit; headers are read three times faster.
     """
 
-    ending = False
+    def __init__(self, settings: Settings, name: str, on_closed: Callable[[], None] | None) -> None:
+        super().__init__()
+        self.name = name
+        self.begun = False
+        self.ending = False
+        self.forbidden = Forbidden()
+        self.last_words = ""
+        self._settings = settings
+        self._on_closed = on_closed
 
     async def close(self) -> None:
         self.ending = True
@@ -54,6 +71,37 @@ class Connection(Client):
                 # Seen, also where nobody waits any more.
                 answer.exception()
 
+    async def failed(self, error: Exception) -> None:
+        """The server reports an error, or cannot be reached."""
+        said = str(error) or type(error).__name__
+        repeated, self.last_words = said == self.last_words, said
+        if self.forbidden.note(said):
+            log.error("nats refuses what this user may not do", connection=self.name, error=said)
+        elif is_strangers(said):
+            if not self.begun:
+                # The library would go on trying until its time is over.
+                raise UserRefused(refusal(self._settings))
+            if not repeated:
+                log.error("nats refuses this user", connection=self.name, reason=refusal(self._settings))
+        elif self.is_connected and not self.ending:
+            log.warning("nats reports an error", connection=self.name, error=said)
+
+    async def disconnected(self) -> None:
+        """The connection is lost, for a while or for good."""
+        self.fail_requests()
+        if not self.ending:
+            log.warning("nats connection lost", connection=self.name)
+
+    async def reconnected(self) -> None:
+        """The connection is there again."""
+        log.info("nats connection restored", connection=self.name)
+
+    async def closed(self) -> None:
+        """The connection is lost for good."""
+        if not self.ending and self._on_closed is not None:
+            log.error("nats connection ended", connection=self.name, error=self.last_words)
+            self._on_closed()
+
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         # The library's own walks every key character by character: 5.8 µs a message against 1.7 µs.
@@ -68,40 +116,20 @@ def inbox_prefix(name: str) -> str:
 
 
 async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None] | None = None) -> Client:
-    """Connect to NATS; raises NatsUnavailable when that takes more than 10 s.
+    """Connect to NATS; raises NatsUnavailable when that takes more than 10 s, UserRefused, SettingsInvalid.
 
     `name` is the user's, and after a hyphen what the connection is for: `ordering-commands`.
     The connection is restored for ever. `on_closed` is called when it ended for good without being asked to:
     the process had better stop and be started again.
     """
-    client = Connection()
-    last: list[str] = []
-
-    async def failed(error: Exception) -> None:
-        last[:] = [str(error) or type(error).__name__]
-        if client.is_connected and not client.ending:
-            log.warning("nats reports an error", connection=name, error=last[0])
-
-    async def disconnected() -> None:
-        client.fail_requests()
-        if not client.ending:
-            log.warning("nats connection lost", connection=name)
-
-    async def reconnected() -> None:
-        log.info("nats connection restored", connection=name)
-
-    async def closed() -> None:
-        if not client.ending and on_closed is not None:
-            log.error("nats connection ended", connection=name, error=last[0] if last else "")
-            on_closed()
-
-    credentials = settings.nats_credentials
+    seed = check_credentials(settings)
+    client = Connection(settings, name, on_closed)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.connect(
                 servers=[url.strip() for url in settings.nats_url.split(",")],
                 name=name,
-                nkeys_seed=None if credentials is None else str(credentials),
+                nkeys_seed=seed,
                 # A request made while disconnected must fail, not be carried out after the reconnect.
                 pending_size=0,
                 max_reconnect_attempts=-1,
@@ -110,21 +138,29 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
                 ping_interval=10,
                 max_outstanding_pings=2,
                 inbox_prefix=inbox_prefix(name),
-                error_cb=failed,
-                disconnected_cb=disconnected,
-                reconnected_cb=reconnected,
-                closed_cb=closed,
+                error_cb=client.failed,
+                disconnected_cb=client.disconnected,
+                reconnected_cb=client.reconnected,
+                closed_cb=client.closed,
             )
+    except UserRefused:
+        await _give_up(client)
+        raise
     except (Error, OSError, TimeoutError, ValueError, ImportError) as error:
-        client.ending = True
-        with contextlib.suppress(Error, OSError):
-            await client.close()
-        reason = last[0] if last else str(error) or "no answer"
+        await _give_up(client)
+        reason = client.last_words or str(error) or "no answer"
         raise NatsUnavailable(
             f"NATS at {settings.nats_url} cannot be used: {reason}; "
             f"is it running, and is ORDERFOLD_NATS_URL right?"
         ) from error
+    client.begun = True
     return client
+
+
+async def _give_up(client: Connection) -> None:
+    client.ending = True
+    with contextlib.suppress(Error, OSError):
+        await client.close()
 
 
 async def request(
@@ -135,9 +171,10 @@ async def request(
     headers: Mapping[str, str] | None = None,
     timeout: float = 5.0,
 ) -> Msg:
-    """Ask and wait for the answer; raises NobodyListens or NatsUnavailable."""
+    """Ask and wait for the answer; raises NobodyListens, NotAllowed or NatsUnavailable."""
     if not nats.is_connected:
         raise NatsUnavailable(f"{subject}: not connected")
+    check_allowed(nats, subject)
     with _calling(subject):
         try:
             return await nats.request(
@@ -145,6 +182,9 @@ async def request(
             )
         except NoRespondersError as error:
             raise NobodyListens(f"nobody serves {subject}") from error
+        except TimeoutError:
+            check_allowed(nats, subject)
+            raise
 
 
 async def publish(
@@ -175,6 +215,12 @@ async def unsubscribe(nats: Client, subscription: Subscription) -> None:
     if not nats.is_closed:
         with contextlib.suppress(NatsUnavailable), _calling(subscription.subject):
             await subscription.unsubscribe()
+
+
+def check_allowed(nats: Client, subject: str) -> None:
+    """Raise NotAllowed if the server has just refused to take something for this subject from this user."""
+    if isinstance(nats, Connection) and subject in nats.forbidden:
+        raise NotAllowed(f"{subject}: nats-server's configuration does not let this user publish there")
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def run(
     configure_logging("read_models", level=settings.log_level, json=settings.log_json)
     try:
         uvloop.run(run_projectors(chosen, numbers, mongo, settings))
-    except PortTaken as error:
+    except (PortTaken, SettingsInvalid) as error:
         _fail(str(error))
     finally:
         mongo.close()

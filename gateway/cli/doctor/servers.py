@@ -15,7 +15,7 @@ from gateway.cli.surroundings import url_of
 from infra.embedded import not_ready
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats import NatsUnavailable, connect
-from infra.settings import Settings
+from infra.settings import Settings, SettingsInvalid
 
 SECONDS = 5.0
 CLOCK_SECONDS = 2.0
@@ -41,7 +41,7 @@ async def check_nats(settings: Settings) -> list[Checked]:
     """Whether a connection can be made."""
     try:
         client = await connect(settings, "operator-doctor")
-    except NatsUnavailable as error:
+    except (NatsUnavailable, SettingsInvalid) as error:
         return [Checked("NATS", str(error), "start nats-server (`orderfold up`), or set ORDERFOLD_NATS_URL")]
     await client.close()
     return [Checked("NATS", f"reached at {settings.nats_url}")]
