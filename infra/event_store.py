@@ -13,6 +13,7 @@ import structlog
 
 from infra.group_commit import CommitSizes, GroupCommit
 from infra.group_read import SECONDS_AT_MOST, GroupRead
+from infra.metrics_store import StoreMeasures
 from infra.recorders.outcomes import (
     CheckpointMoved,
     CommandRepeated,
@@ -86,10 +87,10 @@ class EventStore:
         self._commits = GroupCommit(database.writer(), context, self._committed)
         self._companions = database.companions()
         self._companions.hear(self._committed)
-        loads = self._loads
-        self._streams = GroupRead(loads.executor, loads.reader.streams, loads.reader.interrupt)
-        self._commands = GroupRead(loads.executor, loads.reader.commands, loads.reader.interrupt)
-        self._notes = GroupRead(loads.executor, loads.reader.notes, loads.reader.interrupt)
+        loads, seconds = self._loads, StoreMeasures(context).read_seconds
+        self._streams = GroupRead(loads.executor, loads.reader.streams, loads.reader.interrupt, seconds)
+        self._commands = GroupRead(loads.executor, loads.reader.commands, loads.reader.interrupt, seconds)
+        self._notes = GroupRead(loads.executor, loads.reader.notes, loads.reader.interrupt, seconds)
 
     @classmethod
     async def open(cls, context: str, url: str) -> Self:
