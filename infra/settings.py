@@ -56,6 +56,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payment_timeout: Annotated[float, Meta(gt=0, description="seconds until an unpaid order is given up")] = (
         900.0
     )
+    otlp_endpoint: Annotated[
+        str, Meta(description="where traces go by OTLP, such as http://collector:4318; empty: nowhere")
+    ] = ""
+    trace_sampling: Annotated[
+        float, Meta(ge=0, le=1, description="share of the traces begun here that are recorded")
+    ] = 1.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 
