@@ -103,7 +103,7 @@ PROVIDER_REQUEST_SECONDS = Histogram(
 )
 MONGO_COMMAND_SECONDS = Histogram(
     "orderfold_mongo_command_seconds",
-    "One command to MongoDB, in seconds",
+    "One command to MongoDB, in seconds; of a scan with what was done with its documents",
     ("command",),
     buckets=FAST,
     registry=REGISTRY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
@@ -17,6 +18,7 @@ from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from infra.metrics_mongo import MongoMeasures
 from infra.settings import Settings
 
 SELECT_SECONDS = 3.0
@@ -102,7 +104,7 @@ class Access:
         without: Sequence[str] = (),
     ) -> list[Document]:
         """The documents that are as wanted; 0 means all of them."""
-        with _translated():
+        with _translated("find"):
             cursor = self._database[collection].find(
                 wanted, dict.fromkeys(without, 0) or None, session=self._session
             )
@@ -114,20 +116,20 @@ class Access:
         self, collection: str, wanted: Mapping[str, Any]
     ) -> AsyncIterator[tuple[str, bytes]]:
         """Keys and stored forms of documents, by key, without holding them all."""
-        with _translated():
+        with _translated("scan"):
             raw = self._database.get_collection(collection, codec_options=_RAW)
             async for document in raw.find(wanted, session=self._session).sort("_id", 1):
                 yield document["_id"], document.raw
 
     async def aggregate(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
         """What an aggregation pipeline yields."""
-        with _translated():
+        with _translated("aggregate"):
             return await self._database[collection].aggregate(pipeline, session=self._session).to_list(None)
 
     async def insert(self, collection: str, documents: Sequence[bytes]) -> None:
         """Insert documents, given in their stored form; several times as fast as replacing them."""
         if documents:
-            with _translated():
+            with _translated("insert"):
                 await self._database[collection].insert_many(
                     [RawBSONDocument(data) for data in documents], ordered=False, session=self._session
                 )
@@ -136,7 +138,7 @@ class Access:
         """Carry out writes in no particular order; how many documents there were to write to."""
         if not writes:
             return 0
-        with _translated():
+        with _translated("write"):
             result = await self._database[collection].bulk_write(writes, ordered=False, session=self._session)
             return result.matched_count
 
@@ -157,7 +159,7 @@ class Transaction(Access):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _translated():
+        with _translated("commit"):
             if kind is None:
                 await self._in.commit_transaction()
             else:
@@ -186,7 +188,7 @@ class Session:
 
     async def close(self) -> None:
         """End it, with its transaction if one is under way."""
-        with _translated():
+        with _translated("end_session"):
             await self._session.end_session()
 
 
@@ -213,7 +215,7 @@ class Mongo(Access):
 
     async def check(self) -> None:
         """Return if the server answers and can do transactions; raises MongoUnavailable."""
-        with _translated():
+        with _translated("hello"):
             hello = await self._client.admin.command("hello")
         if not hello.get("setName"):
             raise MongoUnavailable(
@@ -233,30 +235,30 @@ class Mongo(Access):
 
     async def open_session(self) -> Session:
         """A session for transactions."""
-        with _translated():
+        with _translated("start_session"):
             return Session(self._database, await self._client.start_session())
 
     async def kill_sessions(self, ids: Sequence[bytes]) -> None:
         """End the transactions under way in these sessions."""
         if ids:
             listed = [{"id": Binary(key, UUID_SUBTYPE)} for key in ids]
-            with _translated():
+            with _translated("kill_sessions"):
                 await self._client.admin.command("killSessions", listed)
 
     async def ensure_indexes(self, collection: str, indexes: Sequence[Sort]) -> None:
         """Have a collection with these indexes."""
         if indexes:
-            with _translated():
+            with _translated("create_indexes"):
                 await self._database[collection].create_indexes([IndexModel(list(keys)) for keys in indexes])
 
     async def drop(self, collection: str) -> None:
         """Delete a collection."""
-        with _translated():
+        with _translated("drop"):
             await self._database.drop_collection(collection)
 
     async def drop_database(self) -> None:
         """Delete the whole database."""
-        with _translated():
+        with _translated("drop"):
             await self._client.drop_database(self._database.name)
 
     def close(self) -> None:
@@ -265,17 +267,24 @@ class Mongo(Access):
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(command: str) -> Iterator[None]:
+    """Time a command, and turn the driver's errors into ours."""
+    measures = MongoMeasures.of(command)
+    begun = time.perf_counter()
     try:
         yield
     except BulkWriteError as error:
         codes = {item.get("code") for item in (error.details or {}).get("writeErrors", ())}
         if codes & _CONFLICTS:
             raise TransactionConflict(str(error)) from error
+        measures.failures.inc()
         raise MongoUnavailable(f"MongoDB refused a write: {error}") from error
     except PyMongoError as error:
         if isinstance(error, DuplicateKeyError) or getattr(error, "code", None) in _CONFLICTS:
             raise TransactionConflict(str(error)) from error
+        measures.failures.inc()
         # The driver's messages go on with a description of the whole topology.
         text = str(error).split(", Timeout:")[0].split(", full error:")[0]
         raise MongoUnavailable(f"MongoDB: {text}") from error
+    finally:
+        measures.seconds.observe(time.perf_counter() - begun)

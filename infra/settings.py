@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "standing for the context's name"
         ),
     ] = ""
+    store_password_file: Annotated[
+        Path | None, Meta(description="file with the password of the stores' PostgreSQL user")
+    ] = None
     nats_url: Annotated[str, Meta(description="NATS server(s), comma-separated")] = "nats://127.0.0.1:4222"
     nats_credentials: Annotated[Path | None, Meta(description="file with an nkey seed to connect with")] = (
         None
@@ -36,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "http://127.0.0.1:8222"
     )
     mongo_url: Annotated[str, Meta(description="MongoDB replica set")] = "mongodb://127.0.0.1:27017"
+    mongo_password_file: Annotated[
+        Path | None, Meta(description="file with the password of the user that mongo_url names")
+    ] = None
     mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
     host: Annotated[str, Meta(description="address the gateway listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port the gateway listens on")] = 8080
@@ -71,9 +78,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.log_format == "auto" else self.log_format == "json"
 
     def store_url(self, context: str) -> str:
-        """Where a context's event store is: a `sqlite:` file or a `postgresql://` database."""
+        """Where a context's event store is: a `sqlite:` file or a `postgresql://` database with its password.
+
+        Raises SettingsInvalid if the password cannot be read.
+        """
         base = self.store or f"sqlite:{self.data / 'stores'}"
-        return f"{base}/{context}.db" if base.startswith("sqlite:") else base.replace("{context}", context)
+        if base.startswith("sqlite:"):
+            return f"{base}/{context}.db"
+        url = base.replace("{context}", context)
+        if self.store_password_file is None:
+            return url
+        password = quote(read_password(self.store_password_file), safe="")
+        return f"{url}{'&' if '?' in url else '?'}password={password}"
+
+    @property
+    def mongo_password(self) -> str | None:
+        """The password to connect to MongoDB with, if a file holds one; raises SettingsInvalid."""
+        return None if self.mongo_password_file is None else read_password(self.mongo_password_file)
+
+
+def read_password(file: Path) -> str:
+    """The password in a file, without the end of its line; raises SettingsInvalid."""
+    try:
+        password = file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"the password file {file} cannot be read: {error}") from None
+    if not password:
+        raise SettingsInvalid(f"the password file {file} is empty")
+    return password
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:

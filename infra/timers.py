@@ -26,6 +26,7 @@ from infra.jetstream import (
     purge,
     stream_info,
 )
+from infra.metrics import TIMERS_FIRED, TIMERS_SET
 from infra.nats import NatsUnavailable, publish, request
 from infra.pull import Pull
 
@@ -55,6 +56,8 @@ class Timers:
         self._nats = nats
         self._context = context
         self._stream = f"TIMERS_{context}"
+        self._set = TIMERS_SET.labels(context)
+        self._fired = TIMERS_FIRED.labels(context)
 
     async def ensure(self) -> str:
         """Make the clock if there is none; when it was made tells whether it is still the same."""
@@ -83,6 +86,7 @@ class Timers:
         }
         reply = await request(self._nats, subject, payload, headers=headers)
         answer(subject, reply.data, PubAck)
+        self._set.inc()
 
     async def cancel(self, timer_id: str) -> None:
         """Do not ring; one that is on its way may still do."""
@@ -139,6 +143,7 @@ class Timers:
     async def _ring(self, message: Msg, ring: Ring) -> None:
         timer_id = message.subject.split(".", 2)[2]
         outcome = b"+ACK"
+        self._fired.inc()
         try:
             await ring(timer_id, message.data)
         except Exception:

@@ -14,6 +14,7 @@ import structlog
 
 from infra.log_reader import Batch
 from infra.log_service import ContextUnavailable, Delivered
+from infra.metrics_projector import ProjectorMeasures
 from infra.mongo import (
     Mongo,
     MongoUnavailable,
@@ -104,6 +105,7 @@ class Projector(Generic[D]):
         self._blocked: float | None = None
         self._checked = 0.0
         self._took = 0.0
+        self._measures = ProjectorMeasures(model.name)
         self._log = log.bind(model=self._collection)
         self.events = 0
         """Events taken since the process started."""
@@ -192,6 +194,7 @@ class Projector(Generic[D]):
             begun = time.monotonic()
             await self._apply(batch)
             self._took = time.monotonic() - begun
+            self._measures.committed(batch.events, self._took)
             await self._reader.done(batch)
         if time.monotonic() - self._checked > CHECK_SECONDS:
             await self._check()

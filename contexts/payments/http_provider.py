@@ -11,6 +11,7 @@ import msgspec
 
 from contexts.messages import Currency, OrderId, ReturnId
 from contexts.payments.provider import Approved, Declined, Done, Impossible, Pending
+from infra.metrics_provider import provider_request
 from infra.runtime import Unavailable
 
 PAUSES = (0.1, 0.3)
@@ -51,7 +52,7 @@ class HttpProvider:
     ) -> Approved | Declined | Pending | Impossible:
         """Set the money aside."""
         wanted = {"order_id": order_id, "amount": amount, "currency": currency, "payment_method": method}
-        code, body = await self._post("/payments", f"{order_id}:authorize", wanted)
+        code, body = await self._post("authorize", "/payments", f"{order_id}:authorize", wanted)
         match code, body.status:
             case HTTPStatus.CREATED, "authorized":
                 return Approved(body.reference)
@@ -66,11 +67,11 @@ class HttpProvider:
 
     async def capture(self, order_id: OrderId) -> Done | Impossible:
         """Collect what was set aside."""
-        return await self._change(f"/payments/{order_id}/capture", f"{order_id}:capture", {})
+        return await self._change("capture", f"/payments/{order_id}/capture", f"{order_id}:capture", {})
 
     async def void(self, order_id: OrderId) -> Done | Impossible:
         """Let go of what was set aside, if anything was."""
-        code, body = await self._post(f"/payments/{order_id}/void", f"{order_id}:void", {})
+        code, body = await self._post("void", f"/payments/{order_id}/void", f"{order_id}:void", {})
         if code == HTTPStatus.NOT_FOUND:
             return Done()
         if code == HTTPStatus.CONFLICT and body.status == "pending":
@@ -81,19 +82,22 @@ class HttpProvider:
         """Give back a part of what was captured."""
         key = f"{order_id}:refund:{return_id}"
         return await self._change(
-            f"/payments/{order_id}/refunds", key, {"refund_id": return_id, "amount": amount}
+            "refund", f"/payments/{order_id}/refunds", key, {"refund_id": return_id, "amount": amount}
         )
 
-    async def _change(self, path: str, key: str, wanted: dict[str, Any]) -> Done | Impossible:
-        code, body = await self._post(path, key, wanted)
+    async def _change(self, operation: str, path: str, key: str, wanted: dict[str, Any]) -> Done | Impossible:
+        code, body = await self._post(operation, path, key, wanted)
         return _done(path, code, body)
 
-    async def _post(self, path: str, key: str, wanted: dict[str, Any]) -> tuple[int, Body]:
+    async def _post(self, operation: str, path: str, key: str, wanted: dict[str, Any]) -> tuple[int, Body]:
         for pause in (*PAUSES, None):
             try:
-                answer = await self._client.post(path, json=wanted, headers={"Idempotency-Key": key})
-                if not answer.is_server_error:
-                    return answer.status_code, bodies.decode(answer.content)
+                with provider_request(operation) as request:
+                    answer = await self._client.post(path, json=wanted, headers={"Idempotency-Key": key})
+                    if not answer.is_server_error:
+                        body = bodies.decode(answer.content)
+                        request.outcome = "answered"
+                        return answer.status_code, body
                 fault = f"status {answer.status_code}"
             except httpx.TimeoutException as error:
                 raise Unavailable(f"the payment provider did not answer {path} in time") from error
