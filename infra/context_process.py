@@ -16,7 +16,7 @@ from infra.command_client import CommandClient
 from infra.command_service import CommandService
 from infra.commands import RefusalKind
 from infra.event_codec import EventCodec
-from infra.event_store import Conflict, EventStore
+from infra.event_store import Conflict, EventStore, StoreUnreachable
 from infra.inbox import Inbox
 from infra.log_service import LogService
 from infra.monitor import Monitor
@@ -66,7 +66,11 @@ class ContextHost:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; raises what made going on impossible."""
         context = self._context
-        store = await EventStore.open(context.name, self._settings.store_url(context.name))
+        # Whatever this task begins says so, too: a process may run several contexts.
+        structlog.contextvars.bind_contextvars(service=context.name)
+        store = await _opened(context.name, self._settings, stopping)
+        if store is None:
+            return
         try:
             codec = EventCodec(context.events, context.upcasters)
             streams = Streams(store, codec, context.initial, context.evolve)
@@ -112,6 +116,21 @@ class ContextHost:
         finally:
             for companion in reversed(started):
                 await companion.stop()
+
+
+async def _opened(name: str, settings: Settings, stopping: asyncio.Event) -> EventStore | None:
+    """A context's store, as soon as its server can be reached; None if stopped before."""
+    url = settings.store_url(name)
+    pause = FIRST_PAUSE
+    while not stopping.is_set():
+        try:
+            return await EventStore.open(name, url)
+        except StoreUnreachable as error:
+            log.warning("context waits", context=name, reason=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return None
 
 
 async def _keep_lead(store: EventStore) -> None:

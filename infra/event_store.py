@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 import structlog
 
+from infra import tracing
 from infra.group_commit import CommitSizes, GroupCommit
 from infra.group_read import SECONDS_AT_MOST, GroupRead
 from infra.metrics_store import StoreMeasures
@@ -21,6 +22,7 @@ from infra.recorders.outcomes import (
     Conflict,
     StoreBusy,
     StoreUnavailable,
+    StoreUnreachable,
 )
 from infra.recorders.ports import Database, LogFilter, Reader
 from infra.recorders.postgres import PostgresDatabase
@@ -35,6 +37,7 @@ __all__ = [
     "EventStore",
     "StoreBusy",
     "StoreUnavailable",
+    "StoreUnreachable",
 ]
 
 T = TypeVar("T")
@@ -94,7 +97,10 @@ class EventStore:
 
     @classmethod
     async def open(cls, context: str, url: str) -> Self:
-        """Open or create a context's store at `sqlite:/path/file.db` or `postgresql://…`."""
+        """Open or create a context's store at `sqlite:/path/file.db` or `postgresql://…`.
+
+        Raises StoreUnreachable while its server cannot be connected to.
+        """
         scheme, _, rest = url.partition(":")
         if scheme == "sqlite" and rest:
             database: Database = await asyncio.to_thread(SQLiteDatabase, context, Path(rest))
@@ -115,7 +121,8 @@ class EventStore:
 
     async def load(self, stream: str, after: int = 0) -> list[Recorded]:
         """A stream's events after a version; none if there is no such stream."""
-        return await self._streams.ask((stream, after))
+        with tracing.loading(self.context, stream, shared=self.shared):
+            return await self._streams.ask((stream, after))
 
     async def append(self, append: Append) -> Appended:
         """Commit the append, all of it or nothing.
@@ -124,7 +131,8 @@ class EventStore:
         without events only checks its stream's version. When it raises StoreUnavailable or is cancelled, the
         append may or may not be committed; send the same command again.
         """
-        return await self._commits.append(append)
+        with tracing.appending(self.context, append, shared=self.shared):
+            return await self._commits.append(append)
 
     async def command(self, command_id: str) -> CommandRecord | None:
         """The command of this id, if it was carried out."""

@@ -196,10 +196,13 @@ class Mongo(Access):
     """One database of a MongoDB replica set; connects by itself, again and again."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises MongoUnavailable if the address is none."""
+        """Raises MongoUnavailable if the address is none, SettingsInvalid if a password cannot be read."""
+        password = settings.mongo_password
+        given: dict[str, Any] = {} if password is None else {"password": password}
         try:
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
                 settings.mongo_url,
+                **given,
                 serverSelectionTimeoutMS=int(SELECT_SECONDS * 1000),
                 connectTimeoutMS=int(CONNECT_SECONDS * 1000),
                 socketTimeoutMS=int(ANSWER_SECONDS * 1000),

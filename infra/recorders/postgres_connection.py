@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.recorders.outcomes import StoreUnavailable
+from infra.recorders.outcomes import StoreUnavailable, StoreUnreachable
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -73,7 +73,7 @@ class Line:
         return place(self._known)
 
     def open(self) -> Connection:
-        """The connection; raises StoreUnavailable."""
+        """The connection; raises StoreUnreachable."""
         connection = self._connection
         if connection is None or connection.closed:
             try:
@@ -82,7 +82,7 @@ class Line:
                 msg = (
                     f"the store {self.place} cannot be reached ({_line(error)}): is PostgreSQL running there?"
                 )
-                raise StoreUnavailable(msg) from error
+                raise StoreUnreachable(msg) from error
             connection.prepare_threshold = 0
             self._connection = connection
         return connection

@@ -12,21 +12,26 @@ from pathlib import Path
 
 from infra.servers import free_port, nats_server
 from tests.conftest import Server
+from tests.postgres_server import postgres_server
 
 LIMIT = 30
 
 
 @contextmanager
-def contexts(folder: Path, nats_url: str, *names: str) -> Iterator[subprocess.Popen[str]]:
-    """The process, with its stores under `folder`."""
+def contexts(folder: Path, nats_url: str, *names: str, store: str = "") -> Iterator[subprocess.Popen[str]]:
+    """The process, with its stores under `folder` unless they are named."""
     environment = {
         **os.environ,
         "ORDERFOLD_NATS_URL": nats_url,
-        "ORDERFOLD_STORE": f"sqlite:{folder}",
+        "ORDERFOLD_STORE": store or f"sqlite:{folder}",
         "ORDERFOLD_LOG_FORMAT": "json",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "contexts", *names], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "contexts", *names],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         yield process
@@ -37,8 +42,8 @@ def contexts(folder: Path, nats_url: str, *names: str) -> Iterator[subprocess.Po
 
 def said_until(process: subprocess.Popen[str], text: str) -> None:
     """Read its log until a line has the text."""
-    assert process.stderr is not None
-    for line in process.stderr:
+    assert process.stdout is not None
+    for line in process.stdout:
         if text in line:
             return
     raise AssertionError(f"it ended without saying {text!r}")
@@ -58,6 +63,25 @@ async def test_it_waits_for_nats_and_stops_when_told_to(tmp_path: Path) -> None:
             server.kill()
 
 
+async def test_it_waits_for_postgresql(tmp_path: Path, nats: Server) -> None:
+    port = free_port()
+    store = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    with contexts(tmp_path, nats.url, "catalog", store=store) as process:
+        said_until(process, "context waits")
+        with postgres_server(port):
+            said_until(process, "context serves")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LIMIT) == 0
+
+
+async def test_it_stops_also_while_it_waits_for_postgresql(tmp_path: Path, nats: Server) -> None:
+    store = f"postgresql://postgres@127.0.0.1:{free_port()}/postgres"
+    with contexts(tmp_path, nats.url, "catalog", store=store) as process:
+        said_until(process, "context waits")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 0
+
+
 async def test_it_stops_also_while_it_waits(tmp_path: Path) -> None:
     with contexts(tmp_path, f"nats://127.0.0.1:{free_port()}", "catalog") as process:
         said_until(process, "contexts wait")
@@ -67,7 +91,7 @@ async def test_it_stops_also_while_it_waits(tmp_path: Path) -> None:
 
 async def test_a_context_there_is_not_is_one_line(tmp_path: Path) -> None:
     with contexts(tmp_path, "nats://127.0.0.1:1", "marketing") as process:
-        _, said = process.communicate(timeout=LIMIT)
+        said, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == 2
         (line,) = said.splitlines()
         assert line.startswith("contexts: 'marketing' is no context; there are catalog, customers,")
@@ -77,10 +101,10 @@ async def test_a_store_in_use_is_one_line(tmp_path: Path, nats: Server) -> None:
     with contexts(tmp_path, nats.url, "catalog") as first:
         said_until(first, "context serves")
         with contexts(tmp_path, nats.url, "catalog") as second:
-            _, said = second.communicate(timeout=LIMIT)
+            said, _ = second.communicate(timeout=LIMIT)
             assert second.returncode == 2
             assert "Traceback" not in said
-            assert said.splitlines()[-1].startswith("contexts: ")
+            assert sum("in use" in line for line in said.splitlines()) == 1
 
 
 async def test_a_killed_process_leaves_nothing_in_the_way_of_the_next(tmp_path: Path, nats: Server) -> None:
