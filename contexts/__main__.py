@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Annotated
 
 import typer
 import uvloop
 
 from contexts.messages import Rejected, Unknown
+from infra import tracing
 from infra.commands import RefusalKind
 from infra.context_process import LeadLost, run_contexts
 from infra.event_store import StoreUnavailable
-from infra.log import configure_logging
+from infra.log import configure_logging, last_word, logged
 from infra.log_feed import LogDiffers
 from infra.nats import NatsUnavailable
 from infra.ports import PortTaken
@@ -50,11 +50,12 @@ def run(
             fail(f"{name!r} is no context; there are {', '.join(NAMES)}")
     try:
         settings = load_settings()
-        configure_logging("contexts", level=settings.log_level, json=settings.log_json)
+        # A context that runs alone is a service with a name, and a NATS user, of its own.
+        service = chosen[0] if len(chosen) == 1 else "contexts"
+        configure_logging(service, level=settings.log_level, json=settings.log_json)
         contexts = [load_context(name, settings) for name in chosen]
-        # A context that runs alone has a NATS user of its own.
-        user = chosen[0] if len(chosen) == 1 else "contexts"
-        uvloop.run(run_contexts(contexts, settings, REFUSALS, user))
+        with tracing.exporting(service, settings):
+            uvloop.run(logged(run_contexts(contexts, settings, REFUSALS, service)))
     except* STOPS as errors:
         fail("; ".join(map(str, leaves(errors))))
 
@@ -69,7 +70,7 @@ def leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 def fail(message: str) -> None:
     """End with one line and status 2."""
-    sys.stderr.write(f"contexts: {message}\n")
+    last_word("contexts", message)
     raise SystemExit(2)
 
 

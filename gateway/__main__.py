@@ -9,7 +9,8 @@ import uvloop
 
 from gateway.app import make_front
 from gateway.server import PortTaken, serve
-from infra.log import configure_logging
+from infra import tracing
+from infra.log import configure_logging, last_word, logged
 from infra.mongo import MongoUnavailable
 from infra.settings import Settings, SettingsInvalid, load_settings
 from infra.webhook_signature import SecretUnusable
@@ -19,11 +20,11 @@ def main() -> int:
     """Run until told to stop; the exit status."""
     try:
         settings = load_settings()
-        json = None if settings.log_format == "auto" else settings.log_format == "json"
-        configure_logging("gateway", level=settings.log_level, json=json)
-        uvloop.run(run(settings))
+        configure_logging("gateway", level=settings.log_level, json=settings.log_json)
+        with tracing.exporting("gateway", settings):
+            uvloop.run(logged(run(settings)))
     except (SettingsInvalid, PortTaken, MongoUnavailable, SecretUnusable) as error:
-        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it
+        last_word("gateway", str(error))
         return 2
     return 0
 

@@ -118,5 +118,5 @@ def plain(line: str) -> str:
         return line
     if not isinstance(fields, dict) or "event" not in fields:
         return line
-    rest = {k: v for k, v in fields.items() if k not in {"event", "level", "timestamp", "service"}}
+    rest = {k: v for k, v in fields.items() if k not in {"event", "level", "time", "service"}}
     return " ".join([str(fields["event"]), *(f"{name}={value}" for name, value in rest.items())])

@@ -9,7 +9,8 @@ import typer
 import uvloop
 from typer.exceptions import TyperException
 
-from infra.log import configure_logging
+from infra import tracing
+from infra.log import configure_logging, last_word, logged
 from infra.mongo import Mongo, MongoUnavailable
 from infra.ports import PortTaken
 from infra.records import PARTITIONS
@@ -62,11 +63,13 @@ def run(
         _fail(f"{error.args[0]!r} is no read model; there are {', '.join(MODELS)}")
     except (ValueError, SettingsInvalid, MongoUnavailable) as error:
         _fail(str(error))
-    configure_logging("read_models", level=settings.log_level, json=settings.log_json)
+    configure_logging("read-models", level=settings.log_level, json=settings.log_json)
     try:
-        uvloop.run(run_projectors(chosen, numbers, mongo, settings))
+        with tracing.exporting("read-models", settings):
+            uvloop.run(logged(run_projectors(chosen, numbers, mongo, settings)))
     except (PortTaken, SettingsInvalid) as error:
-        _fail(str(error))
+        last_word("read_models", str(error))
+        raise SystemExit(INVALID) from None
     finally:
         mongo.close()
 

@@ -13,7 +13,7 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from infra.log import configure_logging
+from infra.log import configure_logging, last_word, logged
 from infra.payment_sandbox.afterwards import Afterwards
 from infra.payment_sandbox.app import make_app
 from infra.payment_sandbox.ledger import Ledger, LedgerUnusable
@@ -58,17 +58,18 @@ async def serve(host: str, port: int, ledger: Ledger, webhook_url: str, secret: 
 
 
 def main() -> None:
-    """Run the provider; a folder, file or port it cannot use is one line on stderr."""
+    """Run the provider; a folder, file or port it cannot use is one line."""
     given = arguments()
-    configure_logging("payment-sandbox")
+    configure_logging("provider")
     try:
         secret = read_secret(given.secret_file)
         refuse_taken(given.port, given.host)
         ledger = Ledger(given.data / "ledger.db")
     except (SecretUnusable, PortTaken, LedgerUnusable) as error:
-        sys.exit(f"payment sandbox: {error}")
+        last_word("payment sandbox", str(error))
+        sys.exit(1)
     try:
-        uvloop.run(serve(given.host, given.port, ledger, given.webhook_url, secret))
+        uvloop.run(logged(serve(given.host, given.port, ledger, given.webhook_url, secret)))
     finally:
         ledger.close()
 

@@ -100,6 +100,6 @@ def test_another_process_that_has_the_same_number_by_now_is_left_alone(
 
 
 def test_the_last_words_of_a_json_log_are_said_plainly() -> None:
-    line = '{"event": "store locked", "level": "error", "timestamp": "…", "service": "x", "file": "a.db"}'
+    line = '{"event": "store locked", "level": "error", "time": "…", "service": "x", "file": "a.db"}'
     assert plain(line) == "store locked file=a.db"
     assert plain("contexts: no store") == "contexts: no store"

@@ -37,7 +37,7 @@ def connected(work: Callable[[Connection], Awaitable[T]]) -> T:
     """Do a command's work on the stack that ORDERFOLD_* settings name; raises ReplayFailed."""
     try:
         settings = load_settings()
-        configure_logging("replay", level="warning", json=settings.log_json)
+        configure_logging("replay", level="warning", json=settings.log_json, out=sys.stderr)
         return uvloop.run(_connected(settings, work))
     except (NatsUnavailable, MongoUnavailable, ContextUnavailable, TransactionConflict) as error:
         raise ReplayFailed(f"{error}; is the stack running?") from None
