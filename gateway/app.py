@@ -29,8 +29,10 @@ from gateway.stock import stock
 from gateway.tokens import TokenVerifier
 from gateway.webhooks import webhooks
 from infra.mongo import Mongo
+from infra.monitor import Monitor
 from infra.settings import Settings
 from infra.webhook_signature import read_secret
+from read_models.figures import ReadModelFigures
 from read_models.reading import ReadModels
 
 ROUTES: tuple[Router, ...] = (
@@ -54,6 +56,9 @@ def make_services(settings: Settings) -> Services:
     mongo = Mongo(settings)
     models = ReadModels(mongo)
     contexts = NatsLink(settings)
+    monitor = Monitor()
+    monitor.look(contexts.connections.look)
+    ReadModelFigures(models, lambda: contexts.logs).join(monitor)
     return Services(
         contexts=contexts,
         mongo=mongo,
@@ -61,6 +66,7 @@ def make_services(settings: Settings) -> Services:
         keys=keys,
         tokens=TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience),
         metrics=Metrics(),
+        monitor=monitor,
         readiness=Readiness(contexts, mongo.check, models, keys),
         webhook_key=None if settings.webhook_secret is None else read_secret(settings.webhook_secret),
     )

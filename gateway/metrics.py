@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from infra.metrics import FAST
 
 METHODS = frozenset({"GET", "POST", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE"})
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -13,18 +14,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "orderfold_http_requests",
-            "HTTP requests answered",
+            "HTTP requests answered, by route, never by path",
             ("route", "method", "status"),
             registry=self._registry,
         )
         self._seconds = Histogram(
             "orderfold_http_request_seconds",
-            "From a request's arrival to its answer",
+            "From a request's arrival to its answer, in seconds",
             ("route", "method"),
-            buckets=BUCKETS,
+            buckets=FAST,
             registry=self._registry,
         )
         self.in_flight = Gauge(

@@ -11,6 +11,7 @@ from gateway.problems import UNAVAILABLE, Problem
 from infra.command_client import CommandClient
 from infra.commands import Answer, Envelope
 from infra.log_service import LogClient
+from infra.monitor_nats import Connections
 from infra.nats import NatsUnavailable, connect
 from infra.nats_user import check_credentials
 from infra.settings import Settings
@@ -28,6 +29,7 @@ class NatsLink:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsInvalid if there is a NATS user that cannot be used."""
         check_credentials(settings)
+        self.connections = Connections("gateway")
         self._settings = settings
         self._nats: Client | None = None
         self._commands: CommandClient | None = None
@@ -64,6 +66,7 @@ class NatsLink:
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             pause = FIRST_PAUSE
+            self.connections.connected("gateway", self._nats)
             self._commands = CommandClient(self._nats)
             self._logs = LogClient(self._nats, timeout=LOG_SECONDS)
             log.info("nats connected")

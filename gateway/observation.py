@@ -21,15 +21,16 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
         "contract": Contract(
             access=Access.OPEN,
             summary="What the gateway counts and times",
-            description="Prometheus' text format.",
+            description="Prometheus' text format; with how far the read models are behind.",
             answer=str,
             media_type="text/plain",
         )
     },
 )
 async def metrics(request: Request[Any, Any, Any]) -> Answer:
-    """The gateway's own metrics."""
-    body = incoming_of(request.scope).services.metrics.exposition()
+    """The gateway's own metrics, and what any reader of the database tells."""
+    services = incoming_of(request.scope).services
+    body = services.metrics.exposition() + services.monitor.exposition(await services.monitor.samples())
     return Answer(200, [(b"content-type", TEXT.encode())], body)
 
 

@@ -10,6 +10,7 @@ from gateway.nats_link import NatsLink
 from gateway.readiness import Readiness
 from gateway.tokens import TokenVerifier
 from infra.mongo import Mongo
+from infra.monitor import Monitor
 from read_models.reading import ReadModels
 
 
@@ -23,5 +24,6 @@ class Services:
     keys: KeySet
     tokens: TokenVerifier
     metrics: Metrics
+    monitor: Monitor
     readiness: Readiness
     webhook_key: bytes | None

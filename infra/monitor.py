@@ -53,10 +53,6 @@ class Monitor:
         """Look these figures up whenever metrics are asked for."""
         self._looks.append(look)
 
-    def forget(self, look: Look) -> None:
-        """Look them up no more."""
-        self._looks.remove(look)
-
     async def readiness(self) -> Readiness:
         """Try everything that is needed."""
         found = await asyncio.gather(*map(_checked, self._checks.values()))

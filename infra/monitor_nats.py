@@ -19,6 +19,13 @@ class Connections:
         """This is the connection from now on."""
         self._clients[name] = client
 
+    def client(self, name: str) -> Client:
+        """A connection; raises NatsUnavailable while there is none."""
+        client = self._clients[name]
+        if client is None:
+            raise NatsUnavailable(f"no connection to NATS for {name} yet")
+        return client
+
     async def check(self) -> None:
         """Raises NatsUnavailable unless all of them are up."""
         missing = [name for name, client in self._clients.items() if not _up(client)]

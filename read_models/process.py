@@ -11,14 +11,17 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 
+from infra.log_service import LogClient
 from infra.mongo import Mongo, MongoUnavailable
 from infra.monitor import Monitor
 from infra.monitor_http import served
 from infra.monitor_nats import Connections
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings
+from read_models.figures import ReadModelFigures
 from read_models.model import ReadModel
 from read_models.projectors import Projectors
+from read_models.reading import ReadModels
 
 CONNECTION = "read_models"
 FIRST_PAUSE = 0.25
@@ -55,6 +58,7 @@ async def project(
     if monitor is not None:
         monitor.require("nats", links.check)
         monitor.look(links.look)
+        ReadModelFigures(ReadModels(mongo), lambda: LogClient(links.client(CONNECTION))).join(monitor)
     while not stopping.is_set():
         closed = asyncio.Event()
         nats = await _connected(mongo, settings, stopping, closed)
