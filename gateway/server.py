@@ -14,6 +14,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from gateway.front import Front
+from gateway.traced import traced
 from infra.settings import Settings
 
 FINISH_SECONDS = 10.0
@@ -47,7 +48,7 @@ async def serve(front: Front, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends it at once."""
     check_port(settings.host, settings.port)
     server = Server(
-        front,
+        traced(front),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import nats.errors
 from nats.aio.client import Client
 
+from infra import tracing
 from infra.command_wire import command_subject, decode_answer, to_headers
 from infra.commands import Answer, Envelope, RefusalKind, Refused
 
@@ -29,8 +30,15 @@ class CommandClient:
         Nobody there, or no connection, is tried again with backoff until the deadline. No answer by then is
         UNAVAILABLE: it may have been carried out, which sending it again with the same id finds out.
         """
+        with tracing.sending(context, name, envelope) as span:
+            answer = await self._send(context, name, body, envelope, span.carry(to_headers(envelope)))
+            tracing.answered(span, answer)
+        return answer
+
+    async def _send(
+        self, context: str, name: str, body: bytes, envelope: Envelope, headers: dict[str, str]
+    ) -> Answer:
         subject = command_subject(context, name)
-        headers = to_headers(envelope)
         pause = FIRST_PAUSE
         while True:
             left = (envelope.deadline - datetime.now(UTC)).total_seconds()

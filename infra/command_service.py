@@ -15,8 +15,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from infra import command_log, tracing
 from infra.command_wire import EnvelopeInvalid, encode_answer, from_headers
 from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Repeated, Token, fingerprint
+from infra.error_text import described
 from infra.event_codec import EventUnreadable
 from infra.event_store import CommandRepeated, CommandReused, Conflict, StoreBusy, StoreUnavailable
 from infra.metrics_commands import CommandMeasures
@@ -102,7 +104,9 @@ class CommandService:
             # A defect: the sender learns that it may try again, the operator sees why.
             log.exception("command failed", command=f"{self._context.name}.{name}")
             answer = Refused(RefusalKind.UNAVAILABLE, f"{self._context.name} failed to carry out {name}")
-        self._measures.answered(name, answer, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        self._measures.answered(name, answer, seconds)
+        command_log.answered(f"{self._context.name}.{name}", answer, seconds)
         await self._reply(message, answer)
 
     async def _reply(self, message: Msg, answer: Answer) -> None:
@@ -110,7 +114,7 @@ class CommandService:
             try:
                 await self._nats.publish(message.reply, encode_answer(answer))
             except Exception as error:  # noqa: BLE001 - the sender will ask again with the same id
-                log.warning("answer not sent", error=repr(error))
+                log.warning("answer not sent", error=described(error))
 
     async def _answer(self, name: str, message: Msg) -> Answer:
         try:
@@ -123,7 +127,14 @@ class CommandService:
             return Refused(RefusalKind.INVALID, f"{self._context.name} has no command {name}")
         except msgspec.DecodeError as error:
             return Refused(RefusalKind.INVALID, str(error))
-        return await self.carry_out(command, envelope, fingerprint(name, message.data))
+        command_log.concerning(envelope, command)
+        with tracing.handling(self._context.name, name, envelope) as span:
+            if span.recorded:
+                # The events it causes, and whatever these cause, continue from here.
+                envelope = msgspec.structs.replace(envelope, traceparent=span.traceparent)
+            answer = await self.carry_out(command, envelope, fingerprint(name, message.data))
+            tracing.answered(span, answer)
+        return answer
 
     async def carry_out(self, command: Any, envelope: Envelope, print_: bytes) -> Answer:
         """Carry out one command until its deadline."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from infra import tracing
 from infra.metrics_store import StoreMeasures
 from infra.recorders.outcomes import Outcome, StoreBusy, StoreUnavailable
 from infra.recorders.ports import Writer
@@ -41,13 +42,14 @@ class CommitSizes(msgspec.Struct):
 
 
 class Waiting:
-    """An append and the future of its answer."""
+    """An append, the future of its answer, and the span it is a part of."""
 
-    __slots__ = ("answer", "append")
+    __slots__ = ("answer", "append", "span")
 
     def __init__(self, append: Append, answer: asyncio.Future[Appended]) -> None:
         self.append = append
         self.answer = answer
+        self.span = tracing.current_span()
 
 
 class GroupCommit:
@@ -57,6 +59,7 @@ class GroupCommit:
         """`committed` is called on the event loop after every commit."""
         self.sizes = CommitSizes()
         self._measures = StoreMeasures(name)
+        self._name = name
         self._writer = writer
         self._committed = committed
         self._loop = asyncio.get_running_loop()
@@ -99,7 +102,8 @@ class GroupCommit:
         try:
             while group := self._take():
                 begun = time.perf_counter()
-                outcomes = self._write([waiting.append for waiting in group])
+                with tracing.committing(self._name, group):
+                    outcomes = self._write([waiting.append for waiting in group])
                 self._measures.commit_seconds(time.perf_counter() - begun)
                 self._loop.call_soon_threadsafe(self._answer, group, outcomes)
         finally:

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
+from infra import tracing
 from infra.commands import Token
 from infra.event_codec import EventCodec, EventUnreadable
 from infra.event_store import CheckpointMoved, Conflict, StoreUnavailable
@@ -142,20 +143,21 @@ class Inbox:
         """Take some facts in one transaction; after a conflict with a command, again."""
         assert self._context.react is not None
         heard = self._decode(events)
-        fresh = False
-        while True:
-            async with Reaction(self._streams, fresh=fresh) as reaction:
-                if heard:
-                    await self._context.react(reaction, heard)
-                if parked is not None:
-                    key = f"{parked.context}:{parked.position}"
-                    reaction.note(DEAD_LETTER, key, msgspec.json.encode(parked))
-                try:
-                    await reaction.commit(checkpoints=moves)
-                except Conflict:
-                    fresh = True
-                    continue
-            break
+        with tracing.hearing(self._context.name, heard):
+            fresh = False
+            while True:
+                async with Reaction(self._streams, fresh=fresh) as reaction:
+                    if heard:
+                        await self._context.react(reaction, heard)
+                    if parked is not None:
+                        key = f"{parked.context}:{parked.position}"
+                        reaction.note(DEAD_LETTER, key, msgspec.json.encode(parked))
+                    try:
+                        await reaction.commit(checkpoints=moves)
+                    except Conflict:
+                        fresh = True
+                        continue
+                break
         self._checkpoints.update({(move.context, move.partition): move.checkpoint for move in moves})
         async with self._moved:
             self._moved.notify_all()

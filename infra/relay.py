@@ -10,6 +10,7 @@ import structlog
 from nats.aio.client import Client
 from nats.nuid import NUID
 
+from infra import tracing
 from infra.event_message import EVENT_ID, headers_of, subject_of
 from infra.event_store import EventStore, StoreUnavailable
 from infra.jetstream import (
@@ -192,10 +193,11 @@ class Relay:
         for part in _parts(events):
             self._check_sizes(part)
             headers = self._headers(part)
-            if len(part) < PIPELINED:
-                await self._publish_singly(part, headers)
-            else:
-                await self._publish_batch(part, headers)
+            with tracing.publishing(self._context, part, headers):
+                if len(part) < PIPELINED:
+                    await self._publish_singly(part, headers)
+                else:
+                    await self._publish_batch(part, headers)
             for event in part:
                 self._previous[event.partition] = event.position
             self._sequence += len(part)

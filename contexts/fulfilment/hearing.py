@@ -13,6 +13,7 @@ from contexts.fulfilment.issued import FAILED, OUTBOX, IssuedCommand, encode, is
 from contexts.fulfilment.knowledge import Saga
 from contexts.fulfilment.saga import decide
 from contexts.messages import OrderId
+from infra import tracing
 from infra.event_store import StoreUnavailable
 from infra.records import Metadata
 from infra.runtime import Heard, Reaction
@@ -43,7 +44,13 @@ class Hearing:
         if not is_due(note, now):
             return
         fact = TimerFired(order_id=order_id, timer=timer)
-        metadata = Metadata(time=now, causation_id=key, correlation_id=order_id, actor=ACTOR)
+        metadata = Metadata(
+            time=now,
+            causation_id=key,
+            correlation_id=order_id,
+            actor=ACTOR,
+            traceparent=tracing.current_span().traceparent,
+        )
         version = reaction.version(stream)
         await self._hear(reaction, Heard("fulfilment", fact, stream, version, 0, 0, metadata))
 

@@ -27,6 +27,7 @@ from contexts.fulfilment.leftovers import Leftovers
 from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.saga import evolve
 from contexts.messages import OrderId, wire_name
+from infra import tracing
 from infra.runtime import Companion, Context, Heard, Reaction, RunningContext, Session
 from infra.settings import Settings
 from infra.timers import Timers
@@ -74,7 +75,8 @@ class Fulfilment:
 
     async def _fire(self, order_id: OrderId, timer: str) -> None:
         assert self._running is not None
-        await self._running.react(lambda reaction: self._hearing.timer(reaction, order_id, timer))
+        with tracing.ringing(NAME, timer):
+            await self._running.react(lambda reaction: self._hearing.timer(reaction, order_id, timer))
 
     def _begin(self, step: StepTaken, commands: Sequence[IssuedCommand]) -> None:
         """Do what a committed step asks for."""

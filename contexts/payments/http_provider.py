@@ -11,6 +11,7 @@ import msgspec
 
 from contexts.messages import Currency, OrderId, ReturnId
 from contexts.payments.provider import Approved, Declined, Done, Impossible, Pending
+from infra import tracing
 from infra.metrics_provider import provider_request
 from infra.runtime import Unavailable
 
@@ -92,8 +93,13 @@ class HttpProvider:
     async def _post(self, operation: str, path: str, key: str, wanted: dict[str, Any]) -> tuple[int, Body]:
         for pause in (*PAUSES, None):
             try:
-                with provider_request(operation) as request:
-                    answer = await self._client.post(path, json=wanted, headers={"Idempotency-Key": key})
+                with (
+                    provider_request(operation) as request,
+                    tracing.calling("provider", operation, path) as span,
+                ):
+                    headers = span.carry({"Idempotency-Key": key})
+                    answer = await self._client.post(path, json=wanted, headers=headers)
+                    tracing.responded(span, answer.status_code)
                     if not answer.is_server_error:
                         body = bodies.decode(answer.content)
                         request.outcome = "answered"

@@ -11,9 +11,9 @@ from __future__ import annotations
 from infra.tracing.commands import answered, handling, sending
 from infra.tracing.events import hearing, projecting, publishing
 from infra.tracing.process import exporting, tracing_is_on
-from infra.tracing.requests import calling, receiving, ringing
+from infra.tracing.requests import calling, receiving, responded, ringing
 from infra.tracing.spans import OFF, Span, current_span, current_trace_id
-from infra.tracing.store import appending, committed, loading
+from infra.tracing.store import appending, committing, loading
 
 __all__ = [
     "OFF",
@@ -21,7 +21,7 @@ __all__ = [
     "answered",
     "appending",
     "calling",
-    "committed",
+    "committing",
     "current_span",
     "current_trace_id",
     "exporting",
@@ -31,6 +31,7 @@ __all__ = [
     "projecting",
     "publishing",
     "receiving",
+    "responded",
     "ringing",
     "sending",
     "tracing_is_on",

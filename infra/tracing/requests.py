@@ -12,26 +12,25 @@ def receiving(method: str, path: str, traceparent: str) -> Span:
         return OFF
     if traceparent and not is_sampled(traceparent):
         return Unsampled(traceparent)
-    return tracer.begin(
-        method,
-        Kind.SERVER,
-        traceparent,
-        {"http.request.method": method, "url.path": path, "url.scheme": "http"},
-    )
+    attributes = {"http.request.method": method, "url.path": path, "url.scheme": "http"}
+    return tracer.begin(method, Kind.SERVER, traceparent, attributes)
 
 
-def calling(method: str, address: str, template: str, path: str) -> Span:
-    """A request to another's HTTP service, `template` being the path without ids."""
+def calling(service: str, operation: str, path: str) -> Span:
+    """A POST to somebody else's service."""
     tracer = SWITCH.tracer
     if tracer is None:
         return OFF
-    attributes = {
-        "http.request.method": method,
-        "server.address": address,
-        "url.template": template,
-        "url.path": path,
-    }
-    return within(tracer, f"{method} {template}", Kind.CLIENT, attributes)
+    attributes = {"http.request.method": "POST", "url.path": path, "service.peer.name": service}
+    return within(tracer, f"call {service} {operation}", Kind.CLIENT, attributes)
+
+
+def responded(span: Span, status: int) -> None:
+    """Tell how a request was answered; what its sender did wrong is no fault of whoever answers."""
+    if span.recorded:
+        span.note("http.response.status_code", status)
+        if status >= 500:
+            span.fail(str(status))
 
 
 def ringing(context: str, timer: str) -> Span:

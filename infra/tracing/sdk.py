@@ -62,8 +62,8 @@ class Recorded(Traced):
         self._span.set_attribute("error.type", kind)
         self._span.set_status(Status(StatusCode.ERROR))
 
-    def end(self, at: int | None = None) -> None:
-        self._span.end(at)
+    def end(self) -> None:
+        self._span.end()
 
 
 class NewTraces(Sampler):
@@ -126,7 +126,6 @@ class SdkTracer:
         parent: str,
         attributes: Attributes,
         links: Sequence[str] = (),
-        at: int | None = None,
     ) -> Traced:
         within = Context()
         if parent:
@@ -137,7 +136,6 @@ class SdkTracer:
             kind=KINDS[kind],
             attributes=attributes,
             links=[Link(context_of(link)) for link in links] or None,
-            start_time=at,
         )
         context = span.get_span_context()
         if span.is_recording():

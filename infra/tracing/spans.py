@@ -57,8 +57,8 @@ class Span:
         """The same headers, with this span's traceparent if it has one."""
         return headers
 
-    def end(self, at: int | None = None) -> None:
-        """The work is done, now or at a time in nanoseconds."""
+    def end(self) -> None:
+        """The work is done."""
 
     def __enter__(self) -> Self:
         return self
@@ -127,9 +127,8 @@ class Tracer(Protocol):
         parent: str,
         attributes: Attributes,
         links: Sequence[str] = (),
-        at: int | None = None,
     ) -> Traced:
-        """Begin a span, now or at a time in nanoseconds; a new trace if `parent` is empty.
+        """Begin a span; a new trace if `parent` is empty.
 
         A new trace is sampled by chance, and always if it has links: what it links to is.
         """
@@ -168,14 +167,7 @@ def within(tracer: Tracer, name: str, kind: Kind, attributes: Attributes) -> Spa
     return tracer.begin(name, kind, current.traceparent, attributes) if current.recorded else OFF
 
 
-def together(
-    tracer: Tracer,
-    name: str,
-    kind: Kind,
-    parts: Sequence[Span],
-    attributes: Attributes,
-    at: int | None = None,
-) -> Span:
+def together(tracer: Tracer, name: str, kind: Kind, parts: Sequence[Span], attributes: Attributes) -> Span:
     """The one piece of work that several recorded ones came together in.
 
     With one part it belongs to that part. With several it is a trace of its own and linked with each of them,
@@ -184,8 +176,8 @@ def together(
     if not parts:
         return OFF
     if len(parts) == 1:
-        return tracer.begin(name, kind, parts[0].traceparent, attributes, at=at)
-    span = tracer.begin(name, kind, "", attributes, [part.traceparent for part in parts], at)
+        return tracer.begin(name, kind, parts[0].traceparent, attributes)
+    span = tracer.begin(name, kind, "", attributes, [part.traceparent for part in parts])
     for part in parts:
         part.link(span)
     return span

@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Protocol
 
 from infra.records import Append
 from infra.tracing.spans import OFF, SWITCH, Attributes, Kind, Span, together, within
 
 
-def loading(context: str, stream: str) -> Span:
-    """A stream read from the store."""
+class Waiting(Protocol):
+    """An append that waits to be committed."""
+
+    @property
+    def span(self) -> Span:
+        """What it belongs to."""
+
+
+def loading(context: str, stream: str, *, shared: bool) -> Span:
+    """A stream read from the store; `shared` is what other processes may use, too: PostgreSQL."""
     tracer = SWITCH.tracer
     if tracer is None:
         return OFF
-    attributes = {**_attributes(context, "load"), "orderfold.stream": stream}
+    attributes = {**_attributes(context, "load", shared), "orderfold.stream": stream}
     return within(tracer, f"load {context}", Kind.CLIENT, attributes)
 
 
-def appending(context: str, append: Append) -> Span:
+def appending(context: str, append: Append, *, shared: bool) -> Span:
     """An append, from its place in the queue to its answer."""
     tracer = SWITCH.tracer
     if tracer is None:
         return OFF
-    span = within(tracer, f"append {context}", Kind.CLIENT, _attributes(context, "append"))
+    span = within(tracer, f"append {context}", Kind.CLIENT, _attributes(context, "append", shared))
     if span.recorded:
         span.note("orderfold.streams", [part.stream for part in append.streams])
         span.note("orderfold.events", [event.name for part in append.streams for event in part.events])
     return span
 
 
-def committed(context: str, appends: Iterable[Span], appends_in_all: int, begun: int, ended: int) -> None:
-    """A commit is done, of which some appends are traced; times in nanoseconds."""
+def committing(context: str, group: Sequence[Waiting]) -> Span:
+    """The one transaction of all appends that waited; on the thread that writes it."""
     tracer = SWITCH.tracer
     if tracer is None:
-        return
-    attributes = {**_attributes(context, "commit"), "db.operation.batch.size": appends_in_all}
-    traced = [span for span in appends if span.recorded]
-    together(tracer, f"commit {context}", Kind.CLIENT, traced, attributes, begun).end(ended)
+        return OFF
+    traced = [waiting.span for waiting in group if waiting.span.recorded]
+    attributes: Attributes = {"orderfold.context": context, "orderfold.appends": len(group)}
+    return together(tracer, f"commit {context}", Kind.INTERNAL, traced, attributes)
 
 
-def _attributes(context: str, operation: str) -> Attributes:
+def _attributes(context: str, operation: str, shared: bool) -> Attributes:  # noqa: FBT001 - as above
     return {
-        "db.system.name": "orderfold",
+        "db.system.name": "postgresql" if shared else "sqlite",
         "db.namespace": context,
         "db.operation.name": operation,
         "orderfold.context": context,
