@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic
 
 import msgspec
@@ -28,6 +28,10 @@ class Sorted(msgspec.Struct):
 
     by_key: dict[str, list[tuple[Delivered, Occurrence]]]
     parked: list[Parked]
+
+    def events(self) -> Iterator[Delivered]:
+        """Those that are to be applied, each document's in the order they came."""
+        return (event for items in self.by_key.values() for event, _ in items)
 
 
 class Folded(msgspec.Struct, Generic[D]):
