@@ -17,6 +17,11 @@ from read_models.replay.failure import ReplayFailed
 
 PATIENCE_SECONDS = 30.0
 """How long to try to get a word in between the projectors' transactions."""
+BLOCKED_SECONDS = 1.0
+"""How long to be in somebody's way before ending the transactions that are open there.
+
+One may be a killed command's, kept by the server for a minute; a projector at work loses one and repeats it.
+"""
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.5
 
@@ -38,7 +43,8 @@ async def intervene(
     # Known as a projector's is, the session of a command killed at work holds nobody up for long.
     sessions = ProjectorSessions(mongo, collection, sorted({partition for _, partition in places}))
     session = await mongo.open_session()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    waited_since = time.monotonic()
+    deadline = waited_since + PATIENCE_SECONDS
     pause = FIRST_PAUSE
     try:
         while True:
@@ -53,6 +59,9 @@ async def intervene(
                         f"{collection} was written to all the time for {PATIENCE_SECONDS:g} s; "
                         "nothing was changed by the last step, try again"
                     ) from error
+                if time.monotonic() - waited_since > BLOCKED_SECONDS:
+                    await sessions.end_others(session)
+                    waited_since = time.monotonic()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:

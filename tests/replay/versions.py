@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -91,7 +92,18 @@ class Command:
 
     async def __call__(self, *arguments: str) -> Ended:
         """Run it to its end."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self.begin(*arguments)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+    async def begin(self, *arguments: str) -> Process:
+        """Have it begin."""
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "read_models", "replay", *arguments),
             cwd=ROOT,
             env={
@@ -104,10 +116,3 @@ class Command:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-        assert process.returncode is not None
-        return Ended(process.returncode, out.decode(), err.decode())
