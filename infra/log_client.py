@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 
@@ -17,20 +15,12 @@ from infra.log_wire import (
     BehindRequest,
     LogAnswer,
     LogEvent,
-    LogRefusal,
     LogRequest,
 )
-from infra.nats import NatsUnavailable, request
+from infra.questions import ContextUnavailable, put
 from infra.records import Behind
 
-ASK_SECONDS = 5.0
-"""How long one question waits for its answer before it is asked again."""
-SHORTEST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
-
-
-class ContextUnavailable(Exception):
-    """No process of a context answered in time."""
+__all__ = ["ContextUnavailable", "LogClient", "LogPage"]
 
 
 class LogPage(msgspec.Struct, frozen=True):
@@ -115,36 +105,7 @@ class LogClient:
         return [Behind(partition.events, partition.oldest) for partition in found.partitions]
 
     async def _ask(self, context: str, what: str, payload: bytes) -> bytes:
-        subject = f"svc.{context}.{what}"
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout
-        pause = SHORTEST_PAUSE
-        reason = ""
-        while (left := deadline - loop.time()) > 0:
-            try:
-                reply = await request(self._nats, subject, payload, timeout=min(left, ASK_SECONDS))
-            except NatsUnavailable as error:
-                reason = str(error)
-            else:
-                refusal = _refusal(reply.data)
-                if refusal is None:
-                    return reply.data
-                reason = refusal.reason
-                if not refusal.again:
-                    raise ValueError(f"{subject}: {reason}")
-            await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), max(0.0, deadline - loop.time())))  # noqa: S311 - no secret
-            pause = min(pause * 2, LONGEST_PAUSE)
-        raise ContextUnavailable(f"{context} did not answer within {self._timeout:g} s: {reason}")
-
-
-class _Tag(msgspec.Struct):
-    type: str
-
-
-def _refusal(data: bytes) -> LogRefusal | None:
-    if msgspec.json.decode(data, type=_Tag).type != "refused":
-        return None
-    return msgspec.json.decode(data, type=LogRefusal)
+        return await put(self._nats, context, what, payload, timeout=self._timeout)
 
 
 def _delivered(context: str, event: LogEvent) -> Delivered:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from infra.event_message import Delivered
 from infra.event_store import EventStore, StoreUnavailable
-from infra.log_client import ContextUnavailable, LogClient, LogPage
+from infra.log_client import LogClient, LogPage
 from infra.log_wire import (
     EVENT_OVERHEAD,
     PAGE_BYTES,
@@ -24,10 +22,10 @@ from infra.log_wire import (
     Heads,
     LogAnswer,
     LogEvent,
-    LogRefusal,
     LogRequest,
 )
-from infra.nats import NatsUnavailable, publish, subscribe, unsubscribe
+from infra.nats import NatsUnavailable, publish
+from infra.questions import ContextUnavailable, QuestionService
 from infra.records import PARTITIONS, Recorded
 
 __all__ = ["ContextUnavailable", "Delivered", "LogClient", "LogPage", "LogService"]
@@ -36,8 +34,6 @@ ANNOUNCE_SECONDS = 2.0
 """How often the heads are announced when nothing happens."""
 ANNOUNCE_PAUSE = 0.1
 """The least time between two announcements."""
-AT_ONCE = 8
-"""Questions answered at the same time; others wait in NATS' buffers until their askers give up."""
 
 log = structlog.get_logger()
 
@@ -49,63 +45,23 @@ class LogService:
         self._nats = nats
         self._store = store
         self._context = store.context
-        self._subscriptions: list[Subscription] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._questions = QuestionService(nats, store.context)
+        self._announcing: asyncio.Task[None] | None = None
         self._committed = asyncio.Event()
         store.on_commit(self._committed.set)
 
     async def start(self) -> None:
         """Serve from now on; every process of a context may. Raises NatsUnavailable."""
-        for name, respond in (("log", self._page), ("behind", self._behind)):
-            self._subscriptions.append(
-                await subscribe(
-                    self._nats,
-                    f"svc.{self._context}.{name}",
-                    self._serving(respond),
-                    queue=f"svc-{self._context}",
-                )
-            )
-        self._spawn(self._announce())
+        await self._questions.serve("log", self._page)
+        await self._questions.serve("behind", self._behind)
+        self._announcing = asyncio.create_task(self._announce())
 
     async def stop(self) -> None:
         """Stop serving; questions under way are dropped, their askers ask again."""
-        for subscription in self._subscriptions:
-            await unsubscribe(self._nats, subscription)
-        self._subscriptions.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _serving(self, respond: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Msg], Awaitable[None]]:
-        async def serve(message: Msg) -> None:
-            await self._free.acquire()
-            self._spawn(self._respond(message, respond))
-
-        return serve
-
-    async def _respond(self, message: Msg, respond: Callable[[bytes], Awaitable[bytes]]) -> None:
-        try:
-            try:
-                reply = await respond(message.data)
-            except (msgspec.MsgspecError, ValueError) as error:
-                reply = msgspec.json.encode(LogRefusal(str(error), again=False))
-            except StoreUnavailable as error:
-                reply = msgspec.json.encode(LogRefusal(str(error), again=True))
-            except Exception:
-                log.exception("a question about the log failed", context=self._context)
-                reply = msgspec.json.encode(LogRefusal("internal error", again=True))
-            if message.reply:
-                await publish(self._nats, message.reply, reply)
-        except NatsUnavailable as error:
-            log.warning("an answer could not be sent", context=self._context, error=str(error))
-        finally:
-            self._free.release()
+        await self._questions.stop()
+        if self._announcing is not None:
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)
 
     async def _page(self, data: bytes) -> bytes:
         asked = msgspec.json.decode(data, type=LogRequest)

@@ -48,13 +48,6 @@ class LogAnswer(msgspec.Struct, frozen=True, tag="page"):
     heads: tuple[int, ...]
 
 
-class LogRefusal(msgspec.Struct, frozen=True, tag="refused"):
-    """The question was wrong, or the store did not answer (`again`: asking again may help)."""
-
-    reason: str
-    again: bool
-
-
 class BehindRequest(msgspec.Struct, frozen=True):
     """A position for each of the 16 partitions."""
 

@@ -1,0 +1,112 @@
+"""Master keys: what every person's key is wrapped with, from a file or the environment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from pathlib import Path
+
+from infra.settings import Settings, SettingsInvalid
+from infra.signing_keys import write_secret
+from infra.vault.sealing import KEY_BYTES, decrypt, encrypt, new_key
+
+LARGEST_FILE = 100_000
+
+
+class MasterKeyUnknown(Exception):
+    """A key was wrapped with a master key that is not at hand."""
+
+
+class MasterKeys:
+    """Master keys by their ids. The first wraps; every one unwraps, so that they can be exchanged."""
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
+        self._keys = keys
+        self.current = next(iter(keys))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all of them, the current one first."""
+        return tuple(self._keys)
+
+    def wrap(self, key: bytes, subject: str) -> bytes:
+        """A subject's key, encrypted with the current master key."""
+        return encrypt(self._keys[self.current], key, subject)
+
+    def unwrap(self, master_id: str, wrapped: bytes, subject: str) -> bytes:
+        """A subject's key; raises MasterKeyUnknown or SealBroken."""
+        try:
+            master = self._keys[master_id]
+        except KeyError:
+            raise MasterKeyUnknown(
+                f"keys are wrapped with the master key {master_id!r}, which is not among those configured"
+            ) from None
+        return decrypt(master, wrapped, subject)
+
+    def exchanged(self) -> MasterKeys:
+        """These and a new one, which becomes the current."""
+        return MasterKeys({secrets.token_hex(4): new_key(), **self._keys})
+
+    def alone(self) -> MasterKeys:
+        """The current one without the others."""
+        return MasterKeys({self.current: self._keys[self.current]})
+
+    def text(self) -> str:
+        """A line each, as `parse` reads them."""
+        return "".join(f"{name} {base64.b64encode(key).decode()}\n" for name, key in self._keys.items())
+
+
+def new_master_keys() -> MasterKeys:
+    """One new master key."""
+    return MasterKeys({secrets.token_hex(4): new_key()})
+
+
+def parse(text: str, source: str) -> MasterKeys:
+    """Read lines (or, in an environment variable, parts between commas) of an id and 32 bytes in base64.
+
+    Raises SettingsInvalid, which never quotes what it read.
+    """
+    keys: dict[str, bytes] = {}
+    for line in text.replace(",", "\n").splitlines():
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            name, encoded = words
+            key = base64.b64decode(encoded, validate=True)
+        except (ValueError, binascii.Error):
+            raise SettingsInvalid(f"{source} has a line that is no master key: `ID BASE64` is") from None
+        if len(key) != KEY_BYTES or name in keys:
+            raise SettingsInvalid(f"{source}: the master key {name!r} is not 32 bytes, or is there twice")
+        keys[name] = key
+    if not keys:
+        raise SettingsInvalid(f"{source} has no master key; `orderfold keys new` makes one")
+    return MasterKeys(keys)
+
+
+def master_keys_file(settings: Settings) -> Path:
+    """The file of the master keys, whether or not it is used or there."""
+    return settings.master_key_file or settings.data / "keys" / "master-keys"
+
+
+def load_master_keys(settings: Settings) -> MasterKeys:
+    """The master keys the settings name; raises SettingsInvalid, which names the fix."""
+    if settings.master_key:
+        return parse(settings.master_key, "ORDERFOLD_MASTER_KEY")
+    path = master_keys_file(settings)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise SettingsInvalid(f"the file of master keys {path} is larger than {LARGEST_FILE:,} bytes")
+        return parse(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsInvalid(
+            f"the master keys {path} cannot be read ({reason}); name them with ORDERFOLD_MASTER_KEY_FILE, "
+            f"or make some with `orderfold keys new`"
+        ) from None
+
+
+def write_master_keys(path: Path, keys: MasterKeys) -> None:
+    """Write the file, whole or not at all, for its owner alone."""
+    write_secret(path, keys.text().encode())

@@ -1,0 +1,99 @@
+"""Wrapped keys in a SQLite file: what is deleted is overwritten."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from infra.recorders.outcomes import StoreUnavailable
+from infra.vault.table import Wrapped
+
+BUSY_SECONDS = 5.0
+
+SCHEMA = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+    """CREATE TABLE IF NOT EXISTS keys (
+        subject TEXT PRIMARY KEY,
+        master_id TEXT NOT NULL,
+        wrapped BLOB NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS keys_master ON keys (master_id)",
+)
+
+
+class SQLiteTable:
+    """Keys in a file. What is deleted is overwritten with zeros, in the file and in its write-ahead log."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            path.chmod(0o600)
+            for statement in SCHEMA:
+                self._connection.execute(statement)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"the key store {path} cannot be used ({error})") from error
+
+    def find(self, subjects: Sequence[str]) -> dict[str, Wrapped]:
+        marks = ",".join("?" * len(subjects))
+        sql = f"SELECT subject, master_id, wrapped FROM keys WHERE subject IN ({marks})"  # noqa: S608 - marks alone
+        return self._found(sql, tuple(subjects))
+
+    def add(self, wrapped: Mapping[str, Wrapped]) -> None:
+        self._write(
+            "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            [(subject, item.master_id, item.key) for subject, item in wrapped.items()],
+        )
+
+    def destroy(self, subjects: Sequence[str]) -> None:
+        self._write(
+            "INSERT INTO keys VALUES (?, '', x'') ON CONFLICT DO UPDATE SET master_id = '', wrapped = x''",
+            [(subject,) for subject in subjects],
+        )
+        try:
+            # The log holds the page as it was; emptied, nothing does.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the key store {self._path} cannot be emptied ({error})") from error
+
+    def wrapped_otherwise(self, master_id: str, limit: int) -> dict[str, Wrapped]:
+        return self._found(
+            "SELECT subject, master_id, wrapped FROM keys WHERE master_id NOT IN (?, '') LIMIT ?",
+            (master_id, limit),
+        )
+
+    def rewrap(self, before: Mapping[str, Wrapped], after: Mapping[str, Wrapped]) -> None:
+        self._write(
+            "UPDATE keys SET master_id = ?, wrapped = ? WHERE subject = ? AND wrapped = ?",
+            [(after[name].master_id, after[name].key, name, before[name].key) for name in before],
+        )
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _found(self, sql: str, values: tuple[object, ...]) -> dict[str, Wrapped]:
+        try:
+            rows = self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the key store {self._path} cannot be read ({error})") from error
+        return {subject: Wrapped(master_id, key) for subject, master_id, key in rows}
+
+    def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(sql, rows)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the key store {self._path} cannot be written ({error})") from error

@@ -1,0 +1,48 @@
+"""Where wrapped keys lie: a table of subjects in a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Wrapped(msgspec.Struct, frozen=True):
+    """A wrapped key and the master key it is wrapped with; both are empty once it was destroyed."""
+
+    master_id: str
+    key: bytes
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether nothing is left but the fact that there was a key."""
+        return not self.key
+
+
+GONE = Wrapped("", b"")
+
+
+class Table(Protocol):
+    """The keys of all subjects. Every method may raise StoreUnavailable; all are called on one thread."""
+
+    def find(self, subjects: Sequence[str]) -> dict[str, Wrapped]:
+        """What there is of these subjects."""
+
+    def add(self, wrapped: Mapping[str, Wrapped]) -> None:
+        """Keep these keys, durably, but those of subjects that have one, or had."""
+
+    def destroy(self, subjects: Sequence[str]) -> None:
+        """Overwrite these keys, durably; that they were destroyed is remembered."""
+
+    def wrapped_otherwise(self, master_id: str, limit: int) -> dict[str, Wrapped]:
+        """Some keys that are wrapped with another master key than this one."""
+
+    def rewrap(self, before: Mapping[str, Wrapped], after: Mapping[str, Wrapped]) -> None:
+        """Exchange wrapped keys that are still as they were before."""
+
+    def interrupt(self) -> None:
+        """End what is under way; called from another thread."""
+
+    def close(self) -> None:
+        """Let go of the database."""
