@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 import structlog
-from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -39,7 +38,7 @@ class LenientExporter(SpanExporter):
         library.propagate = False
         # Below, it tells of every try and of every span that is dropped.
         library.setLevel(logging.ERROR)
-        self._exporter = OTLPSpanExporter(self._endpoint, timeout=SECONDS, compression=Compression.Gzip)
+        self._exporter = OTLPSpanExporter(self._endpoint, timeout=SECONDS)
         self._lost = 0
         self._ended = False
 
