@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+import structlog
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -76,6 +77,9 @@ class Guard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        order_id = scope["path_params"].get("order_id")
+        if order_id is not None:
+            structlog.contextvars.bind_contextvars(order_id=order_id)
         access = declared(scope["route_handler"])
         if access not in WITHOUT_TOKEN:
             caller = await incoming_of(scope).authenticate()

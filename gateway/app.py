@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from litestar import Litestar, Router
 
 from gateway.access import Guard, refuse_undeclared
+from gateway.access_log import AccessLog
 from gateway.customers import customers
 from gateway.docs import docs
 from gateway.failures import HANDLERS
@@ -102,4 +103,4 @@ def make_litestar(services: Services) -> Litestar:
 def make_front(settings: Settings) -> Front:
     """The whole gateway as one ASGI application."""
     services = make_services(settings)
-    return Front(make_litestar(services), services)
+    return Front(make_litestar(services), services, AccessLog(settings.access_log))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import structlog
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET, UnsetType
@@ -79,6 +80,7 @@ def command(
             if values[field] is UNSET:
                 values[field] = named(incoming, envelope, field)
         order = message(**values)
+        structlog.contextvars.bind_contextvars(order_id=values.get("order_id"))
         if check is not None:
             check(incoming, order)
         accepted = await carried_out(incoming, context, name, encode(order), envelope)

@@ -31,6 +31,7 @@ AnyRequest = Request[Any, Any, Any]
 def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
     """Any problem as the client sees it."""
     incoming = incoming_of(request.scope)
+    structlog.contextvars.bind_contextvars(problem=problem.kind.name)
     details = problem.details(request.scope["path"], incoming.correlation_id)
     return Response(
         encoded(details), status_code=problem.kind.status, media_type=MEDIA_TYPE, headers=problem.headers
@@ -81,7 +82,6 @@ def circumstances(request: AnyRequest) -> dict[str, str]:
     return {
         "method": request.scope["method"],
         "route": request.scope.get("path_template") or "unmatched",
-        "correlation_id": incoming_of(request.scope).correlation_id,
     }
 
 

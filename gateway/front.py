@@ -6,13 +6,16 @@ import asyncio
 import time
 from typing import Any, cast
 
+import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access_log import AccessLog
 from gateway.answers import Answer
 from gateway.incoming import KEY, Incoming
 from gateway.problems import MEDIA_TYPE, UNAVAILABLE, Problem, encoded
 from gateway.services import Services
+from infra.log import trace_of
 
 UNMATCHED = "unmatched"
 """The route of a request that fits none: paths are endless, label values must not be."""
@@ -23,9 +26,10 @@ GIVEN_UP = "this gateway had to stop before the answer was known; ask again with
 class Front:
     """The outermost ASGI application."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, log: AccessLog) -> None:
         self._app = app
         self._services = services
+        self._log = log
         self._under_way = 0
         self._closing = False
         self._idle = asyncio.Event()
@@ -40,6 +44,10 @@ class Front:
         incoming = Incoming(self._services, scope, receive)
         carrier = cast("dict[str, Any]", scope)
         carrier[KEY] = incoming
+        # Each request is a task of its own, and so is what it binds.
+        structlog.contextvars.bind_contextvars(
+            correlation_id=incoming.correlation_id, trace_id=trace_of(incoming.traceparent)
+        )
         correlation = (b"x-correlation-id", incoming.correlation_id.encode())
         status = 0
 
@@ -65,10 +73,10 @@ class Front:
             self._under_way -= 1
             if self._under_way == 0:
                 self._idle.set()
-            route = carrier.get("path_template") or UNMATCHED
-            self._services.metrics.answered(
-                route.replace(":str}", "}"), carrier["method"], status or 500, time.perf_counter() - started
-            )
+            route = (carrier.get("path_template") or UNMATCHED).replace(":str}", "}")
+            seconds = time.perf_counter() - started
+            self._services.metrics.answered(route, carrier["method"], status or 500, seconds)
+            self._log.answered(incoming, route, carrier["method"], status or 500, seconds)
 
     @property
     def under_way(self) -> int:

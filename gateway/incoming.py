@@ -67,6 +67,11 @@ class Incoming:
         assert self._caller is not None
         return self._caller
 
+    @property
+    def subject(self) -> str | None:
+        """Who sent it, if that is known by now."""
+        return None if self._caller is None else self._caller.subject
+
     def read_from(self, models: ReadModels) -> None:
         """Answer from these read models: they include what the request's tokens name."""
         if models is not self.services.models:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import structlog
 from litestar import Request, Router, post
 
 from contexts.messages import Currency, OrderId, Price
@@ -65,6 +66,7 @@ async def payment_webhook(request: Request[Any, Any, Any]) -> Answer:
     body = await incoming.json()
     webhook_id = genuine(incoming, body)
     payment = decoded(DECODER, body).data
+    structlog.contextvars.bind_contextvars(order_id=payment.order_id)
     order = AuthorizePayment(
         order_id=payment.order_id,
         amount=payment.amount,

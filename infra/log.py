@@ -18,9 +18,9 @@ from typing import Any, TextIO, TypeVar, cast
 
 import msgspec
 import structlog
-from opentelemetry.trace import get_current_span
 
 from infra.error_text import described, traced
+from infra.tracing.spans import current_trace_id
 
 Fields = MutableMapping[str, Any]
 T = TypeVar("T")
@@ -38,7 +38,7 @@ process_log = structlog.get_logger("process")
 def configure_logging(
     service: str, *, level: str = "info", json: bool | None = None, out: TextIO | None = None
 ) -> None:
-    """Set up logging for one process, to stdout by default; `json` None means JSON unless it is a terminal."""
+    """Set up logging for one process, by default to stdout; `json` None means: unless it is a terminal."""
     stream = sys.stdout if out is None else out
     as_json = not stream.isatty() if json is None else json
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -79,9 +79,9 @@ class _Service:
 
 def add_trace(_: Any, __: str, fields: Fields) -> Fields:
     """The trace a line belongs to: the span under way, else the one that came with the message."""
-    span = get_current_span().get_span_context()
-    if span.is_valid:
-        fields["trace_id"] = f"{span.trace_id:032x}"
+    trace_id = current_trace_id()
+    if trace_id:
+        fields["trace_id"] = trace_id
     return fields
 
 
@@ -96,8 +96,13 @@ def add_exception(_: Any, __: str, fields: Fields) -> Fields:
 
 def render_json(_: Any, __: str, fields: Fields) -> bytes:
     """One line: the agreed fields first."""
-    ordered = {name: fields.pop(name) for name in FIRST if fields.get(name)}
-    line = msgspec.json.encode({**ordered, **fields}, enc_hook=_unknown)
+    ordered: dict[str, Any] = {}
+    for name in FIRST:
+        value = fields.pop(name, None)
+        if value:
+            ordered[name] = value
+    ordered |= fields
+    line = msgspec.json.encode(ordered, enc_hook=_unknown)
     return PASSWORD_IN_URL.sub(_without_password, line) if b"://" in line else line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -279,15 +280,18 @@ def _translated(command: str) -> Iterator[None]:
     except BulkWriteError as error:
         codes = {item.get("code") for item in (error.details or {}).get("writeErrors", ())}
         if codes & _CONFLICTS:
-            raise TransactionConflict(str(error)) from error
+            raise TransactionConflict(_said(error)) from error
         measures.failures.inc()
-        raise MongoUnavailable(f"MongoDB refused a write: {error}") from error
+        raise MongoUnavailable(f"MongoDB refused a write: {_said(error)}") from error
     except PyMongoError as error:
         if isinstance(error, DuplicateKeyError) or getattr(error, "code", None) in _CONFLICTS:
-            raise TransactionConflict(str(error)) from error
+            raise TransactionConflict(_said(error)) from error
         measures.failures.inc()
-        # The driver's messages go on with a description of the whole topology.
-        text = str(error).split(", Timeout:")[0].split(", full error:")[0]
-        raise MongoUnavailable(f"MongoDB: {text}") from error
+        raise MongoUnavailable(f"MongoDB: {_said(error)}") from error
     finally:
         measures.seconds.observe(time.perf_counter() - begun)
+
+
+def _said(error: PyMongoError) -> str:
+    """What went wrong. The driver goes on with the whole topology, or with the documents it was given."""
+    return re.split(r", Timeout:|,? full error:| dup key:", str(error))[0]

@@ -60,6 +60,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secret: Annotated[
         Path | None, Meta(description="file with the secret of the provider's webhooks")
     ] = None
+    key_store: Annotated[
+        str,
+        Meta(
+            description="where customers' keys are: sqlite:FILE or postgresql://…; never in a store's backups "
+            "[default: <data>/vault/customers.db]"
+        ),
+    ] = ""
+    master_key_file: Annotated[
+        Path | None,
+        Meta(description="file with the master keys of customers' keys [default: <data>/keys/master-keys]"),
+    ] = None
+    master_key: Annotated[str, Meta(description="the master keys themselves, instead of a file")] = ""
     payment_timeout: Annotated[float, Meta(gt=0, description="seconds until an unpaid order is given up")] = (
         900.0
     )
@@ -71,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    access_log: Annotated[
+        Literal["on", "errors", "off"], Meta(description="which HTTP requests the gateway logs")
+    ] = "on"
 
     @property
     def log_json(self) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -62,9 +63,10 @@ def test_a_taken_port_is_one_clear_line_and_status_2() -> None:
         port = taken.getsockname()[1]
         result = run(ORDERFOLD_PORT=str(port))
     assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"gateway: cannot listen on 127.0.0.1:{port} (Address already in use)")
-    assert "ORDERFOLD_PORT" in line
+    (line,) = map(json.loads, result.stdout.splitlines())
+    assert line["event"].startswith(f"cannot listen on 127.0.0.1:{port} (Address already in use)")
+    assert "ORDERFOLD_PORT" in line["event"]
+    assert (line["level"], line["service"]) == ("critical", "gateway")
 
 
 @pytest.mark.parametrize(
@@ -78,8 +80,9 @@ def test_a_taken_port_is_one_clear_line_and_status_2() -> None:
 def test_a_setting_that_cannot_be_used_is_one_clear_line_and_status_2(setting: str, value: str) -> None:
     result = run(**{"ORDERFOLD_PORT": str(free_port()), setting: value})
     assert result.returncode == 2
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert "Traceback" not in result.stderr
+    said = result.stdout + result.stderr
+    assert len(said.strip().splitlines()) == 1, said
+    assert "Traceback" not in said
 
 
 def run(**environ: str) -> subprocess.CompletedProcess[str]:
