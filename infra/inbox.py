@@ -11,8 +11,10 @@ from nats.aio.client import Client
 
 from infra import tracing
 from infra.commands import Token
+from infra.error_text import described
 from infra.event_codec import EventCodec, EventUnreadable
 from infra.event_store import CheckpointMoved, Conflict, StoreUnavailable
+from infra.log import belonging
 from infra.log_feed import LogDiffers
 from infra.log_reader import Batch, LogReader
 from infra.log_service import Delivered
@@ -107,7 +109,7 @@ class Inbox:
         except (Conflict, CheckpointMoved, StoreUnavailable, Unavailable):
             raise
         except Exception as error:  # noqa: BLE001 - a fact that cannot be taken must not stop the others
-            log.warning("a batch is taken fact by fact", context=self._context.name, error=repr(error))
+            log.warning("a batch is taken fact by fact", error=described(error))
             await self._take_singly(batch)
             await self._react((), self._moves(batch.checkpoints))
 
@@ -122,7 +124,12 @@ class Inbox:
             except (Conflict, CheckpointMoved, StoreUnavailable, Unavailable):
                 raise
             except Exception as error:
-                log.exception("fact parked", context=self._context.name, fact=event.event_id, name=event.name)
+                log.exception(
+                    "fact parked",
+                    fact=event.event_id,
+                    name=event.name,
+                    **belonging(event.data, event.metadata),
+                )
                 await self._react((), moves, parked=_dead_letter(event, error))
 
     def _moves(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> tuple[CheckpointMove, ...]:

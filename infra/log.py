@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from infra.error_text import described, traced
+from infra.records import Metadata
 from infra.tracing.spans import current_trace_id
 
 Fields = MutableMapping[str, Any]
@@ -133,6 +134,15 @@ def order_of(data: bytes) -> str | None:
         return msgspec.json.decode(data, type=OrderConcerned).order_id
     except msgspec.DecodeError:
         return None
+
+
+def belonging(data: bytes, metadata: Metadata) -> dict[str, str | None]:
+    """What a stored event is part of, for a line about it."""
+    return {
+        "trace_id": trace_of(metadata.traceparent),
+        "correlation_id": metadata.correlation_id,
+        "order_id": order_of(data),
+    }
 
 
 class _Forwarded(logging.Handler):

@@ -16,6 +16,7 @@ from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.settlement import needed_by, obsolete
 from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused
 from infra.event_store import StoreUnavailable
+from infra.log import trace_of
 from infra.records import key_of
 from infra.runtime import RunningContext
 
@@ -110,6 +111,11 @@ class Dispatcher:
     async def _work(self, order_id: str, lane: Lane) -> None:
         while lane.waiting:
             _, command = heapq.heappop(lane.waiting)
+            structlog.contextvars.bind_contextvars(
+                order_id=order_id,
+                correlation_id=command.correlation_id,
+                trace_id=trace_of(command.traceparent),
+            )
             try:
                 problem = await self._carry_out(command, lane)
                 # From here on an operator may have it sent again.

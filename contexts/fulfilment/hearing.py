@@ -6,17 +6,22 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from contexts.fulfilment.alarms import TIMER, due_note, is_due, timer_key
 from contexts.fulfilment.dispatcher import ACTOR
 from contexts.fulfilment.events import StepTaken, TimerFired
 from contexts.fulfilment.issued import FAILED, OUTBOX, IssuedCommand, encode, issued, saga_stream
 from contexts.fulfilment.knowledge import Saga
 from contexts.fulfilment.saga import decide
-from contexts.messages import OrderId
+from contexts.messages import OrderId, wire_name
 from infra import tracing
 from infra.event_store import StoreUnavailable
+from infra.log import trace_of
 from infra.records import Metadata
 from infra.runtime import Heard, Reaction
+
+log = structlog.get_logger(__name__)
 
 Begin = Callable[[StepTaken, Sequence[IssuedCommand]], None]
 """Called when a step is committed, to do what it asks for."""
@@ -72,7 +77,19 @@ class Hearing:
         reaction.record(stream, [step], metadata)
         commands = issued(step, reaction.version(stream), fact)
         _note(reaction, step, commands)
-        reaction.after_commit(lambda: self._begin(step, commands))
+        reaction.after_commit(lambda: self._taken(step, commands, metadata))
+
+    def _taken(self, step: StepTaken, commands: Sequence[IssuedCommand], metadata: Metadata) -> None:
+        log.info(
+            "step taken",
+            order_id=step.order_id,
+            correlation_id=metadata.correlation_id,
+            trace_id=trace_of(metadata.traceparent),
+            heard=wire_name(type(step.heard)),
+            stage=step.stage,
+            commands=[command.name for command in commands],
+        )
+        self._begin(step, commands)
 
 
 async def _load(reaction: Reaction, streams: Iterable[str]) -> None:

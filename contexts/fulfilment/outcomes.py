@@ -79,9 +79,7 @@ class Outcomes:
                 log.warning("store does not take a failure", error=str(error))
                 await asyncio.sleep(STORE_PAUSE)
             else:
-                log.warning(
-                    "order is stuck", order=command.order_id, command=command.command_id, reason=reason
-                )
+                log.warning("order is stuck", command=command.command_id, reason=reason)
                 return
 
     async def _forget_settled(self) -> None:
