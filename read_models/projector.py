@@ -12,6 +12,7 @@ from typing import Generic, Protocol
 import msgspec
 import structlog
 
+from infra import tracing
 from infra.log_reader import Batch
 from infra.log_service import ContextUnavailable, Delivered
 from infra.metrics_projector import ProjectorMeasures
@@ -236,32 +237,33 @@ class Projector(Generic[D]):
         found = sort(self._model, events, self._parked)
         touched = {partition for _, partition in batch.checkpoints}
         assert self._session is not None
-        async with self._session.transaction() as transaction:
-            # All contexts of a partition: another projector that applied another context's events to the same
-            # document must be noticed too.
-            await checkpoints.confirm(
-                transaction,
-                self._collection,
-                self._checkpoints,
-                [place for place in self._places if place[1] in touched],
-            )
-            await checkpoints.move(
-                transaction, self._collection, self._checkpoints, batch.checkpoints, _times(batch.events)
-            )
-            known, unfit = await self._documents(transaction, found.by_key.keys())
-            parked = [
-                *found.parked,
-                *(item for key in unfit for item in _unfit(key, unfit[key], found.by_key[key])),
-            ]
-            folded = {
-                key: fold(self._model, key, known.get(key), events)
-                for key, events in found.by_key.items()
-                if key not in unfit
-            }
-            await self._write(transaction, known, folded)
-            for result in folded.values():
-                parked += result.parked
-            await dead_letters.keep(transaction, self._collection, parked)
+        with tracing.projecting(self._collection, found.events()):
+            async with self._session.transaction() as transaction:
+                # All contexts of a partition: another projector that applied another context's events to the same
+                # document must be noticed too.
+                await checkpoints.confirm(
+                    transaction,
+                    self._collection,
+                    self._checkpoints,
+                    [place for place in self._places if place[1] in touched],
+                )
+                await checkpoints.move(
+                    transaction, self._collection, self._checkpoints, batch.checkpoints, _times(batch.events)
+                )
+                known, unfit = await self._documents(transaction, found.by_key.keys())
+                parked = [
+                    *found.parked,
+                    *(item for key in unfit for item in _unfit(key, unfit[key], found.by_key[key])),
+                ]
+                folded = {
+                    key: fold(self._model, key, known.get(key), events)
+                    for key, events in found.by_key.items()
+                    if key not in unfit
+                }
+                await self._write(transaction, known, folded)
+                for result in folded.values():
+                    parked += result.parked
+                await dead_letters.keep(transaction, self._collection, parked)
         self._remember(batch, folded, parked)
 
     async def _documents(
