@@ -39,6 +39,15 @@ async def positions(access: Access, collection: str, contexts: Collection[str]) 
     return {place: item.position for place, item in (await load(access, collection, places)).items()}
 
 
+async def all_positions(access: Access) -> dict[str, dict[Place, int]]:
+    """Positions of all partitions that have a checkpoint, by collection."""
+    found: dict[str, dict[Place, int]] = {}
+    for item in await access.find(CHECKPOINTS, {}):
+        collection, context, partition = item["_id"].rsplit("/", 2)
+        found.setdefault(collection, {})[context, int(partition)] = item["position"]
+    return found
+
+
 def _loaded(item: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(
         position=item["position"],

@@ -13,26 +13,26 @@ import msgspec
 import structlog
 
 from infra import tracing
+from infra.log import belonging
 from infra.log_reader import Batch
 from infra.log_service import ContextUnavailable, Delivered
 from infra.metrics_projector import ProjectorMeasures
 from infra.mongo import (
+    Access,
     Mongo,
     MongoUnavailable,
     Session,
     Transaction,
     TransactionConflict,
-    Write,
-    deleting,
-    replacing,
 )
 from infra.nats import NatsUnavailable
 from infra.records import PARTITIONS, Checkpoint
 from read_models import checkpoints, dead_letters
 from read_models.checkpoints import CheckpointMoved, Place
 from read_models.document_cache import DocumentCache
-from read_models.folding import Folded, Parked, fold, sort
+from read_models.folding import Parked, Sorted, fold, sort
 from read_models.model import D, ReadModel, instant
+from read_models.outcome import Outcome
 from read_models.projector_sessions import ProjectorSessions
 from read_models.skipped_events import skipped_events
 
@@ -231,43 +231,56 @@ class Projector(Generic[D]):
 
     async def _apply(self, batch: Batch) -> None:
         """One transaction: documents, dead letters and checkpoints."""
-        events = batch.events
-        if self._skipped:
-            events = [event for event in events if event.event_id not in self._skipped]
-        found = sort(self._model, events, self._parked)
-        touched = {partition for _, partition in batch.checkpoints}
-        assert self._session is not None
+        found = sort(self._model, self._wanted(batch), self._parked)
         with tracing.projecting(self._collection, found.events()):
-            async with self._session.transaction() as transaction:
-                # All contexts of a partition: another projector that applied another context's events to the same
-                # document must be noticed too.
-                await checkpoints.confirm(
-                    transaction,
-                    self._collection,
-                    self._checkpoints,
-                    [place for place in self._places if place[1] in touched],
-                )
-                await checkpoints.move(
-                    transaction, self._collection, self._checkpoints, batch.checkpoints, _times(batch.events)
-                )
-                known, unfit = await self._documents(transaction, found.by_key.keys())
-                parked = [
-                    *found.parked,
-                    *(item for key in unfit for item in _unfit(key, unfit[key], found.by_key[key])),
-                ]
-                folded = {
-                    key: fold(self._model, key, known.get(key), events)
-                    for key, events in found.by_key.items()
-                    if key not in unfit
-                }
-                await self._write(transaction, known, folded)
-                for result in folded.values():
-                    parked += result.parked
-                await dead_letters.keep(transaction, self._collection, parked)
-        self._remember(batch, folded, parked)
+            outcome = await self._commit(batch, found)
+        self._keep(outcome)
+        self._applied(batch, outcome)
+
+    async def _commit(self, batch: Batch, found: Sorted) -> Outcome[D]:
+        assert self._session is not None
+        async with self._session.transaction() as transaction:
+            await self._advance(transaction, batch)
+            outcome = self._fold(found, *await self._documents(transaction, found.by_key.keys()))
+            inserts, writes = outcome.changes()
+            await transaction.insert(self._collection, inserts)
+            await transaction.write(self._collection, writes)
+            await dead_letters.keep(transaction, self._collection, outcome.parked)
+        return outcome
+
+    def _wanted(self, batch: Batch) -> Sequence[Delivered]:
+        if not self._skipped:
+            return batch.events
+        return [event for event in batch.events if event.event_id not in self._skipped]
+
+    async def _advance(self, transaction: Transaction, batch: Batch) -> None:
+        """Move the checkpoints over the batch; raises CheckpointMoved if they are not where they were."""
+        touched = {partition for _, partition in batch.checkpoints}
+        # All contexts of a partition: another projector that applied another context's events to the same
+        # document must be noticed too.
+        places = [place for place in self._places if place[1] in touched]
+        await checkpoints.confirm(transaction, self._collection, self._checkpoints, places)
+        await checkpoints.move(
+            transaction, self._collection, self._checkpoints, batch.checkpoints, _times(batch.events)
+        )
+
+    def _fold(
+        self, found: Sorted, known: dict[str, D], unfit: Mapping[str, msgspec.ValidationError]
+    ) -> Outcome[D]:
+        folded = {
+            key: fold(self._model, key, known.get(key), events)
+            for key, events in found.by_key.items()
+            if key not in unfit
+        }
+        parked = [
+            *found.parked,
+            *(item for key in unfit for item in _unfit(key, unfit[key], found.by_key[key])),
+            *(item for result in folded.values() for item in result.parked),
+        ]
+        return Outcome(known, folded, parked)
 
     async def _documents(
-        self, transaction: Transaction, keys: Collection[str]
+        self, access: Access, keys: Collection[str]
     ) -> tuple[dict[str, D], dict[str, msgspec.ValidationError]]:
         """Documents as they are, and those of which the stored form is none the model knows."""
         known: dict[str, D] = {}
@@ -279,7 +292,7 @@ class Projector(Generic[D]):
                 unread.append(key)
             else:
                 known[key] = document
-        stored = await transaction.find(self._collection, {"_id": {"$in": unread}}) if unread else []
+        stored = await access.find(self._collection, {"_id": {"$in": unread}}) if unread else []
         for fields in stored:
             try:
                 known[fields["_id"]] = self._model.loaded(fields)
@@ -287,30 +300,26 @@ class Projector(Generic[D]):
                 unfit[fields["_id"]] = error
         return known, unfit
 
-    async def _write(
-        self, transaction: Transaction, known: Mapping[str, D], folded: Mapping[str, Folded[D]]
-    ) -> None:
-        inserts: list[bytes] = []
-        writes: list[Write] = []
-        for key, result in folded.items():
-            if result.data is None:
-                if key in known:
-                    writes.append(deleting(key))
-            elif key not in known:
-                inserts.append(result.data)
-            elif result.document is not known[key]:
-                writes.append(replacing(key, result.data))
-        await transaction.insert(self._collection, inserts)
-        await transaction.write(self._collection, writes)
-
-    def _remember(self, batch: Batch, folded: Mapping[str, Folded[D]], parked: Sequence[Parked]) -> None:
-        self._checkpoints.update(batch.checkpoints)
-        for key, result in folded.items():
+    def _keep(self, outcome: Outcome[D]) -> None:
+        """Remember what the next events are applied to."""
+        for key, result in outcome.folded.items():
             self._cache.put(key, result.document, len(result.data or b""))
-        for item in parked:
+        self._parked.update(item.key for item in outcome.parked if item.error is not None)
+
+    def _applied(self, batch: Batch, outcome: Outcome[D]) -> None:
+        """Note what has been committed."""
+        self._checkpoints.update(batch.checkpoints)
+        for item in outcome.parked:
             if item.error is not None:
-                self._log.error("key parked", key=item.key, fact=item.event.event_id, error=item.error)
-                self._parked.add(item.key)
+                # What kind of error, and where; its text may quote the event or the document.
+                self._log.error(
+                    "key parked",
+                    key=item.key,
+                    fact=item.event.event_id,
+                    error=item.error.partition(":")[0],
+                    at=item.trace,
+                    **belonging(item.event.data, item.event.metadata),
+                )
         self.events += len(batch.events)
         self.transactions += 1
 

@@ -27,7 +27,7 @@ MOST_BEHIND = 20_000
 """Events one version may be behind the other: so many are folded in memory before comparing."""
 FOUND_AT_ONCE = 1_000
 
-_BUILT = (State.RUNNING, State.PAUSED, State.READY)
+_BUILT = (State.WAITING, State.RUNNING, State.PAUSED, State.READY)
 
 Positions = Mapping[Place, int]
 

@@ -1,18 +1,34 @@
-"""Reads no faster than an operator allows, to spare what the replay reads from and writes to."""
+"""How fast a replay goes: as an operator allows, and in small steps while events come in."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from infra.log_reader import Batch
 from infra.records import Checkpoint
 from read_models.checkpoints import Place
+from read_models.live_lag import LiveLag
 from read_models.projector import EventReader
 
 SHARE = 0.25
 """The part of a second's events that are taken at once, so that the rate is even."""
+BATCH = 20_000
+"""Events of one transaction: a document changed by many of them is written once."""
+LEAST_BATCH = 200
+BATCH_SECONDS = 0.5
+"""How long a transaction may take while events come in."""
+COMMAND = 1_000
+"""Documents written at once."""
+LEAST_COMMAND = 10
+COMMAND_SECONDS = 0.02
+"""How long one command may take while events come in: a server that does one at a time lets others wait."""
+CAUGHT_UP = 0.5
+"""The part of the lag at which a replay gave way that must be left before it goes on."""
+
+T = TypeVar("T")
 
 
 class PacedReader:
@@ -49,3 +65,54 @@ class PacedReader:
     async def stop(self) -> None:
         """As the other reader does."""
         await self._reader.stop()
+
+
+class GivingWay:
+    """Whether a replay pauses for the live versions: once they are late, until they have caught up."""
+
+    def __init__(self, live: LiveLag | None) -> None:
+        self._live = live
+        self.yielding = False
+
+    def now(self, above: float | None) -> bool:
+        """Whether to pause now, if live versions may be `above` seconds late; None: however late they are."""
+        if self._live is None or above is None:
+            self.yielding = False
+        else:
+            self.yielding = self._live.seconds > (above * CAUGHT_UP if self.yielding else above)
+        return self.yielding
+
+
+class Stride:
+    """How much is done at once: much, but little while events come in, so that nobody waits for long."""
+
+    def __init__(self, live: LiveLag | None = None, most: int = BATCH) -> None:
+        self._live = live
+        self._most = most
+        self._batch = min(most, LEAST_BATCH)
+        self._documents = LEAST_COMMAND
+
+    @property
+    def _busy(self) -> bool:
+        return self._live is not None and self._live.busy
+
+    @property
+    def events(self) -> int:
+        """Events of the next transaction."""
+        return self._batch if self._busy else self._most
+
+    def took(self, events: int, seconds: float) -> None:
+        """A transaction with so many events took so long."""
+        fitting = int(events * BATCH_SECONDS / max(seconds, 0.001))
+        self._batch = max(min(fitting, self._batch * 2, self._most), min(LEAST_BATCH, self._most))
+
+    def commands(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
+        """What to write, in parts to be written one after the other; takes notice how long each took."""
+        first = 0
+        while first < len(items):
+            part = items[first : first + (self._documents if self._busy else COMMAND)]
+            began = time.monotonic()
+            yield part
+            fitting = int(len(part) * COMMAND_SECONDS / max(time.monotonic() - began, 0.001))
+            self._documents = max(LEAST_COMMAND, min(fitting, self._documents * 2, COMMAND))
+            first += len(part)

@@ -24,6 +24,7 @@ LEASE_SECONDS = 6.0
 class State(StrEnum):
     """Where a replay stands; an ended one is `switched`, `cancelled` or `dropped`."""
 
+    WAITING = "waiting"
     RUNNING = "running"
     PAUSED = "paused"
     READY = "ready"
@@ -33,7 +34,7 @@ class State(StrEnum):
     DROPPED = "dropped"
 
 
-UNDER_WAY = (State.RUNNING, State.PAUSED, State.FAILED)
+UNDER_WAY = (State.WAITING, State.RUNNING, State.PAUSED, State.FAILED)
 """A replay in one of these states can be resumed and cancelled."""
 
 
@@ -41,7 +42,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """A read model's last replay.
 
     `source`: stores or jetstream. `limit`, `speed`: events a second. `done` of `total` events; their times
-    are seconds since 1970. `worker` is who works on it, by its own last word at `heartbeat`.
+    are seconds since 1970. `worker` is who works on it, by its own last word at `heartbeat`; while it is
+    `yielding` it waits until the live versions, `live_lag` seconds late, are no more than `yield_above` late.
     """
 
     model: str
@@ -58,6 +60,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
     speed: float = 0.0
     problem: str | None = None
+    yield_above: float | None = None
+    yielding: bool = False
+    live_lag: float = 0.0
 
     @property
     def attended(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,12 +17,19 @@ from read_models.versions import transact, versions_of, write_versions
 
 
 async def begin(
-    mongo: Mongo, models: Sequence[ReadModel[Any]], *, source: str, limit: float | None, switch: bool
+    mongo: Mongo,
+    models: Sequence[ReadModel[Any]],
+    *,
+    source: str,
+    limit: float | None,
+    switch: bool,
+    yield_above: float | None = None,
 ) -> list[Replay]:
     """Begin a replay of each of these read models, or of none; raises ReplayFailed."""
+    wanted = {"source": source, "limit": limit, "switch": switch, "yield_above": yield_above}
 
     async def work(transaction: Transaction) -> list[Replay]:
-        return [await _begin(transaction, model.name, source, limit, switch=switch) for model in models]
+        return [await _begin(transaction, model.name, wanted) for model in models]
 
     replays = await transact(mongo, work)
     for model, replay in zip(models, replays, strict=True):
@@ -31,9 +38,7 @@ async def begin(
     return replays
 
 
-async def _begin(
-    transaction: Transaction, model: str, source: str, limit: float | None, *, switch: bool
-) -> Replay:
+async def _begin(transaction: Transaction, model: str, wanted: Mapping[str, Any]) -> Replay:
     before = await find_replay(transaction, model)
     if before is not None:
         _refuse_second(before)
@@ -42,11 +47,9 @@ async def _begin(
     replay = Replay(
         model=model,
         collection=f"{model}@{versions.next}",
-        state=State.RUNNING,
-        source=source,
-        limit=limit,
-        switch=switch,
+        state=State.WAITING,
         started_at=time.time(),
+        **wanted,
     )
     await write_replay(transaction, replay)
     return replay
@@ -55,12 +58,12 @@ async def _begin(
 def _refuse_second(before: Replay) -> None:
     model = before.model
     match before.state:
-        case State.RUNNING | State.PAUSED if before.attended:
+        case State.WAITING | State.RUNNING | State.PAUSED if before.attended:
             raise ReplayFailed(
                 f"{model} is being replayed into {before.collection} already ({before.state}); "
                 f"`replay status` shows how far it is, `replay cancel {model}` gives it up"
             )
-        case State.RUNNING | State.PAUSED | State.FAILED:
+        case State.WAITING | State.RUNNING | State.PAUSED | State.FAILED:
             raise ReplayFailed(
                 f"a replay of {model} stopped half-way; `replay resume {model}` goes on where it was, "
                 f"`replay cancel {model}` gives it up"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from typing import Any
 
 import msgspec
@@ -21,11 +20,15 @@ from infra.log_client import ContextUnavailable, LogClient
 from infra.log_reader import LogDiffers, LogReader
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats import NatsUnavailable
-from read_models.checkpoints import CheckpointMoved
+from read_models import checkpoints
+from read_models.checkpoints import CheckpointMoved, Place
+from read_models.live_lag import LiveLag
 from read_models.model import ReadModel
-from read_models.projector import EventReader, Projector
+from read_models.projector import EventReader
 from read_models.replay.failure import ReplayFailed
-from read_models.replay.pace import PacedReader
+from read_models.replay.pace import BATCH, GivingWay, PacedReader, Stride
+from read_models.replay.progress import Progress
+from read_models.replay.rebuilder import Rebuilder
 from read_models.replay.records import (
     REPLAYS,
     UNDER_WAY,
@@ -38,19 +41,16 @@ from read_models.replay.records import (
     write_replay,
 )
 from read_models.replay.store_reader import StoreReader
+from read_models.replay.turns import Turns
 from read_models.versions import transact, versions_of, write_versions
 
-BATCH = 20_000
-"""Events of one transaction: a document changed by many of them is written once."""
 REPORT_SECONDS = 0.5
-FRESH_SECONDS = 2.0
-"""A version that had everything there was so long ago is up to date: projectors take it over from there."""
 PATIENCE_SECONDS = 30.0
 """How long a worker tries without getting on, until it gives up."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-SPEED_SECONDS = 5.0
-"""The time over which the speed is taken."""
+POLL_SECONDS = 0.1
+"""How often to look whether it is the replay's turn, or whether it need give way no more."""
 
 RETRIED = (MongoUnavailable, NatsUnavailable, ContextUnavailable, TransactionConflict, CheckpointMoved)
 
@@ -73,17 +73,21 @@ class Worker:
         *,
         batch: int = BATCH,
         patience: float = PATIENCE_SECONDS,
+        turns: Turns | None = None,
+        live: LiveLag | None = None,
     ) -> None:
+        """It works in its turn, and gives way to the live versions if it is told how far behind they are."""
         self._nats = nats
         self._mongo = mongo
         self._model = model
         self._log = log
         self._batch = batch
         self._patience = patience
+        self._turns = turns or Turns()
+        self._live = live
+        self._giving_way = GivingWay(live)
         self._name = worker_name()
-        self._heads: dict[str, list[int]] = {}
-        self._heads_at = 0.0
-        self._marks: deque[tuple[float, int]] = deque()
+        self._known: dict[Place, int] = {}
         self._problem: str | None = None
         self._lost = False
 
@@ -93,14 +97,16 @@ class Worker:
         A replay that cannot go on has failed; it can be resumed. Raises ReplayFailed.
         """
         self._replay = await self._take()
+        collection = self._replay.collection
+        self._known = await checkpoints.positions(self._mongo, collection, self._model.contexts)
+        self._progress = Progress(self._log, self._model.contexts)
         self._pace = PacedReader(self._reader(), self._replay.limit)
-        self._projector = Projector(
-            self._mongo, self._pace, self._model, collection=self._replay.collection, pull=self._batch
-        )
-        reporting = [asyncio.create_task(self._follow_heads()), asyncio.create_task(self._report())]
+        stride = Stride(self._live, self._batch)
+        self._rebuilder = Rebuilder(self._mongo, self._pace, self._model, collection, stride)
+        reporting = [asyncio.create_task(self._progress.follow()), asyncio.create_task(self._report())]
         try:
-            ready = await self._fill(stopping)
-            await self._projector.close()
+            ready = await self._work(stopping)
+            await self._rebuilder.close()
             return await self._leave(State.READY if ready else None)
         except LeaseLost:
             raise
@@ -115,10 +121,11 @@ class Worker:
                 f"`replay resume {self._model.name}` goes on where it was"
             ) from error
         finally:
+            self._turns.leave(self._model.name)
             for task in reporting:
                 task.cancel()
             await asyncio.gather(*reporting, return_exceptions=True)
-            await self._projector.close()
+            await self._rebuilder.close()
             await self._forget_reader()
 
     def _reader(self) -> EventReader:
@@ -145,12 +152,39 @@ class Worker:
                 )
             if replay.attended:
                 raise ReplayFailed(f"{replay.worker} works on the replay of {replay.model}")
-            state = State.RUNNING if replay.state is State.FAILED else replay.state
+            state = State.PAUSED if replay.state is State.PAUSED else State.WAITING
             return msgspec.structs.replace(
                 replay, state=state, worker=self._name, heartbeat=time.time(), problem=None, speed=0.0
             )
 
         return await change_replay(self._mongo, self._model.name, change)
+
+    async def _work(self, stopping: asyncio.Event) -> bool:
+        """Work in turns until the version is up to date (True), or there is nothing more to do."""
+        while await self._turn(stopping):
+            self._progress.working.set()
+            if await self._fill(stopping):
+                return True
+            self._progress.working.clear()
+            self._turns.leave(self._model.name)
+            await self._rebuilder.rest()
+        return False
+
+    async def _turn(self, stopping: asyncio.Event) -> bool:
+        """Wait for a turn, and as long as the replay is paused; False if it is to end."""
+        while not self._ends(stopping):
+            if self._replay.state is State.PAUSED:
+                self._turns.leave(self._model.name)
+            elif self._turns.ask(self._model.name):
+                return True
+            await _wait(stopping, POLL_SECONDS)
+        return False
+
+    def _ends(self, stopping: asyncio.Event) -> bool:
+        """Whether to stop; raises LeaseLost."""
+        if self._lost:
+            raise LeaseLost(f"another process works on the replay of {self._model.name}, or it is no more")
+        return stopping.is_set() or self._replay.state is State.CANCELLED
 
     async def _fill(self, stopping: asyncio.Event) -> bool:
         """Project until the version is up to date (True) or the work is to end, patient with what fails."""
@@ -159,7 +193,8 @@ class Worker:
         while True:
             moved_at = self._moved_at
             try:
-                await self._projector.start()
+                self._replay = await change_replay(self._mongo, self._model.name, _running)
+                await self._rebuilder.start()
                 return await self._project(stopping)
             except RETRIED as error:
                 self._problem = str(error)
@@ -171,19 +206,15 @@ class Worker:
             await _wait(stopping, pause)
 
     async def _project(self, stopping: asyncio.Event) -> bool:
-        while not (stopping.is_set() or self._replay.state is State.CANCELLED):
-            if self._lost:
-                raise LeaseLost(
-                    f"another process works on the replay of {self._model.name}, or it is no more"
-                )
-            if self._replay.state is State.PAUSED:
+        while not self._ends(stopping) and self._replay.state is State.RUNNING:
+            if self._giving_way.now(self._replay.yield_above):
                 self._moved()
-                await _wait(stopping, REPORT_SECONDS / 2)
+                await _wait(stopping, POLL_SECONDS)
                 continue
-            if await self._projector.step():
+            if await self._rebuilder.step():
                 self._moved()
             # Under traffic there is always something more.
-            if self._up_to_date():
+            if self._progress.up_to_date(self._rebuilder.positions):
                 return True
         return False
 
@@ -191,40 +222,12 @@ class Worker:
         self._moved_at = time.monotonic()
         self._problem = None
 
-    def _up_to_date(self) -> bool:
-        if time.monotonic() - self._heads_at > FRESH_SECONDS:
-            return False
-        positions = self._projector.positions
-        return all(
-            positions.get((context, partition), 0) >= head
-            for context, heads in self._heads.items()
-            for partition, head in enumerate(heads)
-        )
-
-    async def _follow_heads(self) -> None:
-        """Know where the logs end."""
-        while True:
-            asked_at = time.monotonic()
-            try:
-                pages = await asyncio.gather(
-                    *(self._log.page(context, 0, limit=0) for context in self._model.contexts)
-                )
-            except (ContextUnavailable, NatsUnavailable) as error:
-                logger.debug("heads are not known", reason=str(error))
-            else:
-                self._heads = {
-                    context: page.partition_heads
-                    for context, page in zip(self._model.contexts, pages, strict=True)
-                }
-                self._heads_at = asked_at
-            await asyncio.sleep(REPORT_SECONDS)
-
     async def _report(self) -> None:
         """Tell how far it is, and hear what an operator wants."""
         while True:
             try:
                 wanted = {"_id": self._model.name, "worker": self._name}
-                told = await self._mongo.write(REPLAYS, [updating(wanted, self._progress())])
+                told = await self._mongo.write(REPLAYS, [updating(wanted, self._told())])
                 found = await find_replay(self._mongo, self._model.name)
                 if not told or found is None or found.worker != self._name:
                     self._lost = True
@@ -235,23 +238,13 @@ class Worker:
                 logger.debug("replay not reported", reason=str(error))
             await asyncio.sleep(REPORT_SECONDS)
 
-    def _progress(self) -> dict[str, Any]:
-        """Positions stand for events: nearly every one is of an event."""
-        now = time.monotonic()
-        reached = dict.fromkeys(self._model.contexts, 0)
-        for (context, _), position in self._projector.positions.items():
-            reached[context] = max(reached[context], position)
-        done = sum(reached.values())
-        self._marks.append((now, done))
-        while now - self._marks[0][0] > SPEED_SECONDS:
-            self._marks.popleft()
-        since, before = self._marks[0]
+    def _told(self) -> dict[str, Any]:
         return {
+            **self._progress.told(self._rebuilder.positions or self._known),
             "heartbeat": time.time(),
-            "done": done,
-            "total": max(done, sum(max(heads) for heads in self._heads.values())),
-            "speed": (done - before) / (now - since) if now > since else 0.0,
             "problem": self._problem,
+            "yielding": self._giving_way.yielding,
+            "live_lag": 0.0 if self._live is None else self._live.seconds,
         }
 
     async def _leave(self, state: State | None) -> Replay:
@@ -261,8 +254,7 @@ class Worker:
             replay = await replay_of(transaction, self._model.name)
             if replay.worker != self._name:
                 raise LeaseLost(f"another process works on the replay of {self._model.name}")
-            progress = self._progress()
-            left = msgspec.structs.replace(replay, worker=None, **progress)
+            left = msgspec.structs.replace(replay, worker=None, **self._told() | {"yielding": False})
             if state is not None and replay.state is not State.CANCELLED:
                 left = msgspec.structs.replace(left, state=state, ended_at=time.time())
             if left.state is State.READY:
@@ -273,6 +265,12 @@ class Worker:
             return left
 
         return await transact(self._mongo, work)
+
+
+def _running(replay: Replay) -> Replay:
+    if replay.state is not State.WAITING:
+        return replay
+    return msgspec.structs.replace(replay, state=State.RUNNING)
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> None:

@@ -23,7 +23,7 @@ def pause(name: Name) -> None:
     """Stop a replay for now; `resume` goes on with it."""
 
     def change(replay: Replay) -> Replay:
-        if replay.state is not State.RUNNING:
+        if replay.state not in {State.WAITING, State.RUNNING}:
             raise ReplayFailed(f"the replay of {name} is {replay.state}, so it cannot be paused")
         return msgspec.structs.replace(replay, state=State.PAUSED)
 
@@ -61,7 +61,8 @@ def cancel(name: Name) -> None:
         replay = await change_replay(connection.mongo, name, change)
         while (await replay_of(connection.mongo, name)).attended:  # noqa: ASYNC110 - the worker is elsewhere
             await asyncio.sleep(POLL_SECONDS)
-        await erase(connection.mongo, replay.collection, model.contexts)
+        # Nobody else ever worked on a version that was not ready.
+        await erase(connection.mongo, replay.collection, model.contexts, within=0)
 
     connected(run)
     out().print(f"the replay of {name} is cancelled", highlight=False)

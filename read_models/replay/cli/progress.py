@@ -35,9 +35,23 @@ def line_of(replay: Replay) -> str:
     parts.append(f"{replay.total - replay.done:,} behind")
     if replay.state is not State.RUNNING:
         parts.append(str(replay.state))
+    if replay.yielding:
+        parts.append(_yields(replay))
     if replay.problem:
         parts.append(f"waits: {replay.problem}")
     return f"{replay.model}: {', '.join(parts)}"
+
+
+def _yields(replay: Replay) -> str:
+    return f"yields to live read models ({replay.live_lag:.1f} s late)"
+
+
+def _note(replay: Replay) -> str:
+    if replay.problem:
+        return replay.problem
+    if replay.yielding:
+        return _yields(replay)
+    return f"{replay.total - replay.done:,} behind, {replay.state}"
 
 
 async def show_progress(mongo: Mongo, names: Sequence[str], console: Console, ended: asyncio.Event) -> None:
@@ -55,8 +69,7 @@ async def show_progress(mongo: Mongo, names: Sequence[str], console: Console, en
     )
     with Progress(*columns, console=console) as progress:
         bars = {
-            name: progress.add_task(name, total=None, speed="", left="", note="waits for its turn")
-            for name in names
+            name: progress.add_task(name, total=None, speed="", left="", note="waiting") for name in names
         }
 
         def tell(replay: Replay) -> None:
@@ -66,7 +79,7 @@ async def show_progress(mongo: Mongo, names: Sequence[str], console: Console, en
                 total=replay.total or None,
                 speed=f"{replay.speed:,.0f}/s",
                 left=remaining(replay),
-                note=replay.problem or f"{replay.total - replay.done:,} behind, {replay.state}",
+                note=_note(replay),
             )
 
         await _watch(mongo, names, ended, tell)
@@ -76,7 +89,9 @@ def _line_teller(console: Console) -> Callable[[Replay], None]:
     told_at: dict[str, float] = {}
 
     def tell(replay: Replay) -> None:
-        over = replay.state not in {State.RUNNING, State.PAUSED}
+        if replay.state is State.WAITING and replay.model in told_at:
+            return
+        over = replay.state not in {State.WAITING, State.RUNNING, State.PAUSED}
         if over or time.monotonic() - told_at.get(replay.model, 0.0) >= LINE_SECONDS:
             told_at[replay.model] = time.monotonic()
             console.print(line_of(replay), highlight=False, markup=False, soft_wrap=True)

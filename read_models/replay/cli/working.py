@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
+from read_models.catalogue import MODELS
+from read_models.live_lag import LiveLag
 from read_models.model import ReadModel
 from read_models.replay.cli.connection import Connection
 from read_models.replay.cli.progress import show_progress
@@ -16,15 +19,19 @@ from read_models.replay.diff import compare
 from read_models.replay.failure import ReplayFailed
 from read_models.replay.records import Replay, State, replay_of
 from read_models.replay.switching import switch, was_begun
+from read_models.replay.turns import Turns
 from read_models.replay.worker import Worker
 from read_models.versions import versions_of
 
-AT_ONCE = 2
-"""Replays worked on at the same time; more would only share the processor and the database."""
+NICENESS = 10
+"""A replay takes what the processes that answer clients leave of the processor."""
 
 
-async def work(connection: Connection, models: Sequence[ReadModel[Any]], console: Console) -> list[Replay]:
+async def work(
+    connection: Connection, models: Sequence[ReadModel[Any]], at_once: int, console: Console
+) -> list[Replay]:
     """Work on the replays of these models, and switch where that was asked for; raises ReplayFailed."""
+    os.nice(NICENESS)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -32,11 +39,15 @@ async def work(connection: Connection, models: Sequence[ReadModel[Any]], console
     showing = asyncio.create_task(
         show_progress(connection.mongo, [model.name for model in models], console, ended)
     )
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns = Turns(at_once)
+    live = LiveLag(connection.mongo, connection.log, list(MODELS.values()))
+    watching = asyncio.create_task(live.watch())
     outcomes = await asyncio.gather(
-        *(_one(connection, model, turns, stopping) for model in models), return_exceptions=True
+        *(_one(connection, model, turns, live, stopping) for model in models), return_exceptions=True
     )
     ended.set()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     await showing
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for failure in failures:
@@ -51,12 +62,13 @@ async def work(connection: Connection, models: Sequence[ReadModel[Any]], console
 
 
 async def _one(
-    connection: Connection, model: ReadModel[Any], turns: asyncio.Semaphore, stopping: asyncio.Event
+    connection: Connection, model: ReadModel[Any], turns: Turns, live: LiveLag, stopping: asyncio.Event
 ) -> Replay:
-    async with turns:
-        replay = await Worker(connection.nats, connection.mongo, connection.log, model).run(stopping)
+    worker = Worker(connection.nats, connection.mongo, connection.log, model, turns=turns, live=live)
+    replay = await worker.run(stopping)
     if replay.state is State.READY and replay.switch:
-        await switch_if_clean(connection, model, replay)
+        async with turns.turn(model.name):
+            await switch_if_clean(connection, model, replay)
     return await replay_of(connection.mongo, model.name)
 
 

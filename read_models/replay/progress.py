@@ -1,0 +1,85 @@
+"""How far a replay is: what it has applied, where the logs end, and how fast it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from infra.log_client import ContextUnavailable, LogClient
+from infra.nats import NatsUnavailable
+from read_models.checkpoints import Place
+
+LOOK_SECONDS = 0.5
+IDLE_SECONDS = 5.0
+"""How often to look while nobody works on the replay."""
+FRESH_SECONDS = 2.0
+"""A version that had everything there was so long ago is up to date: projectors take it over from there."""
+SPEED_SECONDS = 5.0
+"""The time over which the speed is taken."""
+
+logger = structlog.get_logger(__name__)
+
+
+class Progress:
+    """The way of one version to the end of its contexts' logs."""
+
+    def __init__(self, log: LogClient, contexts: Sequence[str]) -> None:
+        self._log = log
+        self._contexts = contexts
+        self._heads: dict[str, list[int]] = {}
+        self._heads_at = float("-inf")
+        self._marks: deque[tuple[float, int]] = deque()
+        self.working = asyncio.Event()
+        """Set while somebody works on it, and so wants to know soon where the end is."""
+
+    async def follow(self) -> None:
+        """Know where the logs end, until cancelled."""
+        while True:
+            asked_at = time.monotonic()
+            try:
+                pages = await asyncio.gather(
+                    *(self._log.page(context, 0, limit=0) for context in self._contexts)
+                )
+            except (ContextUnavailable, NatsUnavailable) as error:
+                logger.debug("heads are not known", reason=str(error))
+            else:
+                self._heads = {
+                    context: page.partition_heads for context, page in zip(self._contexts, pages, strict=True)
+                }
+                self._heads_at = asked_at
+            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.working.wait(), IDLE_SECONDS)
+
+    def up_to_date(self, positions: Mapping[Place, int]) -> bool:
+        """Whether a version that is there has all there was a moment ago."""
+        if time.monotonic() - self._heads_at > FRESH_SECONDS:
+            return False
+        return all(
+            positions.get((context, partition), 0) >= head
+            for context, heads in self._heads.items()
+            for partition, head in enumerate(heads)
+        )
+
+    def told(self, positions: Mapping[Place, int]) -> dict[str, Any]:
+        """The fields of a replay's record. Positions stand for events: nearly every one is of an event."""
+        now = time.monotonic()
+        reached = dict.fromkeys(self._contexts, 0)
+        for (context, _), position in positions.items():
+            reached[context] = max(reached[context], position)
+        done = sum(reached.values())
+        self._marks.append((now, done))
+        while now - self._marks[0][0] > SPEED_SECONDS:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        return {
+            "done": done,
+            "total": max(done, sum(max(heads) for heads in self._heads.values())),
+            "speed": (done - before) / (now - since) if now > since else 0.0,
+        }
