@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from infra.mongo import Access, Mongo, Transaction, TransactionConflict, encode_document, replacing
+from infra.mongo import Access, Mongo, Transaction, encode_document, replacing
+from read_models.coming_through import come_through
+from read_models.projector_sessions import ProjectorSessions
 
 VERSIONS = "models"
-ATTEMPTS = 10
 
 T = TypeVar("T")
 
@@ -66,11 +67,4 @@ async def write_versions(transaction: Transaction, versions: Versions) -> None:
 
 async def transact(mongo: Mongo, work: Callable[[Transaction], Awaitable[T]]) -> T:
     """Do something in a transaction, again when somebody else wrote the same at the same time."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            async with mongo.transaction() as transaction:
-                return await work(transaction)
-        except TransactionConflict:
-            continue
-    async with mongo.transaction() as transaction:
-        return await work(transaction)
+    return await come_through(mongo, ProjectorSessions(mongo, VERSIONS, [0]), work)

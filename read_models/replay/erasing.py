@@ -18,9 +18,16 @@ POLL_SECONDS = 0.1
 MOST_AT_ONCE = 1_000
 
 
-async def erase(mongo: Mongo, collection: str, contexts: Collection[str]) -> None:
-    """Delete its documents, checkpoints and dead letters, when nobody writes them any more."""
-    await _left(mongo, collection)
+async def erase(
+    mongo: Mongo, collection: str, contexts: Collection[str], *, within: float = LEAVE_SECONDS
+) -> None:
+    """Delete its documents, checkpoints and dead letters, when nobody writes them any more.
+
+    Projectors have `within` seconds to leave it; 0 if there are none.
+    """
+    await _left(mongo, collection, within)
+    # The server keeps the transaction of a killed one for a minute, and would not drop what it has written.
+    await mongo.kill_sessions([bytes.fromhex(key) for key in await _sessions(mongo, collection)])
     # Checkpoints last: whoever works on after all finds them unmoved only until everything is gone.
     await mongo.drop(collection)
     while letters := await mongo.find(
@@ -32,9 +39,9 @@ async def erase(mongo: Mongo, collection: str, contexts: Collection[str]) -> Non
     await _delete(mongo, SESSIONS, await _sessions(mongo, collection))
 
 
-async def _left(mongo: Mongo, collection: str) -> None:
+async def _left(mongo: Mongo, collection: str, within: float) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LEAVE_SECONDS):
+        async with asyncio.timeout(within):
             while await _sessions(mongo, collection):  # noqa: ASYNC110 - projectors are other processes
                 await asyncio.sleep(POLL_SECONDS)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import pytest
 from nats.aio.client import Client
 
 from infra.mongo import Mongo
@@ -16,11 +15,10 @@ from read_models.dead_letters import list_parked
 from read_models.model import Occurrence, ReadModel
 from read_models.skipped_events import audit
 from read_models.stock import STOCK, Stock
-from tests.conftest import Server
 from tests.read_models import examples
 from tests.read_models.logs import Logs, stored
-from tests.replay.mongo_wire import Moment, tapped
-from tests.replay.versions import COMMAND_SECONDS, Command, at_head, kept_up_to_date, project_all
+from tests.replay.mongo_wire import Moment
+from tests.replay.versions import Command, at_head, kept_up_to_date, project_all
 
 TWO_BATCHES = 1_010
 """SKUs: the last ten are repaired in a second transaction."""
@@ -67,41 +65,12 @@ async def written(mongo: Mongo) -> dict[str, Any]:
     }
 
 
-class Operator:
-    """Somebody whose commands are killed, and who gives them again."""
-
-    def __init__(self, nats_url: str, mongo_url: str, database: str) -> None:
-        self._nats_url = nats_url
-        self._mongo_url = mongo_url
-        self._database = database
-
-    async def is_killed(self, moment: Moment, *arguments: str) -> None:
-        """Give a command that is killed at this moment."""
-        async with tapped(self._mongo_url) as wire:
-            process = await Command(self._nats_url, wire.url, self._database).begin(*arguments)
-            wire.kill_at(moment, process.kill)
-            await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
-            assert wire.come.is_set(), f"{moment} never came: {wire.asked}"
-
-    async def gets_through(self, *arguments: str) -> Any:
-        """Give a command; what it tells."""
-        ended = await Command(self._nats_url, self._mongo_url, self._database)(*arguments, "--json")
-        assert (ended.status, ended.err) == (0, "")
-        return ended.json
-
-
-@pytest.fixture
-def operator(nats: Server, mongo_url: str, mongo_database: str) -> Operator:
-    """An operator of the stack under test."""
-    return Operator(nats.url, mongo_url, mongo_database)
-
-
 REPAIR = ("repair", "stock", "--context", "inventory")
 RETRY = ("dead-letters", "retry", "stock")
 
 
 async def test_a_repair_killed_at_any_moment_has_changed_all_or_nothing_and_is_done_by_the_next(
-    mongo: Mongo, connection: Client, logs: Logs, operator: Operator
+    mongo: Mongo, connection: Client, logs: Logs, replay: Command
 ) -> None:
     await projected(mongo, connection, logs, WRONG, TWO_BATCHES)
     before = await written(mongo)
@@ -113,23 +82,23 @@ async def test_a_repair_killed_at_any_moment_has_changed_all_or_nothing_and_is_d
         Moment("delete dead_letters"),
         Moment("commitTransaction", 2),
     ):
-        await operator.is_killed(moment, *REPAIR)
+        await replay.is_killed(moment, *REPAIR)
         assert await written(mongo) == before, moment
     # Between the batches: the operator was not told of the first.
-    await operator.is_killed(Moment("commitTransaction", 2, answered=True), *REPAIR)
+    await replay.is_killed(Moment("commitTransaction", 2, answered=True), *REPAIR)
     half = await written(mongo)
     expected = await logs.expected(STOCK)
     differing = {key for key, document in half["documents"].items() if document != expected[key]}
     assert len(differing) == TWO_BATCHES - 1_000
     assert (half["dead letters"], half["checkpoints"]) == ([], before["checkpoints"])
-    report = await operator.gets_through(*REPAIR)
+    report = await replay.gets_through(*REPAIR)
     assert report["comparison"]["changed"]["documents"] == len(differing)
     assert await stored(mongo, "stock") == expected
     await _goes_on(mongo, connection, logs)
 
 
 async def test_a_retry_killed_at_any_moment_has_settled_a_key_or_not_and_once(
-    mongo: Mongo, connection: Client, logs: Logs, operator: Operator
+    mongo: Mongo, connection: Client, logs: Logs, replay: Command
 ) -> None:
     await projected(mongo, connection, logs, REFUSING, 10)
     before = await written(mongo)
@@ -138,16 +107,16 @@ async def test_a_retry_killed_at_any_moment_has_settled_a_key_or_not_and_once(
         Moment("insert dead_letter_audit"),
         Moment("commitTransaction"),
     ):
-        await operator.is_killed(moment, *RETRY)
+        await replay.is_killed(moment, *RETRY)
         assert await written(mongo) == before, moment
-    await operator.is_killed(Moment("commitTransaction", answered=True), *RETRY)
+    await replay.is_killed(Moment("commitTransaction", answered=True), *RETRY)
     assert [letter.key for letter in await list_parked(mongo, "stock")] == ["SKU5"]
     # The first key is not in the way of the second.
-    await operator.is_killed(Moment("commitTransaction"), *RETRY)
+    await replay.is_killed(Moment("commitTransaction"), *RETRY)
     assert [letter.key for letter in await list_parked(mongo, "stock")] == ["SKU5"]
-    (told,) = await operator.gets_through(*RETRY)
+    (told,) = await replay.gets_through(*RETRY)
     assert (told["key"], told["applied"], told["parked"]) == ("SKU5", 3, 0)
-    assert await operator.gets_through(*RETRY) == []
+    assert await replay.gets_through(*RETRY) == []
     assert [(entry.key, entry.applied) for entry in await audit(mongo, "stock")] == [("SKU3", 3), ("SKU5", 3)]
     assert (await written(mongo))["checkpoints"] == before["checkpoints"]
     assert await stored(mongo, "stock") == await logs.expected(STOCK)
@@ -155,16 +124,16 @@ async def test_a_retry_killed_at_any_moment_has_settled_a_key_or_not_and_once(
 
 
 async def test_a_projector_at_work_is_not_held_up_by_the_transaction_of_a_killed_command(
-    mongo: Mongo, connection: Client, logs: Logs, operator: Operator
+    mongo: Mongo, connection: Client, logs: Logs, replay: Command
 ) -> None:
     """The server keeps it for a minute."""
     await projected(mongo, connection, logs, REFUSING, 10)
     async with kept_up_to_date(mongo, connection, STOCK, "stock"):
-        await operator.is_killed(Moment("commitTransaction", 2), *REPAIR)
+        await replay.is_killed(Moment("commitTransaction", 2), *REPAIR)
         await logs.happened(*((f"stock-SKU{number}", examples.received) for number in range(10)))
         async with asyncio.timeout(AT_ONCE):
             await at_head(mongo, logs, STOCK, "stock")
-        await operator.gets_through(*REPAIR)
+        await replay.gets_through(*REPAIR)
         assert await list_parked(mongo, "stock") == []
     assert await stored(mongo, "stock") == await logs.expected(STOCK)
 

@@ -8,7 +8,7 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from infra.mongo import Mongo, encode_document, replacing
 from read_models.model import ReadModel
 from read_models.projector import Projector
 from tests.read_models.logs import Logs, eventually
+from tests.replay.mongo_wire import Moment, tapped
 
 ROOT = Path(__file__).parents[2]
 COMMAND_SECONDS = 30.0
@@ -100,6 +101,24 @@ class Command:
                 process.kill()
         assert process.returncode is not None
         return Ended(process.returncode, out.decode(), err.decode())
+
+    async def gets_through(self, *arguments: str) -> Any:
+        """Run it to its end, which is a good one; what it tells."""
+        ended = await self(*arguments, "--json")
+        assert (ended.status, ended.err) == (0, "")
+        return ended.json
+
+    async def is_killed(self, moment: Moment, *arguments: str) -> None:
+        """Run it until it is killed at this moment."""
+        async with tapped(self.mongo_url) as wire:
+            process = await replace(self, mongo_url=wire.url).begin(*arguments)
+            wire.kill_at(moment, process.kill)
+            try:
+                await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+            assert wire.come.is_set(), f"{moment} never came, but {wire.asked}"
 
     async def begin(self, *arguments: str) -> Process:
         """Have it begin."""
