@@ -1,0 +1,11 @@
+#!/bin/sh
+# A database and a user for each context, made when PostgreSQL starts for the first time.
+set -eu
+for context in catalog customers inventory ordering payments shipping fulfilment; do
+    psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 --username postgres --dbname postgres -v context="$context" <<'SQL'
+\set password `cat /run/secrets/store_:context`
+CREATE ROLE :"context" LOGIN PASSWORD :'password';
+CREATE DATABASE :"context" OWNER :"context";
+REVOKE ALL ON DATABASE :"context" FROM PUBLIC;
+SQL
+done

@@ -1,0 +1,42 @@
+"""`python -m infra.probe URL`: a container's health check; status 0 if what is asked there answers well."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+from urllib.parse import urlsplit
+
+SECONDS = 4.0
+BAD = 1
+MISUSED = 2
+
+
+def answers(url: str) -> bool:
+    """Whether `http://HOST:PORT/PATH` answers with a status of success, or `tcp://HOST:PORT` at all."""
+    asked = urlsplit(url)
+    host, port = asked.hostname or "127.0.0.1", asked.port or 80
+    try:
+        if asked.scheme == "tcp":
+            socket.create_connection((host, port), SECONDS).close()
+            return True
+        connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+        try:
+            connection.request("GET", asked.path or "/")
+            return connection.getresponse().status < http.client.MULTIPLE_CHOICES
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status."""
+    if len(arguments) != 1 or urlsplit(arguments[0]).scheme not in {"http", "tcp"}:
+        sys.stderr.write("usage: python -m infra.probe http://HOST:PORT/PATH | tcp://HOST:PORT\n")
+        return MISUSED
+    return 0 if answers(arguments[0]) else BAD
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
