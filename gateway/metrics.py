@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 
 from infra.metrics import FAST
 
@@ -42,6 +44,10 @@ class Metrics:
             self._children[route, name, status] = children
         children[0].inc()
         children[1].observe(seconds)
+
+    def families(self) -> Iterator[Metric]:
+        """Every metric, with what was counted so far."""
+        return iter(self._registry.collect())
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""
