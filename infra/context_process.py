@@ -93,7 +93,7 @@ class ContextHost:
     async def _lead(self, store: EventStore, streams: Streams, inbox: Inbox) -> None:
         """What one process at a time does for a context."""
         await store.lead()
-        relay = Relay(self._jetstream, store)
+        relay = Relay(self._jetstream, store, stream_replicas=self._settings.stream_replicas)
         self._look.leads(relay)
         running = RunningContext(
             store=store,

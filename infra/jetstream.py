@@ -134,8 +134,8 @@ async def stream_info(nats: Client, name: str) -> StreamInfo | None:
         raise
 
 
-async def ensure_stream(nats: Client, context: str) -> StreamInfo:
-    """The stream of a context's events, created if there is none."""
+async def ensure_stream(nats: Client, context: str, replicas: int = 1) -> StreamInfo:
+    """The stream of a context's events; if there is none, created on so many servers."""
     found = await stream_info(nats, stream_name(context))
     if found is not None:
         return found
@@ -144,6 +144,7 @@ async def ensure_stream(nats: Client, context: str) -> StreamInfo:
         "name": stream_name(context),
         "subjects": [f"ev.{context}.>"],
         "storage": "file",
+        "num_replicas": replicas,
         "retention": "limits",
         "discard": "new",
         # The relay is the only writer, and nobody takes anything away.

@@ -55,7 +55,9 @@ class _Misplaced(Exception):
 class Relay:
     """Publishes one context's log. Any number may run at once: each write is fenced by the stream's end."""
 
-    def __init__(self, nats: Client, store: EventStore, *, audit_seconds: float = 30.0) -> None:
+    def __init__(
+        self, nats: Client, store: EventStore, *, audit_seconds: float = 30.0, stream_replicas: int = 1
+    ) -> None:
         self.position = 0
         """Everything up to this position of the store is in the stream."""
         self.published = 0
@@ -71,6 +73,7 @@ class Relay:
         self._context = store.context
         self._stream = stream_name(store.context)
         self._audit_seconds = audit_seconds
+        self._stream_replicas = stream_replicas
         self._sequence = 0
         self._created = ""
         self._previous: list[int] = []
@@ -109,7 +112,7 @@ class Relay:
     async def _locate(self) -> None:
         """Read from the stream itself where it ends: it may have been lost, or written by another relay."""
         self._reconnects = self._nats.stats["reconnects"]
-        info = await ensure_stream(self._nats, self._context)
+        info = await ensure_stream(self._nats, self._context, self._stream_replicas)
         last = await last_message(self._nats, self._stream, f"ev.{self._context}.>")
         position = last.position if last is not None else 0
         if last is not None:

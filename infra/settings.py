@@ -39,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_monitor_url: Annotated[str, Meta(description="NATS server's monitoring address")] = (
         "http://127.0.0.1:8222"
     )
+    stream_replicas: Annotated[
+        int, Meta(ge=1, le=5, description="NATS servers that hold each stream; counts when a stream is created")
+    ] = 1
     mongo_url: Annotated[str, Meta(description="MongoDB replica set")] = "mongodb://127.0.0.1:27017"
     mongo_password_file: Annotated[
         Path | None, Meta(description="file with the password of the user that mongo_url names")

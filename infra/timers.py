@@ -52,8 +52,9 @@ Restore = Callable[[], Awaitable[None]]
 class Timers:
     """The timers of one context. Setting one again replaces it; one of the past rings at once."""
 
-    def __init__(self, nats: Client, context: str) -> None:
+    def __init__(self, nats: Client, context: str, *, stream_replicas: int = 1) -> None:
         self._nats = nats
+        self._stream_replicas = stream_replicas
         self._context = context
         self._stream = f"TIMERS_{context}"
         self._set = TIMERS_SET.labels(context)
@@ -67,6 +68,7 @@ class Timers:
                 "name": self._stream,
                 "subjects": [f"timer.{self._context}.>", f"due.{self._context}.>"],
                 "storage": "file",
+                "num_replicas": self._stream_replicas,
                 "retention": "limits",
                 "allow_msg_schedules": True,
                 "allow_msg_ttl": True,

@@ -63,7 +63,8 @@ class Fulfilment:
     def companions(self, running: RunningContext) -> Sequence[Companion]:
         """What works beside the saga while this process leads."""
         dispatcher = Dispatcher(running, self._patience)
-        alarms = Alarms(running.store, Timers(running.nats, NAME), self._fire)
+        timers = Timers(running.nats, NAME, stream_replicas=running.settings.stream_replicas)
+        alarms = Alarms(running.store, timers, self._fire)
         self._running, self._dispatcher, self._alarms = running, dispatcher, alarms
         return (dispatcher, Leftovers(running.store, dispatcher), alarms)
 
