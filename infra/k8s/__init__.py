@@ -1,0 +1,1 @@
+"""Orderfold on Kubernetes: manifests, and what is made beside them."""
