@@ -20,6 +20,7 @@ from infra.nats_keys import seed_file
 from infra.servers import Process, free_port, listening
 from infra.settings import load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret
+from infra.vault.master_keys import new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
 from tests.nats_users.server import GuardedServer
 
@@ -51,6 +52,7 @@ class Deployment:
             **{f"ORDERFOLD_{name.upper()}": value for name, value in settings.items()},
         }
         self.processes: dict[str, Process] = {}
+        self.metrics_ports: dict[str, int] = {}
 
     @property
     def keys(self) -> Path:
@@ -91,6 +93,7 @@ class Deployment:
 
     def _start(self) -> None:
         SigningKeys.ensure(self.keys)
+        write_master_keys(self.keys / "master-keys", new_master_keys())
         write_secret(self._secret, new_secret().encode())
         self.processes["nats"] = self.nats.process
         self._add(
@@ -115,7 +118,9 @@ class Deployment:
     ) -> None:
         command = [sys.executable, "-P", "-m", *arguments]
         log = self.folder / f"{name}.log"
-        self.processes[name] = Process(name, command, log, ready, env=self.environment(user))
+        self.metrics_ports[name] = free_port()
+        environment = {**self.environment(user), "ORDERFOLD_METRICS_PORT": str(self.metrics_ports[name])}
+        self.processes[name] = Process(name, command, log, ready, env=environment)
 
     async def ready(self) -> None:
         """Return when the gateway says that everything is there."""
@@ -134,6 +139,14 @@ class Deployment:
         running = [process for process in self.processes.values() if process.running]
         for process in reversed(running):
             process.kill()
+
+    async def metrics(self) -> dict[str, str]:
+        """What each context and the read models tell of themselves: to find it out they ask around."""
+        async with httpx.AsyncClient(timeout=10.0) as client:
+            return {
+                name: (await client.get(f"http://127.0.0.1:{self.metrics_ports[name]}/metrics")).text
+                for name in (*NAMES, "read_models")
+            }
 
     def wipe_jetstream(self) -> None:
         """Have nats-server come back with nothing."""

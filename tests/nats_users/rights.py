@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import pkgutil
 import re
+import tempfile
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import contexts as contexts_package
 import gateway as gateway_package
+import read_models as read_models_package
 from contexts.__main__ import NAMES, load_context
 from contexts.fulfilment.events import Step
 from contexts.messages import Command, wire_name
 from infra.nats_keys import CONFIGURATION, SUFFIX
 from infra.runtime import Context
 from infra.settings import Settings
+from infra.vault.master_keys import new_master_keys, write_master_keys
 from read_models.catalogue import MODELS
 
 
@@ -34,9 +39,13 @@ class Rights:
     """Whether it may answer whoever asked it."""
 
 
+@functools.cache
 def contexts() -> dict[str, Context]:
     """Every context by its name."""
-    return {name: load_context(name, Settings()) for name in NAMES}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data=Path(folder))
+        write_master_keys(settings.data / "keys" / "master-keys", new_master_keys())
+        return {name: load_context(name, settings) for name in NAMES}
 
 
 def commands() -> dict[str, type[Command]]:
@@ -56,7 +65,11 @@ def needed() -> dict[str, Rights]:
     heard = sorted({context for model in MODELS.values() for context in model.contexts})
     found["read_models"] = Rights(
         subscribe={"_INBOX_read_models.>", *(f"head.{context}" for context in heard)},
-        publish={subject for context in heard for subject in reading(context, "*")},
+        publish={
+            *(subject for context in heard for subject in reading(context, "*")),
+            *(f"svc.{context}.behind" for context in heard),
+            *asked_for_by(read_models_package),
+        },
         deny=taken_out(readers),
     )
     found["gateway"] = Rights(
@@ -64,6 +77,7 @@ def needed() -> dict[str, Rights]:
         publish={
             *(f"cmd.{name}" for name in sent_by_gateway()),
             *(f"svc.{context}.{what}" for context in every for what in ("log", "behind")),
+            *asked_for_by(gateway_package),
         },
     )
     found["operator"] = Rights(
@@ -94,6 +108,7 @@ def of_context(context: Context) -> Rights:
             f"svc.{name}.log svc-{name}",
             f"svc.{name}.behind svc-{name}",
             f"svc.{name}.relay",
+            *(f"svc.{name}.{question} svc-{name}" for question in questions(name).values()),
             *(f"head.{other}" for other in context.hears),
         },
         publish={
@@ -158,6 +173,27 @@ def sets_timers(context: str) -> bool:
     """Whether a context's code imports timers."""
     package = importlib.import_module(f"{contexts_package.__name__}.{context}")
     return any("infra.timers" in source(module) for module in modules(package))
+
+
+def questions(context: str) -> dict[str, str]:
+    """What else a context answers: each by the module that says `QUESTION = …` and asks it."""
+    package = importlib.import_module(f"{contexts_package.__name__}.{context}")
+    return {
+        module.__name__: str(vars(module)["QUESTION"])
+        for module in modules(package)
+        if re.search(r"^QUESTION = ", source(module), re.MULTILINE)
+    }
+
+
+def asked_for_by(package: ModuleType) -> set[str]:
+    """The questions whose modules a package imports."""
+    code = "".join(source(module) for module in modules(package))
+    return {
+        f"svc.{name}.{question}"
+        for name in NAMES
+        for module, question in questions(name).items()
+        if module in code
+    }
 
 
 def sent_by_gateway() -> set[str]:

@@ -44,6 +44,7 @@ async def test_the_whole_system_works_with_a_user_for_each_service(
         given_up = await shop.order_becomes("unpaid", "cancelled")
         assert "timed out" in given_up["cancelled_reason"]
         await shop.get("/v1/orders/paid/history")
+        assert (await shop.get("/v1/customers/ada"))["email"] == "ada@example.org"
 
         await system.orderfold("replay", "start", "orders", "--from", "jetstream", "--switch")
         await system.orderfold("replay", "drop", "orders", "--yes")
@@ -52,6 +53,8 @@ async def test_the_whole_system_works_with_a_user_for_each_service(
         system.wipe_jetstream()
         await system.ready()
         await deliver(shop, "after")
+        told = await system.metrics()
+        assert all("orderfold_nats_connected" in text for text in told.values())
         await system.orderfold("verify", "--wait", "30")
         assert system.complaints() == []
         assert [name for name, process in system.processes.items() if not process.running] == []
