@@ -10,7 +10,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-SECONDS = 5.0
+SECONDS = 3.0
 """How long one batch is tried to be sent; it is lost then."""
 
 log = structlog.get_logger(__name__)

@@ -45,8 +45,8 @@ class Recorded(Traced):
 
     recorded = True
 
-    def __init__(self, span: RecordedSpan, context: SpanContext) -> None:
-        super().__init__(f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}")
+    def __init__(self, span: RecordedSpan) -> None:
+        super().__init__(traceparent_of(span.get_span_context()))
         self._span = span
 
     def note(self, name: str, value: Value) -> None:
@@ -137,10 +137,9 @@ class SdkTracer:
             attributes=attributes,
             links=[Link(context_of(link)) for link in links] or None,
         )
-        context = span.get_span_context()
         if span.is_recording():
-            return Recorded(span, context)
-        return Unsampled(f"00-{context.trace_id:032x}-{context.span_id:016x}-00")
+            return Recorded(span)
+        return Unsampled(traceparent_of(span.get_span_context()))
 
     def stop(self) -> None:
         # The SDK's own shutdown waits for half a minute, and for every try to reach the collector.
@@ -149,6 +148,11 @@ class SdkTracer:
         stopping.join(STOP_SECONDS)
         if stopping.is_alive():
             self._exporter.shutdown()
+
+
+def traceparent_of(context: SpanContext) -> str:
+    """How a span is named to others."""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def context_of(traceparent: str) -> SpanContext:
