@@ -12,25 +12,20 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Coroutine, MutableMapping
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TextIO, TypeVar, cast
 
 import msgspec
 import structlog
 
-from infra.error_text import described, traced
+from infra.log_lines import LinesFactory
+from infra.log_rendering import Completed, as_json
 from infra.records import Metadata
-from infra.tracing.spans import current_trace_id
 
-Fields = MutableMapping[str, Any]
 T = TypeVar("T")
 
-FIRST = ("time", "level", "service", "event", "trace_id", "correlation_id", "order_id")
-"""The agreed fields, in their order; those that are not known are left out, except the first four."""
-
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-PASSWORD_IN_URL = re.compile(rb"(://[^\s/@:\"]*):[^\s/@\"]*@|(\bpassword=)[^\s&\"]*")
 
 process_log = structlog.get_logger("process")
 """What is about the process as a whole."""
@@ -41,79 +36,22 @@ def configure_logging(
 ) -> None:
     """Set up logging for one process, by default to stdout; `json` None means: unless it is a terminal."""
     stream = sys.stdout if out is None else out
-    as_json = not stream.isatty() if json is None else json
+    wants_json = not stream.isatty() if json is None else json
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            _Service(service),
-            add_trace,
-            add_exception,
-            render_json if as_json else _console(stream),
+            Completed(service),
+            as_json
+            if wants_json
+            else structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="time"),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(stream.buffer)
-        if as_json
-        else structlog.PrintLoggerFactory(stream),
+        logger_factory=LinesFactory(stream.buffer) if wants_json else structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
     take_over(max(number, logging.WARNING))
-
-
-def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="time")
-
-
-class _Service:
-    """Names the service of a line that nothing nearer has named: a process may run several."""
-
-    def __init__(self, service: str) -> None:
-        self._service = service
-
-    def __call__(self, _: Any, __: str, fields: Fields) -> Fields:
-        fields.setdefault("service", self._service)
-        return fields
-
-
-def add_trace(_: Any, __: str, fields: Fields) -> Fields:
-    """The trace a line belongs to: the span under way, else the one that came with the message."""
-    trace_id = current_trace_id()
-    if trace_id:
-        fields["trace_id"] = trace_id
-    return fields
-
-
-def add_exception(_: Any, __: str, fields: Fields) -> Fields:
-    """Tell the exception that came with a line, without what it may quote."""
-    given = fields.pop("exc_info", None)
-    error = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
-    if isinstance(error, BaseException):
-        fields["exception"] = traced(error)
-    return fields
-
-
-def render_json(_: Any, __: str, fields: Fields) -> bytes:
-    """One line: the agreed fields first."""
-    ordered: dict[str, Any] = {}
-    for name in FIRST:
-        value = fields.pop(name, None)
-        if value:
-            ordered[name] = value
-    ordered |= fields
-    line = msgspec.json.encode(ordered, enc_hook=_unknown)
-    return PASSWORD_IN_URL.sub(_without_password, line) if b"://" in line else line
-
-
-def _without_password(found: re.Match[bytes]) -> bytes:
-    return found[1] + b":***@" if found[1] else found[2] + b"***"
-
-
-def _unknown(value: Any) -> str:
-    """A value JSON has no form for; its own words may quote anything."""
-    return described(value) if isinstance(value, BaseException) else f"<{type(value).__name__}>"
 
 
 def trace_of(traceparent: str) -> str | None:
