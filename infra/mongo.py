@@ -34,6 +34,7 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _DUPLICATE_KEY = 11000
 _WRITE_CONFLICT = 112
 _NO_SUCH_TRANSACTION = 251
+_INTERNAL_ERROR = 1
 _CONFLICTS = frozenset({_DUPLICATE_KEY, _WRITE_CONFLICT, _NO_SUCH_TRANSACTION})
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
@@ -45,6 +46,10 @@ Write = ReplaceOne[Any] | DeleteOne | UpdateOne
 
 class MongoUnavailable(Exception):
     """MongoDB could not be reached, did not answer in time or refused; a write may have been done."""
+
+
+class MongoBroken(MongoUnavailable):
+    """MongoDB answers with errors of its own, as after a full disk, until it is restarted."""
 
 
 class TransactionConflict(Exception):
@@ -287,6 +292,10 @@ def _translated(command: str) -> Iterator[None]:
         if isinstance(error, DuplicateKeyError) or getattr(error, "code", None) in _CONFLICTS:
             raise TransactionConflict(_said(error)) from error
         measures.failures.inc()
+        if getattr(error, "code", None) == _INTERNAL_ERROR:
+            raise MongoBroken(
+                f"MongoDB: {_said(error)}: its log says why; if its disk is full make room, then restart it"
+            ) from error
         raise MongoUnavailable(f"MongoDB: {_said(error)}") from error
     finally:
         measures.seconds.observe(time.perf_counter() - begun)

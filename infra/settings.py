@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None, Meta(description="file with the password of the user that mongo_url names")
     ] = None
     mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
+    replay_patience: Annotated[
+        float, Meta(gt=0, description="seconds a replay tries to get on, until it fails and is to be resumed")
+    ] = 30.0
     host: Annotated[str, Meta(description="address the gateway listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port the gateway listens on")] = 8080
     metrics_host: Annotated[

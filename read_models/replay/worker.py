@@ -111,15 +111,15 @@ class Worker:
         except LeaseLost:
             raise
         except Exception as error:
-            if not isinstance(error, ReplayFailed):
+            if not isinstance(error, (ReplayFailed, *RETRIED)):
                 logger.exception("replay failed", version=self._replay.collection)
             self._problem = str(error) or repr(error)
             with contextlib.suppress(*RETRIED, LeaseLost):
                 await self._leave(State.FAILED)
-            raise ReplayFailed(
-                f"the replay of {self._model.name} failed: {self._problem}; "
-                f"`replay resume {self._model.name}` goes on where it was"
-            ) from error
+            then = f"`replay resume {self._model.name}` goes on where it was"
+            if isinstance(error, RETRIED):
+                then = f"once that is mended, {then}"
+            raise ReplayFailed(f"the replay of {self._model.name} failed: {self._problem}; {then}") from error
         finally:
             self._turns.leave(self._model.name)
             for task in reporting:

@@ -6,9 +6,9 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,14 @@ class Ended:
     err: str
 
     @property
+    def told(self) -> str:
+        """The one line of a command that could not do what it was asked to."""
+        assert (self.status, self.out) == (2, ""), self
+        assert "Traceback" not in self.err, self.err
+        (line,) = [line for line in self.err.splitlines() if line.startswith("read_models: ")]
+        return line
+
+    @property
     def json(self) -> Any:
         """What it printed with --json."""
         return msgspec.json.decode(self.out)
@@ -90,10 +98,15 @@ class Command:
     nats_url: str
     mongo_url: str
     mongo_database: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further ones."""
 
     async def __call__(self, *arguments: str) -> Ended:
         """Run it to its end."""
-        process = await self.begin(*arguments)
+        return await self.ends(await self.begin(*arguments))
+
+    async def ends(self, process: Process) -> Ended:
+        """Return when it has ended."""
         try:
             out, err = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
         finally:
@@ -113,11 +126,7 @@ class Command:
         async with tapped(self.mongo_url) as wire:
             process = await replace(self, mongo_url=wire.url).begin(*arguments)
             wire.kill_at(moment, process.kill)
-            try:
-                await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
-            finally:
-                if process.returncode is None:
-                    process.kill()
+            await self.ends(process)
             assert wire.come.is_set(), f"{moment} never came, but {wire.asked}"
 
     async def begin(self, *arguments: str) -> Process:
@@ -130,6 +139,7 @@ class Command:
                 "ORDERFOLD_NATS_URL": self.nats_url,
                 "ORDERFOLD_MONGO_URL": self.mongo_url,
                 "ORDERFOLD_MONGO_DATABASE": self.mongo_database,
+                **self.settings,
                 "COLUMNS": "200",
             },
             stdout=asyncio.subprocess.PIPE,

@@ -64,7 +64,15 @@ async def work(
 async def _one(
     connection: Connection, model: ReadModel[Any], turns: Turns, live: LiveLag, stopping: asyncio.Event
 ) -> Replay:
-    worker = Worker(connection.nats, connection.mongo, connection.log, model, turns=turns, live=live)
+    worker = Worker(
+        connection.nats,
+        connection.mongo,
+        connection.log,
+        model,
+        patience=connection.settings.replay_patience,
+        turns=turns,
+        live=live,
+    )
     replay = await worker.run(stopping)
     if replay.state is State.READY and replay.switch:
         async with turns.turn(model.name):
