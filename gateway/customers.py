@@ -27,7 +27,9 @@ from read_models.reading import Page
 )
 async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     """Of a forgotten customer only the id is left."""
-    return await model.get(incoming.services.models, incoming.key("customer_id"))
+    return await model.get(
+        incoming.services.models, incoming.services.contexts.disclose, incoming.key("customer_id")
+    )
 
 
 @query(

@@ -7,6 +7,8 @@ import asyncio
 import structlog
 from nats.aio.client import Client
 
+from contexts.customers.disclosure import disclose
+from contexts.customers.personal_data import PersonalData
 from gateway.problems import UNAVAILABLE, Problem
 from infra.command_client import CommandClient
 from infra.commands import Answer, Envelope
@@ -52,6 +54,12 @@ class NatsLink:
         if self._commands is None:
             raise away()
         return await self._commands.send(context, name, body, envelope)
+
+    async def disclose(self, customer_id: str, sealed: str) -> PersonalData | None:
+        """What is sealed about a customer, None if forgotten; raises a Problem or ContextUnavailable."""
+        if self._nats is None or not self.connected:
+            raise away()
+        return await disclose(self._nats, customer_id, sealed)
 
     async def run(self) -> None:
         """Connect, and again whenever the connection ended for good; never returns."""

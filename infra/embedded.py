@@ -22,6 +22,7 @@ from infra.servers import Process, ServerFailed, listening, mongo_server, nats_s
 from infra.settings import Settings, load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret
 from infra.unusable_mongo import set_aside_if_unusable
+from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
 
 READY_SECONDS = 60.0
@@ -138,6 +139,9 @@ class EmbeddedStack:
         SigningKeys.ensure(self.folder.keys)
         if not self.folder.webhook_secret.exists():
             write_secret(self.folder.webhook_secret, new_secret().encode("ascii"))
+        master_keys = master_keys_file(self.settings)
+        if not self._given.master_key and not master_keys.exists():
+            write_master_keys(master_keys, new_master_keys())
 
     def _builders(self) -> dict[str, Callable[[], Process]]:
         root, ports = self.folder.root, self.ports

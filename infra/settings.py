@@ -40,7 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "http://127.0.0.1:8222"
     )
     stream_replicas: Annotated[
-        int, Meta(ge=1, le=5, description="NATS servers that hold each stream; counts when a stream is created")
+        int,
+        Meta(ge=1, le=5, description="NATS servers that hold each stream; counts when a stream is created"),
     ] = 1
     mongo_url: Annotated[str, Meta(description="MongoDB replica set")] = "mongodb://127.0.0.1:27017"
     mongo_password_file: Annotated[
@@ -69,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_store: Annotated[
         str,
         Meta(
-            description="where customers' keys are: sqlite:FILE or postgresql://…; never in a store's backups "
+            description="customers' keys: sqlite:FILE or postgresql://…; never in a store's backups "
             "[default: <data>/vault/customers.db]"
         ),
     ] = ""
@@ -98,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether logs are JSON; None lets the terminal decide."""
         return None if self.log_format == "auto" else self.log_format == "json"
 
+    @property
+    def key_store_url(self) -> str:
+        """Where customers' keys are: a `sqlite:` file or a `postgresql://` database with its password.
+
+        Raises SettingsInvalid if the password cannot be read.
+        """
+        return self._with_password(self.key_store or f"sqlite:{self.data / 'vault' / 'customers.db'}")
+
     def store_url(self, context: str) -> str:
         """Where a context's event store is: a `sqlite:` file or a `postgresql://` database with its password.
 
@@ -106,8 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         base = self.store or f"sqlite:{self.data / 'stores'}"
         if base.startswith("sqlite:"):
             return f"{base}/{context}.db"
-        url = base.replace("{context}", context)
-        if self.store_password_file is None:
+        return self._with_password(base.replace("{context}", context))
+
+    def _with_password(self, url: str) -> str:
+        """The address of a PostgreSQL database with the password that a file holds; others as they are."""
+        if self.store_password_file is None or not url.startswith("postgres"):
             return url
         password = quote(read_password(self.store_password_file), safe="")
         return f"{url}{'&' if '?' in url else '?'}password={password}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, assert_never
 
 import msgspec
@@ -13,7 +14,7 @@ from contexts.customers.events import (
     CustomersEvent,
     EmailChanged,
 )
-from contexts.customers.personal_data import PersonalData
+from contexts.customers.personal_data import PersonalData, Sealed
 from read_models.model import Occurrence, ReadModel, Source, latest
 from read_models.reading import ReadModels
 
@@ -40,28 +41,61 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-def project(document: Customer | None, occurrence: Occurrence) -> Customer:
+class KeptCustomer(msgspec.Struct, frozen=True, kw_only=True):
+    """The document: a customer whose personal data stay sealed, as they are in the events."""
+
+    customer_id: str
+    status: str = "active"
+    personal: PersonalData | Sealed | None = None
+    updated_at: str | None = None
+    version: int = 0
+
+
+Disclose = Callable[[str, str], Awaitable[PersonalData | None]]
+"""Opens what is sealed about a customer; None if the customer was forgotten."""
+
+
+def project(document: KeptCustomer | None, occurrence: Occurrence) -> KeptCustomer:
     """The customer after one more event."""
-    customer = document or Customer(customer_id=occurrence.key)
+    customer = document or KeptCustomer(customer_id=occurrence.key)
     event: CustomersEvent = occurrence.event
     match event:
         case CustomerRegistered() | EmailChanged() | AddressChanged():
-            changed = _known(customer, event.personal)
+            changed = msgspec.structs.replace(customer, personal=event.personal)
         case CustomerForgotten():
-            changed = Customer(
-                customer_id=customer.customer_id, status="forgotten", updated_at=customer.updated_at
-            )
+            changed = msgspec.structs.replace(customer, personal=None, status="forgotten")
         case _:
             assert_never(event)
     return msgspec.structs.replace(
-        changed, updated_at=latest(changed.updated_at, occurrence.time), version=occurrence.version
+        changed, updated_at=latest(customer.updated_at, occurrence.time), version=occurrence.version
     )
 
 
-def _known(customer: Customer, personal: PersonalData) -> Customer:
+CUSTOMERS = ReadModel(
+    name="customers", sources=(Source("customers", CustomersEvent),), document=KeptCustomer, project=project
+)
+
+
+async def get(models: ReadModels, disclose: Disclose, customer_id: str) -> dict[str, Any] | None:
+    """A customer, if one registered under this id; also a forgotten one, without anything personal."""
+    found = await models.get(CUSTOMERS, customer_id)
+    if found is None:
+        return None
+    kept = CUSTOMERS.loaded(found)
+    personal = kept.personal
+    if isinstance(personal, str):
+        personal = await disclose(customer_id, personal)
+    shown: dict[str, Any] = msgspec.to_builtins(_shown(kept, personal))
+    return shown
+
+
+def _shown(kept: KeptCustomer, personal: PersonalData | None) -> Customer:
+    seen = Customer(customer_id=kept.customer_id, updated_at=kept.updated_at, version=kept.version)
+    if personal is None:
+        return msgspec.structs.replace(seen, status="forgotten")
     address = personal.address
     return msgspec.structs.replace(
-        customer,
+        seen,
         name=personal.name,
         email=personal.email,
         address=Address(
@@ -72,13 +106,3 @@ def _known(customer: Customer, personal: PersonalData) -> Customer:
             country=address.country,
         ),
     )
-
-
-CUSTOMERS = ReadModel(
-    name="customers", sources=(Source("customers", CustomersEvent),), document=Customer, project=project
-)
-
-
-async def get(models: ReadModels, customer_id: str) -> dict[str, Any] | None:
-    """A customer, if one registered under this id; also a forgotten one, without anything personal."""
-    return await models.get(CUSTOMERS, customer_id)

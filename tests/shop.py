@@ -122,3 +122,11 @@ class Shop:
             return dict(answer.json()) if answer.status_code == 200 else {"stage": None}
 
         return await eventually(ask, lambda saga: saga["stage"] == stage, f"fulfilment {order_id} {stage}")
+
+    async def stock_becomes(self, sku: str, **figures: int) -> None:
+        """Wait until a SKU's stock has these figures: its document follows an order's at its own pace."""
+        await eventually(
+            lambda: self.get(f"/v1/stock/{sku}"),
+            lambda stock: figures.items() <= stock.items(),
+            f"stock of {sku} {figures}",
+        )

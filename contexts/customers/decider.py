@@ -20,7 +20,7 @@ from contexts.customers.events import (
     CustomersEvent,
     EmailChanged,
 )
-from contexts.customers.personal_data import PersonalData
+from contexts.customers.personal_data import PersonalData, Sealed
 from contexts.messages import Rejected, Unknown
 
 
@@ -34,21 +34,31 @@ class Registered(msgspec.Struct, frozen=True):
     personal: PersonalData
 
 
+class Locked(msgspec.Struct, frozen=True):
+    """A customer whose data are still sealed: enough to forget it, too little for anything else."""
+
+    sealed: Sealed
+
+
 Customer = Registered | Forgotten | None
 """A customer: known, forgotten, or never heard of."""
 
 
-def decide(customer: Customer, command: CustomersCommand) -> tuple[CustomersEvent, ...]:
+def decide(customer: Customer | Locked, command: CustomersCommand) -> tuple[CustomersEvent, ...]:
     """Answer a command with the facts it causes; none if nothing changes."""
     match command, customer:
         case ForgetCustomer(), Forgotten():
             return ()
+        case ForgetCustomer(customer_id=customer_id), Locked():
+            return (CustomerForgotten(customer_id=customer_id),)
         case _, Forgotten():
             raise Rejected(f"customer {command.customer_id} has been forgotten")
         case RegisterCustomer(), None:
             return (_registered(command),)
         case _, None:
             raise Unknown(f"customer {command.customer_id} is not registered")
+        case _, Locked():
+            raise TypeError("a customer is opened before anything else is decided")
         case _, Registered(personal=personal):
             return _change(personal, command)
         case _:
@@ -85,11 +95,15 @@ def _registered(command: RegisterCustomer) -> CustomerRegistered:
     )
 
 
-def evolve(_customer: Customer, event: CustomersEvent) -> Customer:
+def evolve(_customer: Customer | Locked, event: CustomersEvent) -> Customer | Locked:
     """The customer after one more fact; each carries all that is known from then on."""
     match event:
         case CustomerRegistered() | EmailChanged() | AddressChanged():
-            return Registered(event.personal)
+            return (
+                Registered(event.personal)
+                if isinstance(event.personal, PersonalData)
+                else Locked(event.personal)
+            )
         case CustomerForgotten():
             return Forgotten()
         case _:

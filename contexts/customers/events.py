@@ -1,8 +1,12 @@
-"""What has happened with customers; each event holds what it has of personal data in one value."""
+"""What has happened with customers; each event holds what it has of personal data in one value.
+
+That value is sealed with the customer's own key, and unreadable everywhere once that key is destroyed.
+Events of before there were keys hold it open.
+"""
 
 from __future__ import annotations
 
-from contexts.customers.personal_data import PersonalData
+from contexts.customers.personal_data import PersonalData, Sealed
 from contexts.messages import Country, CustomerId, Event
 
 
@@ -15,14 +19,14 @@ class CustomerRegistered(CustomersEventMessage):
 
     customer_id: CustomerId
     country: Country
-    personal: PersonalData
+    personal: PersonalData | Sealed
 
 
 class EmailChanged(CustomersEventMessage):
     """`personal` is the whole value as it is from now on."""
 
     customer_id: CustomerId
-    personal: PersonalData
+    personal: PersonalData | Sealed
 
 
 class AddressChanged(CustomersEventMessage):
@@ -30,7 +34,7 @@ class AddressChanged(CustomersEventMessage):
 
     customer_id: CustomerId
     country: Country
-    personal: PersonalData
+    personal: PersonalData | Sealed
 
 
 class CustomerForgotten(CustomersEventMessage):

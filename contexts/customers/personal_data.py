@@ -30,3 +30,7 @@ class PersonalData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name
     email: Email
     address: Address
+
+
+Sealed = Annotated[str, Meta(pattern=r"^sealed1\.[A-Za-z0-9_=-]+$(?!\n)", max_length=10_000)]
+"""Personal data that only who has the customer's key can read."""

@@ -1,12 +1,18 @@
-"""Carries out the commands of customers: one stream, one decision."""
+"""Carries out the commands of customers: one stream, one decision, nothing personal stored but sealed."""
 
 from __future__ import annotations
 
-from contexts.customers.commands import CustomersCommand
+from collections.abc import Sequence
+
+from contexts.customers.attendance import Disclosure, Shredder
+from contexts.customers.commands import CustomersCommand, ForgetCustomer
 from contexts.customers.decider import decide, evolve
 from contexts.customers.events import CustomersEvent
-from infra.runtime import Context, Session
+from contexts.customers.privacy import Privacy
+from infra.runtime import Companion, Context, RunningContext, Session
 from infra.settings import Settings
+from infra.vault.key_store import KeyStore
+from infra.vault.master_keys import load_master_keys
 
 
 def stream_of(command: CustomersCommand) -> str:
@@ -14,15 +20,21 @@ def stream_of(command: CustomersCommand) -> str:
     return f"customer-{command.customer_id}"
 
 
-async def handle(session: Session, command: CustomersCommand) -> None:
-    """Load, decide, record."""
-    stream = stream_of(command)
-    (customer,) = await session.load(stream)
-    session.record(stream, decide(customer, command))
+def customers(keys: KeyStore) -> Context:
+    """The context, with the keys of its customers."""
+    privacy = Privacy(keys)
 
+    async def handle(session: Session, command: CustomersCommand) -> None:
+        """Load, open, decide, seal, record."""
+        stream = stream_of(command)
+        (kept,) = await session.load(stream)
+        forgetting = isinstance(command, ForgetCustomer)
+        customer = kept if forgetting else await privacy.opened(command.customer_id, kept)
+        session.record(stream, [await privacy.sealed(event) for event in decide(customer, command)])
 
-def context(_settings: Settings) -> Context:
-    """The context; nothing in it differs between installations."""
+    def companions(running: RunningContext) -> Sequence[Companion]:
+        return (Disclosure(running, privacy), Shredder(running, keys))
+
     return Context(
         name="customers",
         commands=CustomersCommand,
@@ -31,4 +43,10 @@ def context(_settings: Settings) -> Context:
         evolve=evolve,
         primary=stream_of,
         handle=handle,
+        companions=companions,
     )
+
+
+def context(settings: Settings) -> Context:
+    """The context, with the key store that the settings name; raises SettingsInvalid."""
+    return customers(KeyStore(settings.key_store_url, load_master_keys(settings)))

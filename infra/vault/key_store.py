@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
+from typing import TypeVar
 
 from infra.group_read import GroupRead
 from infra.vault.master_keys import MasterKeys
 from infra.vault.postgres_table import PostgresTable
 from infra.vault.sealing import new_key
 from infra.vault.sqlite_table import SQLiteTable
-from infra.vault.table import GONE, Table, Wrapped
+from infra.vault.table import Table, Wrapped
 
 REWRAPPED_AT_ONCE = 1_000
 
 T = TypeVar("T")
-Arguments = TypeVarTuple("Arguments")
 
 
 class KeyDestroyed(Exception):
@@ -33,21 +33,23 @@ class KeyMissing(Exception):
 
 
 class KeyStore:
-    """One key a subject. Every method raises StoreUnavailable when the database cannot be used."""
+    """One key a subject. Every method raises StoreUnavailable while the database cannot be used."""
 
-    def __init__(self, table: Table, masters: MasterKeys) -> None:
-        """Use `open`."""
-        self._table = table
+    def __init__(self, url: str, masters: MasterKeys) -> None:
+        """The store under `sqlite:FILE` or `postgresql://…`; opened at the first use, made if missing."""
+        self._url = url
         self._masters = masters
+        self._opened: Table | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
-        # Whoever asks while another question is under way is answered with all who do.
-        self._finds = GroupRead(self._thread, self._find, table.interrupt)
-        self._makes = GroupRead(self._thread, self._make, table.interrupt)
 
-    @classmethod
-    async def open(cls, url: str, masters: MasterKeys) -> KeyStore:
-        """Open the store under `sqlite:FILE` or `postgresql://…`; it is made if it is missing."""
-        return cls(await asyncio.to_thread(open_table, url), masters)
+    @cached_property
+    def _finds(self) -> GroupRead[str, Wrapped | None]:
+        # Whoever asks while another question is under way is answered together with all others who do.
+        return GroupRead(self._thread, self._find, self._interrupt)
+
+    @cached_property
+    def _makes(self) -> GroupRead[str, Wrapped | None]:
+        return GroupRead(self._thread, self._make, self._interrupt)
 
     async def key(self, subject: str) -> bytes:
         """A subject's key; raises KeyDestroyed, KeyMissing or MasterKeyUnknown."""
@@ -64,7 +66,8 @@ class KeyStore:
 
     async def destroy(self, subjects: Collection[str]) -> None:
         """Make what was sealed with these keys unreadable, for good."""
-        await self._call(self._table.destroy, list(subjects))
+        wanted = list(subjects)
+        await self._call(lambda: self._table().destroy(wanted))
 
     async def rewrap(self) -> int:
         """Wrap some keys with the current master key that are wrapped with another; how many there were."""
@@ -72,11 +75,11 @@ class KeyStore:
 
     async def close(self) -> None:
         """Let go of the database."""
-        await self._call(self._table.close)
+        await self._call(self._close)
         self._thread.shutdown(wait=False)
 
-    async def _call(self, function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+    async def _call(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _unwrapped(self, subject: str, found: Wrapped | None) -> bytes:
         if found is None:
@@ -85,26 +88,40 @@ class KeyStore:
             raise KeyDestroyed(f"the key of {subject} was destroyed")
         return self._masters.unwrap(found.master_id, found.key, subject)
 
+    # What follows runs on the thread.
+
+    def _table(self) -> Table:
+        if self._opened is None:
+            self._opened = open_table(self._url)
+        return self._opened
+
+    def _interrupt(self) -> None:
+        if self._opened is not None:
+            self._opened.interrupt()
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
     def _find(self, subjects: Sequence[str]) -> list[Wrapped | None]:
-        found = self._table.find(list(dict.fromkeys(subjects)))
+        found = self._table().find(list(dict.fromkeys(subjects)))
         return [found.get(subject) for subject in subjects]
 
     def _make(self, subjects: Sequence[str]) -> list[Wrapped | None]:
+        table, masters = self._table(), self._masters
         wanted = list(dict.fromkeys(subjects))
-        found = self._table.find(wanted)
+        found = table.find(wanted)
         missing = [subject for subject in wanted if subject not in found]
         if missing:
-            current = self._masters.current
-            self._table.add(
-                {subject: Wrapped(current, self._masters.wrap(new_key(), subject)) for subject in missing}
-            )
+            fresh = {subject: masters.wrap(new_key(), subject) for subject in missing}
+            table.add({subject: Wrapped(masters.current, key) for subject, key in fresh.items()})
             # Read again: another process may have been quicker, or have destroyed it.
-            found |= self._table.find(missing)
-        return [found.get(subject, GONE) for subject in subjects]
+            found |= table.find(missing)
+        return [found.get(subject) for subject in subjects]
 
     def _rewrap(self) -> int:
-        masters = self._masters
-        before = self._table.wrapped_otherwise(masters.current, REWRAPPED_AT_ONCE)
+        table, masters = self._table(), self._masters
+        before = table.wrapped_otherwise(masters.current, REWRAPPED_AT_ONCE)
         after = {
             subject: Wrapped(
                 masters.current, masters.wrap(masters.unwrap(item.master_id, item.key, subject), subject)
@@ -112,7 +129,7 @@ class KeyStore:
             for subject, item in before.items()
         }
         if before:
-            self._table.rewrap(before, after)
+            table.rewrap(before, after)
         return len(before)
 
 

@@ -20,9 +20,6 @@ class Wrapped(msgspec.Struct, frozen=True):
         return not self.key
 
 
-GONE = Wrapped("", b"")
-
-
 class Table(Protocol):
     """The keys of all subjects. Every method may raise StoreUnavailable; all are called on one thread."""
 

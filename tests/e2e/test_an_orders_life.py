@@ -38,8 +38,7 @@ async def test_an_order_becomes_a_delivered_parcel(shop: Shop, provider: httpx.A
     order = await shop.get("/v1/orders/life-1")
     assert order["payment"] == {"status": "captured", "authorized": 2850, "captured": 2850, "refunded": 0}
     assert order["shipment"]["status"] == "delivered"
-    stock = await shop.get("/v1/stock/LIFE-MUG")
-    assert (stock["on_hand"], stock["reserved"], stock["available"]) == (7, 0, 7)
+    await shop.stock_becomes("LIFE-MUG", on_hand=7, reserved=0, available=7)
     assert (await charged(provider, "life-1"))["captured"] == 2850
 
 
@@ -69,7 +68,7 @@ async def test_a_declined_payment_cancels_the_order_and_frees_the_stock(shop: Sh
     order = await shop.order_becomes("decl-1", "cancelled")
     assert "declined" in order["cancelled_reason"]
     await shop.stage_becomes("decl-1", "cancelled")
-    assert (await shop.get("/v1/stock/DECL-MUG"))["available"] == 5
+    await shop.stock_becomes("DECL-MUG", available=5)
 
 
 async def test_a_payment_that_fails_twice_is_charged_once(shop: Shop, provider: httpx.AsyncClient) -> None:
@@ -101,7 +100,7 @@ async def test_an_approval_after_the_time_limit_is_voided(
     order = await shop.order_becomes(f"{key}-1", "cancelled")
     assert "timed out" in order["cancelled_reason"]
     await shop.stage_becomes(f"{key}-1", "cancelled")
-    assert (await shop.get(f"/v1/stock/{key}-mug"))["available"] == 5
+    await shop.stock_becomes(f"{key}-mug", available=5)
     books = await eventually(
         lambda: charged(provider, f"{key}-1"), lambda entry: entry.get("status") == "voided", "voided"
     )
@@ -117,7 +116,7 @@ async def test_a_customer_may_cancel_while_paying(shop: Shop, provider: httpx.As
     order = await shop.order_becomes("payc-1", "cancelled")
     assert order["cancelled_reason"] == "changed my mind"
     await shop.stage_becomes("payc-1", "cancelled")
-    assert (await shop.get("/v1/stock/PAYC-MUG"))["available"] == 5
+    await shop.stock_becomes("PAYC-MUG", available=5)
     assert (await charged(provider, "payc-1")).get("captured", 0) == 0
 
 
@@ -134,7 +133,7 @@ async def test_a_customer_may_cancel_after_confirmation(shop: Shop, provider: ht
     await shop.stage_becomes("conf-1", "cancelled")
     order = await shop.get("/v1/orders/conf-1")
     assert (order["payment"]["status"], order["shipment"]["status"]) == ("voided", "cancelled")
-    assert (await shop.get("/v1/stock/CONF-MUG"))["available"] == 5
+    await shop.stock_becomes("CONF-MUG", available=5)
     assert (await charged(provider, "conf-1"))["status"] == "voided"
     after = await shop.get("/v1/sales/daily", **{"from": day, "to": day})
     assert before["items"][0]["units"] - after["items"][0]["units"] == 3
@@ -205,8 +204,7 @@ async def test_the_last_units_are_sold_exactly_once(shop: Shop, provider: httpx.
     assert counted == {"confirmed": 20, "cancelled": 280}
     assert min(seen) >= 0
     for sku in skus:
-        stock = await shop.get(f"/v1/stock/{sku}")
-        assert (stock["on_hand"], stock["reserved"], stock["available"]) == (20, 20, 0)
+        await shop.stock_becomes(sku, on_hand=20, reserved=20, available=0)
     books = (await provider.get("/ledger")).json()["payments"]
     held = [p for p in books if p["order_id"].startswith("last-") and p["status"] == "authorized"]
     assert len(held) == 20

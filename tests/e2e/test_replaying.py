@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from infra.embedded import EmbeddedStack
 from read_models.catalogue import MODELS
-from tests.shop import Shop
+from tests.shop import Shop, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
@@ -48,7 +48,12 @@ async def test_replaying_everything_orders_nothing_and_charges_nobody(
     await shop.customer("again")
     await shop.order("again-1", "again", {"AGAIN-MUG": 2})
     await shop.stage_becomes("again-1", "awaiting-dispatch")
-    before = await shop.get("/v1/orders/again-1")
+    # The order's document hears of the parcel at its own pace.
+    before = await eventually(
+        lambda: shop.get("/v1/orders/again-1"),
+        lambda order: order["shipment"]["status"] == "created",
+        "the parcel in the order",
+    )
     books = await payments(provider, "again-1")
     assert books
     commands: list[bytes] = []

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from contexts.catalog.events import ProductAdded
+from contexts.customers.events import CustomerRegistered
+from contexts.customers.personal_data import PersonalData
 from contexts.fulfilment.events import CommandFailed, Stage, StepTaken
 from contexts.inventory.events import StockReceived
 from contexts.ordering.events import OrderConfirmed
@@ -190,11 +192,35 @@ async def test_a_product_is_shown_without_what_searching_needs(mongo: Mongo, mod
     assert await products.get(models, "CUP") is None
 
 
-async def test_a_customer_is_found_by_id(mongo: Mongo, models: ReadModels) -> None:
-    await keep(mongo, customers.CUSTOMERS, ("customer-ann", examples.registered))
-    found = await customers.get(models, "ann")
+SEALED = CustomerRegistered(customer_id="ann", country="GB", personal="sealed1.YW5u")
+
+
+async def test_a_customer_is_found_by_id_and_opened_when_asked_for(mongo: Mongo, models: ReadModels) -> None:
+    await keep(mongo, customers.CUSTOMERS, ("customer-ann", SEALED))
+    asked: list[tuple[str, str]] = []
+
+    async def disclose(customer_id: str, sealed: str) -> PersonalData | None:
+        asked.append((customer_id, sealed))
+        return examples.PERSONAL
+
+    found = await customers.get(models, disclose, "ann")
+    assert asked == [("ann", "sealed1.YW5u")]
     assert found is not None
     assert found["address"]["city"] == "Bristol"
+    assert found["status"] == "active"
+
+
+async def test_a_customer_whose_key_is_gone_is_forgotten_before_the_document_says_so(
+    mongo: Mongo, models: ReadModels
+) -> None:
+    await keep(mongo, customers.CUSTOMERS, ("customer-ann", SEALED))
+
+    async def disclose(_customer_id: str, _sealed: str) -> PersonalData | None:
+        return None
+
+    found = await customers.get(models, disclose, "ann")
+    assert found is not None
+    assert (found["status"], found["name"], found["address"]) == ("forgotten", None, None)
 
 
 async def test_shipments_are_listed_by_status(mongo: Mongo, models: ReadModels) -> None:

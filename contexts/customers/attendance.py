@@ -1,0 +1,115 @@
+"""What works beside customers: opening sealed data for who may see them, destroying keys of the forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from contexts.customers.disclosure import QUESTION, Opened, OpenRequest
+from contexts.customers.events import CustomerForgotten
+from contexts.customers.privacy import Privacy
+from contexts.messages import wire_name
+from infra.event_store import EventStore, StoreUnavailable
+from infra.questions import QuestionService
+from infra.records import key_of
+from infra.runtime import Reaction, RunningContext, Unavailable
+from infra.vault.key_store import KeyStore
+
+SHREDDED = "shredded"
+"""The note that tells up to where in the log the forgotten customers' keys are destroyed."""
+AT_ONCE = 500
+LOOK_SECONDS = 10.0
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+
+log = structlog.get_logger()
+
+
+class Disclosure:
+    """Answers `svc.customers.open`."""
+
+    def __init__(self, running: RunningContext, privacy: Privacy) -> None:
+        self._questions = QuestionService(running.nats, "customers")
+        self._privacy = privacy
+
+    async def start(self) -> None:
+        await self._questions.serve(QUESTION, self._open)
+
+    async def stop(self) -> None:
+        await self._questions.stop()
+
+    async def _open(self, data: bytes) -> bytes:
+        asked = msgspec.json.decode(data, type=OpenRequest)
+        try:
+            personal = await self._privacy.read(asked.customer_id, asked.sealed)
+        except Unavailable as error:
+            raise StoreUnavailable(str(error)) from error
+        return msgspec.json.encode(Opened(personal))
+
+
+class Shredder:
+    """Destroys the key of every customer who was forgotten, as often as it takes.
+
+    The event comes first and the key goes after: killed in between, the next process finds the event.
+    """
+
+    def __init__(self, running: RunningContext, keys: KeyStore) -> None:
+        self._running = running
+        self._store: EventStore = running.store
+        self._keys = keys
+        self._committed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._store.on_commit(self._committed.set)
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE
+        position: int | None = None
+        while True:
+            self._committed.clear()
+            try:
+                position = await self._shred(await self._begin() if position is None else position)
+                pause = FIRST_PAUSE
+            except StoreUnavailable as error:
+                log.warning("keys of forgotten customers wait to be destroyed", error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._committed.wait()
+            except TimeoutError:
+                continue
+
+    async def _begin(self) -> int:
+        note = (await self._store.notes(SHREDDED)).get("position", b"0")
+        return int(note)
+
+    async def _shred(self, position: int) -> int:
+        """Destroy what is due after a position, and return the position up to which nothing is due."""
+        while True:
+            head = await self._store.head()
+            records = await self._store.read_log(position, AT_ONCE, names=(wire_name(CustomerForgotten),))
+            if not records:
+                return max(head, position)
+            await self._keys.destroy([key_of(record.stream) for record in records])
+            position = records[-1].position
+            await self._running.react(_noting(position))
+            log.info("keys of forgotten customers destroyed", customers=len(records))
+
+
+def _noting(position: int) -> Callable[[Reaction], Awaitable[None]]:
+    async def note(reaction: Reaction) -> None:
+        reaction.note(SHREDDED, "position", str(position).encode())
+
+    return note

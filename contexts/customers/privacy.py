@@ -1,0 +1,57 @@
+"""Seals what identifies a customer with that customer's key, and opens it while there is one."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from contexts.customers.decider import Customer, Locked, Registered
+from contexts.customers.events import AddressChanged, CustomerRegistered, CustomersEvent, EmailChanged
+from contexts.customers.personal_data import PersonalData, Sealed
+from contexts.messages import CustomerId
+from infra.runtime import Unavailable
+from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
+from infra.vault.master_keys import MasterKeyUnknown
+from infra.vault.sealing import SealBroken, seal, unseal
+
+E = TypeVar("E", bound=CustomersEvent)
+
+
+class Privacy:
+    """The keys of customers at work. Every method may raise StoreUnavailable."""
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
+
+    async def opened(self, customer_id: CustomerId, customer: Customer | Locked) -> Customer:
+        """A customer to decide on; raises Unavailable when there is no key to open it with (any more)."""
+        if not isinstance(customer, Locked):
+            return customer
+        personal = await self.read(customer_id, customer.sealed)
+        if personal is None:
+            raise Unavailable(f"customer {customer_id} is being forgotten")
+        return Registered(personal)
+
+    async def read(self, customer_id: CustomerId, sealed: Sealed) -> PersonalData | None:
+        """What was sealed, None if its key was destroyed; raises Unavailable when it should be readable."""
+        try:
+            key = await self._keys.key(customer_id)
+            return msgspec.json.decode(unseal(key, sealed, customer_id), type=PersonalData)
+        except KeyDestroyed:
+            return None
+        except (KeyMissing, MasterKeyUnknown, SealBroken, msgspec.DecodeError) as error:
+            raise Unavailable(f"the data of customer {customer_id} cannot be opened: {error}") from error
+
+    async def sealed(self, event: E) -> E:
+        """An event as it may be stored. A customer's first one makes the key."""
+        if not isinstance(event, CustomerRegistered | EmailChanged | AddressChanged):
+            return event
+        customer_id = event.customer_id
+        try:
+            makes = isinstance(event, CustomerRegistered)
+            key = await (self._keys.make(customer_id) if makes else self._keys.key(customer_id))
+        except (KeyDestroyed, KeyMissing, MasterKeyUnknown) as error:
+            raise Unavailable(f"the data of customer {customer_id} cannot be sealed: {error}") from error
+        sealed = seal(key, msgspec.json.encode(event.personal), customer_id)
+        return msgspec.structs.replace(event, personal=sealed)

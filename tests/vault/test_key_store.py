@@ -1,0 +1,153 @@
+"""Keys of persons, on SQLite and on PostgreSQL: made once, found, destroyed for good, wrapped anew."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
+from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, new_master_keys
+from infra.vault.sealing import SealBroken, new_key, seal, unseal
+
+
+@pytest.fixture
+def masters() -> MasterKeys:
+    return new_master_keys()
+
+
+@pytest.fixture
+async def keys(store_url: str, masters: MasterKeys) -> AsyncIterator[KeyStore]:
+    keys = KeyStore(store_url, masters)
+    yield keys
+    await keys.close()
+
+
+async def test_a_person_has_one_key_whoever_makes_it(
+    keys: KeyStore, store_url: str, masters: MasterKeys
+) -> None:
+    other = KeyStore(store_url, masters)
+    made = await asyncio.gather(*(store.make("ann") for store in (keys, other) for _ in range(20)))
+    assert set(made) == {await keys.key("ann")}
+    assert await keys.make("bob") != made[0]
+    await other.close()
+
+
+async def test_a_destroyed_key_is_gone_for_everybody_and_never_made_again(
+    keys: KeyStore, store_url: str, masters: MasterKeys
+) -> None:
+    await keys.make("ann")
+    other = KeyStore(store_url, masters)
+    await other.key("ann")
+    await keys.destroy(["ann", "never-seen"])
+    for store in (keys, other):
+        with pytest.raises(KeyDestroyed):
+            await store.key("ann")
+        with pytest.raises(KeyDestroyed):
+            await store.make("ann")
+    with pytest.raises(KeyDestroyed):
+        await keys.make("never-seen")
+    assert await other.destroyed("ann")
+    await other.close()
+
+
+async def test_a_key_that_never_was_is_missing(keys: KeyStore) -> None:
+    with pytest.raises(KeyMissing):
+        await keys.key("nobody")
+    assert not await keys.destroyed("nobody")
+
+
+async def test_keys_are_wrapped_anew_with_a_new_master_key(
+    keys: KeyStore, store_url: str, masters: MasterKeys
+) -> None:
+    before = {name: await keys.make(name) for name in ("ann", "bob", "eve")}
+    await keys.destroy(["eve"])
+    exchanged = masters.exchanged()
+    newer = KeyStore(store_url, exchanged)
+    assert await newer.rewrap() == 2
+    assert await newer.rewrap() == 0
+    await newer.close()
+    without_the_old = KeyStore(store_url, exchanged.alone())
+    assert await without_the_old.key("ann") == before["ann"]
+    assert await without_the_old.key("bob") == before["bob"]
+    await without_the_old.close()
+    with pytest.raises(MasterKeyUnknown, match=exchanged.current):
+        await keys.key("ann")
+
+
+async def test_nothing_of_a_destroyed_key_is_left_in_the_files(tmp_path: Path, masters: MasterKeys) -> None:
+    file = tmp_path / "keys.db"
+    keys = KeyStore(f"sqlite:{file}", masters)
+    await keys.make("ann")
+    await keys.make("bob")
+    with sqlite3.connect(file) as look:
+        (wrapped,) = look.execute("SELECT wrapped FROM keys WHERE subject = 'ann'").fetchone()
+    look.close()
+    assert any(wrapped in content for content in contents(tmp_path))
+    await keys.destroy(["ann"])
+    assert not any(wrapped in content for content in contents(tmp_path))
+    await keys.close()
+
+
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.iterdir()]
+
+
+MAKING = """
+import asyncio, sys
+from infra.vault.key_store import KeyStore
+from infra.vault.master_keys import parse
+
+async def main():
+    keys = KeyStore(sys.argv[1], parse(sys.argv[2], "here"))
+    for number in range(100_000):
+        key = await keys.make(f"customer-{number}")
+        print(f"customer-{number}", key.hex(), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_key_that_was_told_survives_sigkill(store_url: str, masters: MasterKeys) -> None:
+    """Data sealed with it may be stored already."""
+    told = told_until_killed(store_url, masters)
+    keys = KeyStore(store_url, masters)
+    for name, key in told:
+        assert (await keys.key(name)).hex() == key
+    await keys.close()
+
+
+def told_until_killed(store_url: str, masters: MasterKeys) -> list[list[str]]:
+    maker = subprocess.Popen(
+        [sys.executable, "-c", MAKING, store_url, masters.text()], stdout=subprocess.PIPE, text=True
+    )
+    assert maker.stdout is not None
+    told = [maker.stdout.readline().split() for _ in range(30)]
+    maker.kill()
+    maker.communicate()
+    return told
+
+
+def test_what_is_sealed_about_one_is_not_opened_as_anothers() -> None:
+    key = new_key()
+    sealed = seal(key, b"1 Quay", "ann")
+    assert unseal(key, sealed, "ann") == b"1 Quay"
+    for wrong_key, text, about in (
+        (key, sealed, "bob"),
+        (new_key(), sealed, "ann"),
+        (key, sealed[:-4] + "AAA=", "ann"),
+        (key, "sealed1.%%%", "ann"),
+        (key, "sealed1.", "ann"),
+    ):
+        with pytest.raises(SealBroken):
+            unseal(wrong_key, text, about)
+
+
+def test_the_same_is_never_sealed_alike_twice() -> None:
+    key = new_key()
+    assert seal(key, b"1 Quay", "ann") != seal(key, b"1 Quay", "ann")
