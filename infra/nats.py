@@ -53,6 +53,7 @@ class Connection(Client):
         self.last_words = ""
         self._settings = settings
         self._on_closed = on_closed
+        self._leaving: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         self.ending = True
@@ -83,6 +84,8 @@ class Connection(Client):
                 raise UserRefused(refusal(self._settings))
             if not repeated:
                 log.error("nats refuses this user", connection=self.name, reason=refusal(self._settings))
+                # The library would for ever come with the key it began with; a new connection reads it anew.
+                self._leaving = asyncio.create_task(super().close())
         elif self.is_connected and not self.ending:
             log.warning("nats reports an error", connection=self.name, error=said)
 

@@ -71,6 +71,8 @@ def make_keys(folder: Path, *, anew: bool = False, configuration: Path = CONFIGU
 
     Raises KeysUnusable.
     """
+    if folder.exists() and not folder.is_dir():
+        raise KeysUnusable(f"{folder} is no folder")
     names = users(configuration)
     made = [seed_file(folder, name) for name in names if anew or not seed_file(folder, name).exists()]
     try:
