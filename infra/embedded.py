@@ -95,8 +95,7 @@ class EmbeddedStack:
     @property
     def metrics_urls(self) -> dict[str, str]:
         """Where each of Orderfold's processes tells its metrics and its health."""
-        local = {"contexts": self.ports.contexts_metrics, "read-models": self.ports.read_models_metrics}
-        return {"gateway": self.url, **{name: f"http://127.0.0.1:{port}" for name, port in local.items()}}
+        return {"gateway": self.url, **self.ports.monitors}
 
     @property
     def pids(self) -> dict[str, int]:

@@ -26,6 +26,12 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     contexts_metrics: int
     read_models_metrics: int
 
+    @property
+    def monitors(self) -> dict[str, str]:
+        """Where contexts and read models tell their metrics and their health."""
+        ports = {"contexts": self.contexts_metrics, "read-models": self.read_models_metrics}
+        return {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+
 
 INTERNAL = ("nats", "nats_http", "mongo", "provider", "contexts_metrics", "read_models_metrics")
 """Nobody outside the stack knows these: one that is taken is chosen anew."""

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,6 +63,8 @@ def test_the_sample_is_imported_and_reconciled(stack: RunningStack) -> None:
 def test_doctor_finds_nothing_to_fix(stack: RunningStack) -> None:
     result = stack.run("doctor")
     assert (result.returncode, result.stdout.splitlines()[-1]) == (0, "nothing to fix"), result.stdout
+    for name in ("contexts", "read-models"):
+        assert re.search(rf"ok .* {name} .* ready; http://\S+/metrics", result.stdout)
 
 
 def test_a_printed_token_opens_the_api_and_one_without_the_scope_does_not(stack: RunningStack) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from gateway.cli.doctor.finding import Checked
 from gateway.cli.doctor.machine import check_machine
+from gateway.cli.doctor.processes import check_processes
 from gateway.cli.doctor.servers import check_servers
 from gateway.cli.doctor.stores import check_stores
 from gateway.cli.failure import Differs
@@ -40,8 +41,10 @@ def doctor(data: Path | None, *, settings: bool, out: Console) -> None:
 
 async def check(settings: Settings) -> list[Checked]:
     """Every check there is."""
-    servers, stores = await asyncio.gather(check_servers(settings), check_stores(settings))
-    return [*check_machine(settings), *stores, *servers]
+    servers, stores, processes = await asyncio.gather(
+        check_servers(settings), check_stores(settings), check_processes(settings)
+    )
+    return [*check_machine(settings), *stores, *servers, *processes]
 
 
 def checks_table(checks: list[Checked]) -> Table:

@@ -1,0 +1,42 @@
+"""The embedded stack's own processes, each asked at the port where it tells its metrics and its health."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from gateway.cli.doctor.finding import Checked
+from infra.data_folder import DataFolder
+from infra.embedded import not_ready
+from infra.ports import read_ports
+from infra.settings import Settings
+
+SECONDS = 5.0
+
+
+async def check_processes(settings: Settings) -> list[Checked]:
+    """Whether each can work; none where there is no embedded stack."""
+    folder = DataFolder(settings.data)
+    ports = read_ports(folder.ports)
+    if ports is None:
+        return []
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
+        return list(
+            await asyncio.gather(
+                *(
+                    _check(client, name, url, f"see {folder.log(name)}")
+                    for name, url in ports.monitors.items()
+                )
+            )
+        )
+
+
+async def _check(client: httpx.AsyncClient, name: str, url: str, fix: str) -> Checked:
+    try:
+        reply = await client.get(f"{url}/health/ready")
+    except httpx.HTTPError as error:
+        return Checked(name, f"{url}/metrics: {str(error) or type(error).__name__}", fix)
+    if reply.is_success:
+        return Checked(name, f"ready; {url}/metrics")
+    return Checked(name, f"not ready: {', '.join(not_ready(reply.content))}; {url}/metrics", fix)
