@@ -11,9 +11,13 @@ from contexts.customers.events import AddressChanged, CustomerRegistered, Custom
 from contexts.customers.personal_data import PersonalData, Sealed
 from contexts.messages import CustomerId
 from infra.runtime import Unavailable
+from infra.settings import SettingsInvalid
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeyUnknown
 from infra.vault.sealing import SealBroken, seal, unseal
+
+UNREADABLE = (KeyMissing, MasterKeyUnknown, SettingsInvalid)
+"""The keys are not what they should be: an operator has to look."""
 
 E = TypeVar("E", bound=CustomersEvent)
 
@@ -40,7 +44,7 @@ class Privacy:
             return msgspec.json.decode(unseal(key, sealed, customer_id), type=PersonalData)
         except KeyDestroyed:
             return None
-        except (KeyMissing, MasterKeyUnknown, SealBroken, msgspec.DecodeError) as error:
+        except (*UNREADABLE, SealBroken, msgspec.DecodeError) as error:
             raise Unavailable(f"the data of customer {customer_id} cannot be opened: {error}") from error
 
     async def sealed(self, event: E) -> E:
@@ -51,7 +55,7 @@ class Privacy:
         try:
             makes = isinstance(event, CustomerRegistered)
             key = await (self._keys.make(customer_id) if makes else self._keys.key(customer_id))
-        except (KeyDestroyed, KeyMissing, MasterKeyUnknown) as error:
+        except (KeyDestroyed, *UNREADABLE) as error:
             raise Unavailable(f"the data of customer {customer_id} cannot be sealed: {error}") from error
         sealed = seal(key, msgspec.json.encode(event.personal), customer_id)
         return msgspec.structs.replace(event, personal=sealed)

@@ -12,7 +12,7 @@ from contexts.customers.privacy import Privacy
 from infra.runtime import Companion, Context, RunningContext, Session
 from infra.settings import Settings
 from infra.vault.key_store import KeyStore
-from infra.vault.master_keys import load_master_keys
+from infra.vault.master_keys import MasterKeySource
 
 
 def stream_of(command: CustomersCommand) -> str:
@@ -49,4 +49,4 @@ def customers(keys: KeyStore) -> Context:
 
 def context(settings: Settings) -> Context:
     """The context, with the key store that the settings name; raises SettingsInvalid."""
-    return customers(KeyStore(settings.key_store_url, load_master_keys(settings)))
+    return customers(KeyStore(settings.key_store_url, MasterKeySource(settings)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from infra.group_read import GroupRead
+from infra.recorders.outcomes import StoreBusy
 from infra.vault.master_keys import MasterKeys
 from infra.vault.postgres_table import PostgresTable
 from infra.vault.sealing import new_key
@@ -35,8 +36,12 @@ class KeyMissing(Exception):
 class KeyStore:
     """One key a subject. Every method raises StoreUnavailable while the database cannot be used."""
 
-    def __init__(self, url: str, masters: MasterKeys) -> None:
-        """The store under `sqlite:FILE` or `postgresql://…`; opened at the first use, made if missing."""
+    def __init__(self, url: str, masters: Callable[[], MasterKeys]) -> None:
+        """The store under `sqlite:FILE` or `postgresql://…`; opened at the first use, made if missing.
+
+        `masters` is asked anew each time: master keys may be exchanged while this works. It may raise
+        SettingsInvalid.
+        """
         self._url = url
         self._masters = masters
         self._opened: Table | None = None
@@ -73,6 +78,10 @@ class KeyStore:
         """Wrap some keys with the current master key that are wrapped with another; how many there were."""
         return await self._call(self._rewrap)
 
+    async def retire(self, master_id: str) -> bool:
+        """Let nothing be wrapped with a master key any more; False while something is."""
+        return await self._call(lambda: self._table().retire(master_id))
+
     async def close(self) -> None:
         """Let go of the database."""
         await self._call(self._close)
@@ -86,7 +95,7 @@ class KeyStore:
             raise KeyMissing(f"there is no key of {subject}")
         if found.destroyed:
             raise KeyDestroyed(f"the key of {subject} was destroyed")
-        return self._masters.unwrap(found.master_id, found.key, subject)
+        return self._masters().unwrap(found.master_id, found.key, subject)
 
     # What follows runs on the thread.
 
@@ -108,7 +117,7 @@ class KeyStore:
         return [found.get(subject) for subject in subjects]
 
     def _make(self, subjects: Sequence[str]) -> list[Wrapped | None]:
-        table, masters = self._table(), self._masters
+        table, masters = self._table(), self._masters()
         wanted = list(dict.fromkeys(subjects))
         found = table.find(wanted)
         missing = [subject for subject in wanted if subject not in found]
@@ -117,10 +126,12 @@ class KeyStore:
             table.add({subject: Wrapped(masters.current, key) for subject, key in fresh.items()})
             # Read again: another process may have been quicker, or have destroyed it.
             found |= table.find(missing)
-        return [found.get(subject) for subject in subjects]
+            if len(found) < len(wanted):
+                raise StoreBusy(f"the master key {masters.current} was retired at this moment: try again")
+        return [found[subject] for subject in subjects]
 
     def _rewrap(self) -> int:
-        table, masters = self._table(), self._masters
+        table, masters = self._table(), self._masters()
         before = table.wrapped_otherwise(masters.current, REWRAPPED_AT_ONCE)
         after = {
             subject: Wrapped(

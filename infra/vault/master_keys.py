@@ -90,21 +90,35 @@ def master_keys_file(settings: Settings) -> Path:
     return settings.master_key_file or settings.data / "keys" / "master-keys"
 
 
-def load_master_keys(settings: Settings) -> MasterKeys:
-    """The master keys the settings name; raises SettingsInvalid, which names the fix."""
-    if settings.master_key:
-        return parse(settings.master_key, "ORDERFOLD_MASTER_KEY")
-    path = master_keys_file(settings)
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise SettingsInvalid(f"the file of master keys {path} is larger than {LARGEST_FILE:,} bytes")
-        return parse(path.read_text(), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingsInvalid(
-            f"the master keys {path} cannot be read ({reason}); name them with ORDERFOLD_MASTER_KEY_FILE, "
-            f"or make some with `orderfold keys new`"
-        ) from None
+class MasterKeySource:
+    """The master keys that settings name; a file is read again when it has changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsInvalid, which names the fix."""
+        self._given = parse(settings.master_key, "ORDERFOLD_MASTER_KEY") if settings.master_key else None
+        self._path = master_keys_file(settings)
+        self._seen: tuple[int, int, int] | None = None
+        self._read: MasterKeys | None = None
+        self()
+
+    def __call__(self) -> MasterKeys:
+        """The keys as they are now; raises SettingsInvalid."""
+        if self._given is not None:
+            return self._given
+        try:
+            status = self._path.stat()
+            seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if self._read is None or seen != self._seen:
+                if status.st_size > LARGEST_FILE:
+                    raise SettingsInvalid(f"{self._path} is larger than {LARGEST_FILE:,} bytes")
+                self._read, self._seen = parse(self._path.read_text(), str(self._path)), seen
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise SettingsInvalid(
+                f"the master keys {self._path} cannot be read ({reason}); name them with "
+                f"ORDERFOLD_MASTER_KEY_FILE, or make some with `orderfold keys new`"
+            ) from None
+        return self._read
 
 
 def write_master_keys(path: Path, keys: MasterKeys) -> None:

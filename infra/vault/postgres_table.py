@@ -17,6 +17,7 @@ SCHEMA = (
         master_id text NOT NULL,
         wrapped bytea NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS keys_master ON keys (master_id)",
+    "CREATE TABLE IF NOT EXISTS retired (master_id text PRIMARY KEY)",
 )
 
 
@@ -41,7 +42,8 @@ class PostgresTable:
     def add(self, wrapped: Mapping[str, Wrapped]) -> None:
         self._execute(
             "INSERT INTO keys SELECT * FROM unnest(%s::text[], %s::text[], %s::bytea[])"
-            " ON CONFLICT DO NOTHING",
+            " AS new (subject, master_id, wrapped)"
+            " WHERE master_id NOT IN (SELECT master_id FROM retired) ON CONFLICT DO NOTHING",
             (
                 list(wrapped),
                 [item.master_id for item in wrapped.values()],
@@ -76,6 +78,22 @@ class PostgresTable:
                 [after[name].key for name in before],
             ),
         )
+
+    def retire(self, master_id: str) -> bool:
+        try:
+            connection = self._line.open()
+            with connection.transaction():
+                # Whoever inserts at this moment is waited for, and whoever comes later sees what is retired.
+                connection.execute("LOCK TABLE keys IN SHARE ROW EXCLUSIVE MODE")
+                connection.execute(
+                    "INSERT INTO retired SELECT %(id)s::text"
+                    " WHERE NOT EXISTS (SELECT 1 FROM keys WHERE master_id = %(id)s) ON CONFLICT DO NOTHING",
+                    {"id": master_id},
+                )
+                found = connection.execute("SELECT 1 FROM retired WHERE master_id = %s", (master_id,))
+                return found.fetchone() is not None
+        except psycopg.Error as error:
+            raise self._line.unavailable(error) from error
 
     def interrupt(self) -> None:
         self._line.interrupt()

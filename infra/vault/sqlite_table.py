@@ -20,6 +20,7 @@ SCHEMA = (
         master_id TEXT NOT NULL,
         wrapped BLOB NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS keys_master ON keys (master_id)",
+    "CREATE TABLE IF NOT EXISTS retired (master_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 
 
@@ -46,7 +47,8 @@ class SQLiteTable:
 
     def add(self, wrapped: Mapping[str, Wrapped]) -> None:
         self._write(
-            "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO keys SELECT ?1, ?2, ?3 WHERE ?2 NOT IN (SELECT master_id FROM retired)"
+            " ON CONFLICT DO NOTHING",
             [(subject, item.master_id, item.key) for subject, item in wrapped.items()],
         )
 
@@ -72,6 +74,18 @@ class SQLiteTable:
             "UPDATE keys SET master_id = ?, wrapped = ? WHERE subject = ? AND wrapped = ?",
             [(after[name].master_id, after[name].key, name, before[name].key) for name in before],
         )
+
+    def retire(self, master_id: str) -> bool:
+        self._write(
+            "INSERT INTO retired SELECT ?1 WHERE ?1 NOT IN (SELECT master_id FROM keys)"
+            " ON CONFLICT DO NOTHING",
+            [(master_id,)],
+        )
+        try:
+            found = self._connection.execute("SELECT 1 FROM retired WHERE master_id = ?", (master_id,))
+            return found.fetchone() is not None
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the key store {self._path} cannot be read ({error})") from error
 
     def interrupt(self) -> None:
         self._connection.interrupt()

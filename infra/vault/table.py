@@ -27,7 +27,7 @@ class Table(Protocol):
         """What there is of these subjects."""
 
     def add(self, wrapped: Mapping[str, Wrapped]) -> None:
-        """Keep these keys, durably, but those of subjects that have one, or had."""
+        """Keep these keys, durably, but those of subjects that have or had one or under a retired master."""
 
     def destroy(self, subjects: Sequence[str]) -> None:
         """Overwrite these keys, durably; that they were destroyed is remembered."""
@@ -37,6 +37,9 @@ class Table(Protocol):
 
     def rewrap(self, before: Mapping[str, Wrapped], after: Mapping[str, Wrapped]) -> None:
         """Exchange wrapped keys that are still as they were before."""
+
+    def retire(self, master_id: str) -> bool:
+        """Let `add` keep nothing under this master key any more; False if something is."""
 
     def interrupt(self) -> None:
         """End what is under way; called from another thread."""

@@ -38,7 +38,7 @@ def masters() -> MasterKeys:
 
 @pytest.fixture
 async def keys(tmp_path: Path, masters: MasterKeys) -> AsyncIterator[KeyStore]:
-    keys = KeyStore(f"sqlite:{tmp_path / 'vault' / 'keys.db'}", masters)
+    keys = KeyStore(f"sqlite:{tmp_path / 'vault' / 'keys.db'}", lambda: masters)
     yield keys
     await keys.close()
 
@@ -93,7 +93,7 @@ async def test_a_lost_key_store_is_told_from_a_forgotten_customer_who_can_be_for
 ) -> None:
     async with at_work(customers(keys), sqlite_store) as shop:
         await shop.accept(register)
-    empty = KeyStore(f"sqlite:{tmp_path / 'other.db'}", masters)
+    empty = KeyStore(f"sqlite:{tmp_path / 'other.db'}", lambda: masters)
     async with at_work(customers(empty), sqlite_store) as shop:
         assert "there is no key of ada" in await shop.refuse(change, RefusalKind.UNAVAILABLE)
         await shop.accept(ForgetCustomer(customer_id="ada"))
@@ -125,7 +125,7 @@ async def test_keys_are_destroyed_once_the_key_store_is_back(
     await shop.accept(register)
     await shop.accept(ForgetCustomer(customer_id="ada"))
     hidden = tmp_path / "vault-away"
-    away = KeyStore(f"sqlite:{hidden / 'keys.db'}", new_master_keys())
+    away = KeyStore(f"sqlite:{hidden / 'keys.db'}", new_master_keys)
     hidden.write_text("a file where the folder should be")
     shredder = shredding(shop, away)
     await shredder.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.recorders.outcomes import StoreBusy
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, new_master_keys
 from infra.vault.sealing import SealBroken, new_key, seal, unseal
@@ -23,7 +24,7 @@ def masters() -> MasterKeys:
 
 @pytest.fixture
 async def keys(store_url: str, masters: MasterKeys) -> AsyncIterator[KeyStore]:
-    keys = KeyStore(store_url, masters)
+    keys = KeyStore(store_url, lambda: masters)
     yield keys
     await keys.close()
 
@@ -31,7 +32,7 @@ async def keys(store_url: str, masters: MasterKeys) -> AsyncIterator[KeyStore]:
 async def test_a_person_has_one_key_whoever_makes_it(
     keys: KeyStore, store_url: str, masters: MasterKeys
 ) -> None:
-    other = KeyStore(store_url, masters)
+    other = KeyStore(store_url, lambda: masters)
     made = await asyncio.gather(*(store.make("ann") for store in (keys, other) for _ in range(20)))
     assert set(made) == {await keys.key("ann")}
     assert await keys.make("bob") != made[0]
@@ -42,7 +43,7 @@ async def test_a_destroyed_key_is_gone_for_everybody_and_never_made_again(
     keys: KeyStore, store_url: str, masters: MasterKeys
 ) -> None:
     await keys.make("ann")
-    other = KeyStore(store_url, masters)
+    other = KeyStore(store_url, lambda: masters)
     await other.key("ann")
     await keys.destroy(["ann", "never-seen"])
     for store in (keys, other):
@@ -68,11 +69,11 @@ async def test_keys_are_wrapped_anew_with_a_new_master_key(
     before = {name: await keys.make(name) for name in ("ann", "bob", "eve")}
     await keys.destroy(["eve"])
     exchanged = masters.exchanged()
-    newer = KeyStore(store_url, exchanged)
+    newer = KeyStore(store_url, lambda: exchanged)
     assert await newer.rewrap() == 2
     assert await newer.rewrap() == 0
     await newer.close()
-    without_the_old = KeyStore(store_url, exchanged.alone())
+    without_the_old = KeyStore(store_url, exchanged.alone)
     assert await without_the_old.key("ann") == before["ann"]
     assert await without_the_old.key("bob") == before["bob"]
     await without_the_old.close()
@@ -80,9 +81,25 @@ async def test_keys_are_wrapped_anew_with_a_new_master_key(
         await keys.key("ann")
 
 
+async def test_a_master_key_is_retired_once_nothing_is_wrapped_with_it_and_then_wraps_nothing(
+    keys: KeyStore, store_url: str, masters: MasterKeys
+) -> None:
+    """Or a process that has not yet heard of the new one would make keys nobody could open."""
+    await keys.make("ann")
+    assert not await keys.retire(masters.current)
+    exchanged = masters.exchanged()
+    newer = KeyStore(store_url, lambda: exchanged)
+    await newer.rewrap()
+    assert await newer.retire(masters.current)
+    with pytest.raises(StoreBusy, match="retired"):
+        await keys.make("bob")
+    await newer.make("bob")
+    await newer.close()
+
+
 async def test_nothing_of_a_destroyed_key_is_left_in_the_files(tmp_path: Path, masters: MasterKeys) -> None:
     file = tmp_path / "keys.db"
-    keys = KeyStore(f"sqlite:{file}", masters)
+    keys = KeyStore(f"sqlite:{file}", lambda: masters)
     await keys.make("ann")
     await keys.make("bob")
     with sqlite3.connect(file) as look:
@@ -100,11 +117,12 @@ def contents(folder: Path) -> list[bytes]:
 
 MAKING = """
 import asyncio, sys
+from infra.recorders.outcomes import StoreBusy
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import parse
 
 async def main():
-    keys = KeyStore(sys.argv[1], parse(sys.argv[2], "here"))
+    keys = KeyStore(sys.argv[1], lambda: parse(sys.argv[2], "here"))
     for number in range(100_000):
         key = await keys.make(f"customer-{number}")
         print(f"customer-{number}", key.hex(), flush=True)
@@ -116,7 +134,7 @@ asyncio.run(main())
 async def test_a_key_that_was_told_survives_sigkill(store_url: str, masters: MasterKeys) -> None:
     """Data sealed with it may be stored already."""
     told = told_until_killed(store_url, masters)
-    keys = KeyStore(store_url, masters)
+    keys = KeyStore(store_url, lambda: masters)
     for name, key in told:
         assert (await keys.key(name)).hex() == key
     await keys.close()

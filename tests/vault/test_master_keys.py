@@ -9,7 +9,7 @@ import pytest
 
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.master_keys import (
-    load_master_keys,
+    MasterKeySource,
     master_keys_file,
     new_master_keys,
     parse,
@@ -22,13 +22,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path)
     write_master_keys(master_keys_file(settings), keys)
     assert master_keys_file(settings).stat().st_mode & 0o777 == 0o600
-    assert load_master_keys(settings).text() == keys.text()
+    assert MasterKeySource(settings)().text() == keys.text()
 
 
 def test_the_environment_may_hold_them() -> None:
     keys = new_master_keys().exchanged()
     text = keys.text().strip().replace("\n", ",")
-    assert load_master_keys(Settings(master_key=text)).ids == keys.ids
+    assert MasterKeySource(Settings(master_key=text))().ids == keys.ids
 
 
 SECRET = base64.b64encode(b"too short a secret").decode()
@@ -52,4 +52,4 @@ def test_the_same_id_twice_is_refused() -> None:
 
 def test_a_missing_file_names_the_fix(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match=r"master-keys cannot be read .* `orderfold keys new`"):
-        load_master_keys(Settings(data=tmp_path))
+        MasterKeySource(Settings(data=tmp_path))
