@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# `docker compose`, `docker-compose` or `podman-compose`, whichever is there.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || command -v docker-compose || command -v podman-compose || echo podman compose)
 
-.PHONY: up test check format bench lock clean
+.PHONY: up test check format bench lock clean compose-secrets compose-up compose-down compose-logs compose-test
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -17,7 +19,7 @@ up: $(READY)
 	$(BIN)/orderfold up --sample
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not podman"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -34,6 +36,21 @@ bench: $(READY)
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
+
+compose-secrets: $(READY)
+	$(BIN)/python -m infra.compose_secrets .compose
+
+compose-up: compose-secrets
+	$(COMPOSE) up --detach --build
+
+compose-down:
+	$(COMPOSE) down
+
+compose-logs:
+	$(COMPOSE) logs --follow --tail=100
+
+compose-test: compose-secrets
+	$(BIN)/python -m pytest -m podman tests/compose
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -12,6 +12,7 @@ import typer
 from infra.data_folder import DataFolder
 from infra.nats_keys import KeysUnusable, make_keys
 from infra.signing_keys import SigningKeyMissing, SigningKeys, write_secret
+from infra.vault.master_keys import new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
 
 CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
@@ -26,6 +27,7 @@ PASSWORDS = (
 PASSWORD_BYTES = 24
 KEYFILE_BYTES = 192
 """MongoDB takes 6 to 1024 characters."""
+MASTER_KEYS = "master-keys"
 ISSUER = "orderfold-compose"
 LISTED = 0o711
 """Of the folder within: who is let in at all is up to the folder around it."""
@@ -46,6 +48,8 @@ def make_secrets(root: Path, port: int) -> None:
     SigningKeys.ensure(folder.keys)
     if not folder.webhook_secret.exists():
         write_secret(folder.webhook_secret, new_secret().encode("ascii"))
+    if not (folder.keys / MASTER_KEYS).exists():
+        write_master_keys(folder.keys / MASTER_KEYS, new_master_keys())
     make_keys(root / "nats")
     # For `orderfold token --data FOLDER` and `orderfold import --data FOLDER`.
     folder.write_environment({"ORDERFOLD_PORT": str(port), "ORDERFOLD_JWT_ISSUER": ISSUER})

@@ -9,3 +9,8 @@ CREATE DATABASE :"context" OWNER :"context";
 REVOKE ALL ON DATABASE :"context" FROM PUBLIC;
 SQL
 done
+# The keys of what customers' events seal: apart from the events, so that no backup holds both.
+psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 --username postgres --dbname postgres <<'SQL'
+CREATE DATABASE customer_keys OWNER customers;
+REVOKE ALL ON DATABASE customer_keys FROM PUBLIC;
+SQL

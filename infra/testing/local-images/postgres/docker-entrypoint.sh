@@ -4,6 +4,7 @@ set -euo pipefail
 if [ "$(id -u)" = 0 ]; then
     install -d -m 0700 -o postgres -g postgres "$PGDATA"
     chown postgres:postgres /var/lib/postgresql
+    install -d -o postgres -g postgres /run/postgresql
     exec gosu postgres "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
