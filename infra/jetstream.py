@@ -189,9 +189,17 @@ async def _message(nats: Client, stream: str, body: Mapping[str, Any]) -> Stored
 
 
 async def ensure_consumer(
-    nats: Client, stream: str, durable: str, subjects: Collection[str], *, explicit: bool = False
+    nats: Client,
+    stream: str,
+    durable: str,
+    subjects: Collection[str],
+    *,
+    explicit: bool = False,
+    forgotten_seconds: int = 0,
 ) -> None:
     """A durable pull consumer; one of another form is replaced.
+
+    `forgotten_seconds`: the server forgets it when nobody has pulled for so long; 0 is never.
 
     Acknowledgements (of all up to a message, or of each when `explicit`) are only for the lag that the server
     shows: a reader's place is its own checkpoint.
@@ -207,6 +215,8 @@ async def ensure_consumer(
         "replay_policy": "instant",
         "filter_subjects": list(subjects),
     }
+    if forgotten_seconds:
+        configuration["inactive_threshold"] = forgotten_seconds * 10**9
     body = {"stream_name": stream, "config": configuration, "action": "create"}
     try:
         await ask(nats, f"CONSUMER.CREATE.{stream}.{durable}", _Anything, body)

@@ -28,7 +28,7 @@ from infra.log_client import ContextUnavailable, LogClient
 from infra.log_wire import Heads
 from infra.nats import NatsUnavailable, subscribe, unsubscribe
 from infra.pull import BATCH, Pull, stream_sequence
-from infra.records import Checkpoint
+from infra.records import PARTITIONS, Checkpoint
 
 AHEAD = 2_000
 """Events kept for a reader that is slower than JetStream."""
@@ -38,6 +38,8 @@ TICK_SECONDS = 1.0
 BEHIND_TICK_SECONDS = 0.1
 ASK_SECONDS = 3.0
 """How long a question to the context may hold up the stream."""
+FORGOTTEN_SECONDS = 3_600
+"""How long JetStream knows a reader of some partitions that nobody uses."""
 
 log = structlog.get_logger()
 
@@ -194,7 +196,12 @@ class Feed:
         pull = Pull(self._nats, self._stream, self._durable, self._wake.set)
         sequence = await self._start_sequence(info)
         await ensure_consumer(
-            self._nats, self._stream, self._durable, filters(self._context, self._positions)
+            self._nats,
+            self._stream,
+            self._durable,
+            filters(self._context, self._positions),
+            # Readers that share partitions have others whenever one comes or goes.
+            forgotten_seconds=0 if len(self._positions) == PARTITIONS else FORGOTTEN_SECONDS,
         )
         await reset_consumer(self._nats, self._stream, self._durable, sequence)
         self.epoch += 1

@@ -21,6 +21,7 @@ from read_models.replay.cli import app as replay
 from read_models.replay.failure import ReplayFailed
 
 INVALID = 2
+SHARED = "shared"
 
 app = typer.Typer(
     help="The read models: documents that answer queries, kept up to date from the contexts' events.",
@@ -43,20 +44,25 @@ def run(
         typer.Argument(help=f"Read models to run, all by default: {', '.join(MODELS)}.", show_default=False),
     ] = None,
     partitions: Annotated[
-        str, typer.Option(help=f"Partitions to project, such as 0-7,12; there are 0 to {PARTITIONS - 1}.")
+        str,
+        typer.Option(
+            help=f"Partitions to project, such as 0-7,12; there are 0 to {PARTITIONS - 1}. "
+            f"{SHARED}: an even part of them, among all processes that say so."
+        ),
     ] = f"0-{PARTITIONS - 1}",
 ) -> None:
     """Project events into documents until Ctrl-C or SIGTERM.
 
-    Start it twice, with --partitions 0-7 and --partitions 8-15, and the two processes share the work. Two
-    processes with the same partitions are safe: only one of them gets on, the other stands by.
+    Start it twice, with --partitions 0-7 and --partitions 8-15, and the two processes share the work; or any
+    number of times with --partitions shared: they divide it anew whenever one comes or goes. Two processes
+    with the same partitions are safe: only one of them gets on, the other stands by.
 
     Where NATS and MongoDB are comes from ORDERFOLD_* environment variables; `orderfold doctor --settings`
     lists them. A server that is not there yet is waited for.
     """
     try:
         chosen = [MODELS[name] for name in names or MODELS]
-        numbers = parse_partitions(partitions)
+        numbers = None if partitions == SHARED else parse_partitions(partitions)
         settings = load_settings()
         mongo = Mongo(settings)
     except KeyError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from read_models.figures import ReadModelFigures
 from read_models.model import ReadModel
 from read_models.projectors import Projectors
 from read_models.reading import ReadModels
+from read_models.sharing import Share, shared
 
 CONNECTION = "read_models"
 FIRST_PAUSE = 0.25
@@ -31,23 +32,35 @@ log = structlog.get_logger(__name__)
 
 
 async def run_projectors(
-    models: Sequence[ReadModel[Any]], partitions: Collection[int], mongo: Mongo, settings: Settings
+    models: Sequence[ReadModel[Any]], partitions: Collection[int] | None, mongo: Mongo, settings: Settings
 ) -> None:
-    """Project until SIGTERM or SIGINT; servers that are not there are waited for."""
+    """Project until SIGTERM or SIGINT; servers that are not there are waited for.
+
+    `partitions`: None is this process's share among all that run.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     monitor = Monitor()
     monitor.require("mongodb", mongo.check)
-    async with served(monitor, settings):
-        await project(models, partitions, mongo, settings, stopping, monitor)
+    async with served(monitor, settings), _share(partitions, mongo) as share:
+        await project(models, share, mongo, settings, stopping, monitor)
     log.info("read models stopped")
+
+
+@contextlib.asynccontextmanager
+async def _share(partitions: Collection[int] | None, mongo: Mongo) -> AsyncIterator[Share]:
+    if partitions is None:
+        async with shared(mongo) as share:
+            yield share
+    else:
+        yield Share(partitions)
 
 
 async def project(
     models: Sequence[ReadModel[Any]],
-    partitions: Collection[int],
+    share: Share,
     mongo: Mongo,
     settings: Settings,
     stopping: asyncio.Event,
@@ -65,25 +78,44 @@ async def project(
         if nats is None:
             return
         links.connected(CONNECTION, nats)
-        ending = asyncio.Event()
-        watching = asyncio.create_task(_either(stopping, closed, ending))
         try:
-            await Projectors(nats, mongo, models, partitions).run(ending)
+            while not (stopping.is_set() or closed.is_set()):
+                await _project(models, share, mongo, nats, (stopping, closed))
         finally:
-            watching.cancel()
             await nats.close()
+        if closed.is_set() and not stopping.is_set():
+            log.warning("the connection to NATS is lost for good; a new one is made")
 
 
-async def _either(stopping: asyncio.Event, closed: asyncio.Event, ending: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in (stopping, closed)]
+async def _project(
+    models: Sequence[ReadModel[Any]],
+    share: Share,
+    mongo: Mongo,
+    nats: Client,
+    ends: Sequence[asyncio.Event],
+) -> None:
+    """Project the share there is now, until it becomes another or one of `ends` is set."""
+    share.changed.clear()
+    ending = asyncio.Event()
+    watching = asyncio.create_task(_any([*ends, share.changed], ending))
+    try:
+        if share.partitions:
+            await Projectors(nats, mongo, models, share.partitions).run(ending)
+        else:
+            await ending.wait()
+    finally:
+        watching.cancel()
+
+
+async def _any(events: Sequence[asyncio.Event], then: asyncio.Event) -> None:
+    """Set one event when any of some others is."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-    if closed.is_set() and not stopping.is_set():
-        log.warning("the connection to NATS is lost for good; a new one is made")
-    ending.set()
+    then.set()
 
 
 async def _connected(
