@@ -108,10 +108,25 @@ def verify(
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to let relays and projectors catch up first.")
     ] = 30,
+    erased: Annotated[
+        str | None,
+        typer.Option(metavar="CUSTOMER", help="Look instead whether a forgotten customer really is."),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="With --erased: what to search all files for, a line each; - for standard input."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: Data = None,
 ) -> None:
     """Compare the stores with JetStream and the read models folded anew; status 1 if anything differs."""
+    if erased is not None:
+        from gateway.cli.erasure.command import verify_erased
+
+        verify_erased(data, erased, text, as_json=as_json, out=out(), err=err())
+        return
+    if text is not None:
+        raise CommandFailed("--text goes with --erased CUSTOMER")
     from gateway.cli.verify import verify as run
 
     run(data, wait, as_json=as_json, out=out(), err=err())
@@ -127,6 +142,29 @@ def doctor(
     from gateway.cli.doctor.command import doctor as run
 
     run(data, settings=settings, out=out())
+
+
+keys = typer.Typer(help="The master key that every customer's key is wrapped with.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command(name="new")
+def keys_new(*, data: Data = None) -> None:
+    """Make the first master key, where ORDERFOLD_MASTER_KEY_FILE says or in the data folder."""
+    from gateway.cli.keys import new
+
+    new(data, err())
+
+
+@keys.command(name="rotate")
+def keys_rotate(*, data: Data = None) -> None:
+    """Exchange the master key: wrap every customer's key with a new one, while the system runs.
+
+    Ended in the middle, it goes on when it is run again.
+    """
+    from gateway.cli.keys import rotate
+
+    rotate(data, err())
 
 
 @app.command(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from typing import Any
 
 import httpx
@@ -14,6 +11,7 @@ from nats.aio.msg import Msg
 
 from infra.embedded import EmbeddedStack
 from read_models.catalogue import MODELS
+from tests.e2e.commands import orderfold
 from tests.shop import Shop, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -21,17 +19,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 async def replay(stack: EmbeddedStack, *arguments: str) -> str:
     """Run `orderfold replay`; what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "orderfold", "replay", "--data", str(stack.folder.root), *arguments),
-        env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        printed, problems = await process.communicate()
-    assert process.returncode == 0, problems.decode()
-    return printed.decode()
+    return await orderfold(stack, "replay", *arguments)
 
 
 async def payments(provider: httpx.AsyncClient, order_id: str) -> list[Any]:
