@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from infra.commands import Answer, Refused, Repeated
 from infra.metrics import COMMAND_SECONDS, COMMANDS
+from infra.metrics_tally import Tally
 
 OTHER = "other"
 """A command the context does not have: what others may send is endless, label values must not be."""
@@ -20,7 +21,7 @@ class CommandMeasures:
         self._context = context
         self._names = frozenset(names)
         # Looking a child up by its labels costs more than counting with it.
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._children: dict[tuple[str, str], tuple[Counter, Tally]] = {}
 
     def answered(self, name: str, answer: Answer, seconds: float) -> None:
         """Count one answer."""
