@@ -13,6 +13,7 @@ import typer
 
 from infra.nats_keys import PUBLIC_KEYS, KeysUnusable, make_keys, seed_file, users
 from infra.signing_keys import SigningKeyMissing, SigningKeys, jwks_file, write_secret
+from infra.vault.master_keys import new_master_keys
 from infra.webhook_signature import new_secret
 
 CONTEXTS = Path(__file__).parent / "base" / "contexts"
@@ -32,6 +33,7 @@ def contents(folder: Path) -> dict[str, Content]:
     found: dict[str, Content] = {
         "nats-users": {"users.conf": (folder / PUBLIC_KEYS).read_bytes()},
         "bearer-tokens": {"jwks.json": jwks_file(folder).read_bytes()},
+        "customers-master-keys": {"master-keys": kept(folder / "master-keys", new_master_keys().text())},
         "payment-webhooks": {"secret": kept(folder / "webhook-secret", new_secret())},
         "postgres-superuser": {"password": kept(folder / "postgres", secrets.token_urlsafe(24))},
     }

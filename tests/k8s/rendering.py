@@ -75,13 +75,14 @@ class Overlay:
 
     @property
     def settings(self) -> dict[str, dict[str, str]]:
-        """By workload, the variables its containers of ours have from ConfigMaps."""
+        """By workload, the variables its containers of ours have."""
         return {
             name_of(workload): {
                 key: value
                 for source in container.get("envFrom", ())
                 for key, value in self.one("ConfigMap", source["configMapRef"]["name"])["data"].items()
             }
+            | {item["name"]: item["value"] for item in container.get("env", ()) if "value" in item}
             for workload in self.workloads
             for container in containers(workload)
             if "orderfold" in container["image"]

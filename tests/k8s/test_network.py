@@ -36,14 +36,14 @@ HERE = {
         *((process, "collector", 4318) for process in PROCESSES),
         ("nats", "nats", 6222),
         ("prometheus", "nats", 7777),
-        ("postgres", "postgres", 5432),
-        ("postgres", "postgres", 8000),
-        ("postgres-operator", "postgres", 5432),
-        ("postgres-operator", "postgres", 8000),
+        *(("postgres", "postgres", port) for port in (5432, 8000)),
+        *(("keys", "keys", port) for port in (5432, 8000)),
+        ("context-customers", "keys", 5432),
+        *(("postgres-operator", server, port) for server in ("postgres", "keys") for port in (5432, 8000)),
         ("mongo", "mongo", 27017),
         *(
             (server, where, port)
-            for server in ("postgres", "mongo")
+            for server in ("postgres", "keys", "mongo")
             for where in ("internet", "inside")
             for port in (443, 6443)
         ),
@@ -53,7 +53,7 @@ HERE = {
 
 def peers(overlay: Overlay) -> dict[str, Peer]:
     """Everybody there is, and some who have no business here."""
-    servers = {name: Pod({"orderfold/server": name}) for name in ("nats", "postgres", "mongo")}
+    servers = {name: Pod({"orderfold/server": name}) for name in ("nats", "postgres", "keys", "mongo")}
     return {
         **servers,
         **{name_of(item): Pod(labels(item)) for item in overlay.workloads},

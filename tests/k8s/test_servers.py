@@ -18,7 +18,7 @@ from infra.nats_keys import make_keys
 from infra.servers import executable
 from tests.k8s.rendering import K8S, Overlay
 
-TWO = ("ordering", "payments")
+TWO = ("customers", "payments")
 
 
 def binaries() -> Path:
@@ -96,13 +96,14 @@ def test_the_development_database_has_what_each_context_needs_and_no_more(
     assert made.returncode == 0, made.stderr
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         for name in TWO:
-            own = f"orderfold_{name}"
             may = connection.execute(
-                "SELECT datname FROM pg_database WHERE datname LIKE 'orderfold_%%'"
-                " AND has_database_privilege(%s, datname, 'CONNECT')",
-                (name,),
+                "SELECT datname FROM pg_database WHERE datname = ANY(%s)"
+                " AND has_database_privilege(%s, datname, 'CONNECT') ORDER BY 1",
+                (["customer_keys", *(f"orderfold_{context}" for context in TWO)], name),
             ).fetchall()
-            assert may == [(own,)]
+            keys = [("customer_keys",)] if name == "customers" else []
+            assert may == [*keys, (f"orderfold_{name}",)]
+        connection.execute("DROP DATABASE customer_keys")
         for name in TWO:
             connection.execute(f"DROP DATABASE orderfold_{name}")
             connection.execute(f"DROP ROLE {name}")

@@ -11,7 +11,7 @@ from contexts.__main__ import NAMES
 from infra.k8s.secrets import contents
 from infra.nats_keys import users
 from infra.settings import load_settings
-from tests.k8s.rendering import K8S, Overlay, containers, name_of, pod, secrets
+from tests.k8s.rendering import K8S, Overlay, containers, mounted, name_of, pod, secrets
 
 pytestmark = pytest.mark.kubectl
 
@@ -42,20 +42,21 @@ def test_every_file_a_setting_names_is_mounted(overlay: Overlay) -> None:
 
 
 def test_a_process_sees_no_secrets_but_its_own(overlay: Overlay) -> None:
-    for workload in overlay.workloads:
-        name = name_of(workload).removeprefix("context-")
-        if name == "postgres":
-            continue
-        for volume in pod(workload)["volumes"]:
-            for source in volume.get("projected", {}).get("sources", ()):
-                secret = source.get("secret", {}).get("name", name)
-                assert secret.rpartition("-")[2] in {
-                    name,
-                    name.rpartition("-")[2],
-                    "users",
-                    "webhooks",
-                    "tokens",
-                }, (name, secret)
+    contexts = {f"context-{name}": {f"nats-{name}", f"postgres-{name}"} for name in NAMES}
+    contexts["context-customers"].add("customers-master-keys")
+    expected = contexts | {
+        "gateway": {"nats-gateway", "payment-webhooks"},
+        "read-models": {"nats-read-models"},
+    }
+    if overlay.name == "dev":
+        expected["gateway"].add("bearer-tokens")
+        expected |= {"nats": {"nats-users"}, "mongo": set(), "provider": {"payment-webhooks"}}
+        expected["postgres"] = {"postgres-superuser", *(f"postgres-{name}" for name in NAMES)}
+    else:
+        expected["gateway"].add("mongo-gateway")
+        expected["read-models"].add("mongo-read-models")
+    found = {name_of(item): {secret for secret, _ in mounted(item)} for item in overlay.workloads}
+    assert found == expected
 
 
 def test_no_secret_is_in_a_manifest(overlay: Overlay) -> None:
@@ -95,10 +96,17 @@ def test_every_nats_user_is_one_process(overlay: Overlay) -> None:
 
 
 def test_contexts_have_a_database_and_a_user_of_their_own(production: Overlay) -> None:
-    (cluster,) = production.of("Cluster")
-    databases = {item["spec"]["name"]: item["spec"]["owner"] for item in production.of("Database")}
-    assert databases == {f"orderfold_{name}": name for name in NAMES}
-    assert [role["name"] for role in cluster["spec"]["managed"]["roles"]] == sorted(NAMES)
+    databases = {
+        (item["spec"]["cluster"]["name"], item["spec"]["name"]): item["spec"]["owner"]
+        for item in production.of("Database")
+    }
+    assert databases == {
+        **{("postgres", f"orderfold_{name}"): name for name in NAMES},
+        ("keys", "customer_keys"): "customers",
+    }
+    for server, owners in {"postgres": sorted(NAMES), "keys": ["customers"]}.items():
+        cluster = production.one("Cluster", server)
+        assert [role["name"] for role in cluster["spec"]["managed"]["roles"]] == owners
     for name in NAMES:
         store = production.settings[f"context-{name}"]["ORDERFOLD_STORE"].replace("{context}", name)
         assert store == f"postgresql://{name}@postgres-rw:5432/orderfold_{name}"

@@ -9,3 +9,8 @@ CREATE DATABASE :"database" OWNER :"user";
 REVOKE CONNECT ON DATABASE :"database" FROM PUBLIC;
 SQL
 done
+# What unseals customers' events: apart from them, as everywhere.
+psql -v ON_ERROR_STOP=1 --username postgres <<'SQL'
+CREATE DATABASE customer_keys OWNER customers;
+REVOKE CONNECT ON DATABASE customer_keys FROM PUBLIC;
+SQL
