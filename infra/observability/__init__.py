@@ -1,0 +1,1 @@
+"""What watches Orderfold: configuration of servers, and dashboards as code."""
