@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from infra.log_reader import Batch
 from infra.records import Checkpoint
 from read_models.checkpoints import Place
-from read_models.live_lag import LiveLag
 from read_models.projector import EventReader
 
 SHARE = 0.25
@@ -70,36 +70,32 @@ class PacedReader:
 class GivingWay:
     """Whether a replay pauses for the live versions: once they are late, until they have caught up."""
 
-    def __init__(self, live: LiveLag | None) -> None:
-        self._live = live
+    def __init__(self, late: Callable[[], float]) -> None:
+        """`late` tells how many seconds they are late."""
+        self._late = late
         self.yielding = False
 
     def now(self, above: float | None) -> bool:
         """Whether to pause now, if live versions may be `above` seconds late; None: however late they are."""
-        if self._live is None or above is None:
-            self.yielding = False
-        else:
-            self.yielding = self._live.seconds > (above * CAUGHT_UP if self.yielding else above)
+        limit = math.inf if above is None else above * CAUGHT_UP if self.yielding else above
+        self.yielding = self._late() > limit
         return self.yielding
 
 
 class Stride:
     """How much is done at once: much, but little while events come in, so that nobody waits for long."""
 
-    def __init__(self, live: LiveLag | None = None, most: int = BATCH) -> None:
-        self._live = live
+    def __init__(self, busy: Callable[[], bool], most: int = BATCH) -> None:
+        """`busy` tells whether events come in."""
+        self._busy = busy
         self._most = most
         self._batch = min(most, LEAST_BATCH)
         self._documents = LEAST_COMMAND
 
     @property
-    def _busy(self) -> bool:
-        return self._live is not None and self._live.busy
-
-    @property
     def events(self) -> int:
         """Events of the next transaction."""
-        return self._batch if self._busy else self._most
+        return self._batch if self._busy() else self._most
 
     def took(self, events: int, seconds: float) -> None:
         """A transaction with so many events took so long."""
@@ -110,7 +106,7 @@ class Stride:
         """What to write, in parts to be written one after the other; takes notice how long each took."""
         first = 0
         while first < len(items):
-            part = items[first : first + (self._documents if self._busy else COMMAND)]
+            part = items[first : first + (self._documents if self._busy() else COMMAND)]
             began = time.monotonic()
             yield part
             fitting = int(len(part) * COMMAND_SECONDS / max(time.monotonic() - began, 0.001))

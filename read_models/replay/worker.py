@@ -85,7 +85,7 @@ class Worker:
         self._patience = patience
         self._turns = turns or Turns()
         self._live = live
-        self._giving_way = GivingWay(live)
+        self._giving_way = GivingWay(self._live_lag)
         self._name = worker_name()
         self._known: dict[Place, int] = {}
         self._problem: str | None = None
@@ -101,7 +101,7 @@ class Worker:
         self._known = await checkpoints.positions(self._mongo, collection, self._model.contexts)
         self._progress = Progress(self._log, self._model.contexts)
         self._pace = PacedReader(self._reader(), self._replay.limit)
-        stride = Stride(self._live, self._batch)
+        stride = Stride(lambda: self._live is not None and self._live.busy, self._batch)
         self._rebuilder = Rebuilder(self._mongo, self._pace, self._model, collection, stride)
         reporting = [asyncio.create_task(self._progress.follow()), asyncio.create_task(self._report())]
         try:
@@ -244,8 +244,11 @@ class Worker:
             "heartbeat": time.time(),
             "problem": self._problem,
             "yielding": self._giving_way.yielding,
-            "live_lag": 0.0 if self._live is None else self._live.seconds,
+            "live_lag": self._live_lag(),
         }
+
+    def _live_lag(self) -> float:
+        return 0.0 if self._live is None else self._live.seconds
 
     async def _leave(self, state: State | None) -> Replay:
         """Let go of the replay; a version that is ready is kept up to date by the projectors from now on."""

@@ -6,9 +6,10 @@ import pytest
 
 from tests.conftest import Server
 from tests.read_models.conftest import connection, logs, models, mongo
+from tests.replay.terminal import operator
 from tests.replay.versions import Command
 
-__all__ = ["connection", "logs", "models", "mongo"]
+__all__ = ["connection", "logs", "models", "mongo", "operator"]
 
 
 @pytest.fixture

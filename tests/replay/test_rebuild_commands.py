@@ -2,115 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 
 from infra.mongo import Mongo, updating
-from infra.servers import Process
 from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
 from read_models.replay.records import Replay, State, find_replay
 from read_models.stock import STOCK
 from read_models.versions import versions_of
-from tests.conftest import Server
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, shop_opened
-
-ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
-
-
-class Operator:
-    """Somebody at a terminal of the stack under test."""
-
-    def __init__(self, mongo: Mongo, folder: Path, environment: dict[str, str]) -> None:
-        self._mongo = mongo
-        self._folder = folder
-        self._environment = environment
-        self._processes: list[Process] = []
-
-    async def says(self, *arguments: str) -> str:
-        """What a command that succeeds prints."""
-        result = await self.runs(*arguments)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
-
-    async def is_told(self, *arguments: str) -> str:
-        """The one line of a command that cannot do what it was asked to."""
-        result = await self.runs(*arguments)
-        assert (result.returncode, result.stdout) == (2, ""), result.stdout
-        (line,) = [line for line in result.stderr.splitlines() if line.startswith("read_models: ")]
-        assert "Traceback" not in result.stderr
-        return line
-
-    async def runs(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command, run to its end."""
-        return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "read_models", "replay", *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-
-    def begins(self, *arguments: str) -> Process:
-        """A command that goes on in the background."""
-        log = self._folder / f"{len(self._processes)}.log"
-        process = Process(
-            "replay",
-            [sys.executable, "-m", "read_models", "replay", *arguments],
-            log,
-            lambda: True,
-            env=self._environment,
-        )
-        process.start()
-        self._processes.append(process)
-        return process
-
-    async def sees(self, state: State, model: str = "orders", done: int = 0) -> Replay:
-        """The replay, once it has come to a state."""
-        found: list[Replay] = []
-
-        async def there() -> bool:
-            replay = await find_replay(self._mongo, model)
-            if replay is not None and replay.state is state and replay.done >= done:
-                found.append(replay)
-            return bool(found)
-
-        await eventually(there)
-        return found[0]
-
-    def leaves(self) -> None:
-        for process in self._processes:
-            process.kill()
-
-
-@pytest.fixture
-def operator(
-    mongo: Mongo, nats: Server, mongo_url: str, mongo_database: str, tmp_path: Path
-) -> Iterator[Operator]:
-    """An operator, whose commands are ended with the test."""
-    settings = {
-        "ORDERFOLD_NATS_URL": nats.url,
-        "ORDERFOLD_MONGO_URL": mongo_url,
-        "ORDERFOLD_MONGO_DATABASE": mongo_database,
-        "ORDERFOLD_DATA": str(tmp_path / "data"),
-        "PYTHONPATH": str(ROOT),
-        "COLUMNS": "200",
-    }
-    operator = Operator(mongo, tmp_path, {**os.environ, **settings})
-    yield operator
-    operator.leaves()
+from tests.replay.terminal import Operator, ended
 
 
 @pytest.mark.parametrize("source", ["stores", "jetstream"])
@@ -130,11 +35,7 @@ async def test_a_killed_replay_goes_on_where_it_was(
     async with projectors(connection, mongo, ORDERS):
         await caught_up(mongo, logs, ORDERS, "orders@2")
     assert await stored(mongo, "orders@2") == await logs.expected(ORDERS)
-    await eventually(lambda: _ended(resumed))
-
-
-async def _ended(process: Process) -> bool:
-    return not process.running
+    await eventually(lambda: ended(resumed))
 
 
 async def test_a_replay_is_paused_hurried_resumed_and_cancelled(
@@ -153,7 +54,7 @@ async def test_a_replay_is_paused_hurried_resumed_and_cancelled(
     further = await operator.sees(State.RUNNING, done=paused.done + 50)
     assert further.limit == 200
     assert "is cancelled" in await operator.says("cancel", "orders")
-    await eventually(lambda: _ended(worker))
+    await eventually(lambda: ended(worker))
     assert await stored(mongo, "orders@2") == {}
     assert "nothing to go on with" in await operator.is_told("resume", "orders")
 
