@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -35,6 +34,7 @@ async def come_through(
     MongoUnavailable.
     """
     session = await mongo.open_session()
+    reached = True
     begun = blocked_since = time.monotonic()
     pause = FIRST_PAUSE
     try:
@@ -51,7 +51,10 @@ async def come_through(
                 blocked_since = time.monotonic()
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
             pause = min(pause * 2, LONGEST_PAUSE)
-    finally:
+    except MongoUnavailable:
         # A session left behind is ended by the next one that it is in the way of.
-        with contextlib.suppress(MongoUnavailable):
+        reached = False
+        raise
+    finally:
+        if reached:
             await sessions.leave(session)

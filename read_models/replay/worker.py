@@ -211,11 +211,15 @@ class Worker:
                 self._moved()
                 await _wait(stopping, POLL_SECONDS)
                 continue
-            if await self._rebuilder.step():
+            came = await self._rebuilder.step()
+            if came:
                 self._moved()
             # Under traffic there is always something more.
             if self._progress.up_to_date(self._rebuilder.positions):
                 return True
+            if not came and time.monotonic() - self._moved_at > self._patience:
+                # A reader of JetStream waits for it for ever.
+                raise NatsUnavailable(f"nothing came from {self._replay.source} for {self._patience:g} s")
         return False
 
     def _moved(self) -> None:

@@ -1,4 +1,4 @@
-"""The wire between a process and MongoDB: what is asked on it, and when the process is killed."""
+"""The wire between a process and MongoDB: what is asked on it, and when it is cut or the process killed."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Wire:
     asked: list[str] = field(default_factory=list)
     """Commands, in the order in which the server was asked."""
     come: asyncio.Event = field(default_factory=asyncio.Event)
-    """The moment has come, and the process was killed."""
+    """The moment has come."""
     _moment: Moment | None = None
-    _kill: Callable[[], None] = lambda: None
+    _then: Callable[[], None] = lambda: None
 
-    def kill_at(self, moment: Moment, kill: Callable[[], None]) -> None:
-        """Kill the process at this moment."""
+    def end_at(self, moment: Moment, then: Callable[[], None] = lambda: None) -> None:
+        """Lead nowhere from this moment on; what happens to the process then."""
         self._moment = moment
-        self._kill = kill
+        self._then = then
 
     def ask(self, command: str) -> bool:
         """Note a command; whether it may be asked."""
@@ -62,7 +62,7 @@ class Wire:
         if self.come.is_set():
             return False
         if self._moment == Moment(command, self.asked.count(command), answered):
-            self._kill()
+            self._then()
             self.come.set()
             return False
         return True

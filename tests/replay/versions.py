@@ -125,9 +125,17 @@ class Command:
         """Run it until it is killed at this moment."""
         async with tapped(self.mongo_url) as wire:
             process = await replace(self, mongo_url=wire.url).begin(*arguments)
-            wire.kill_at(moment, process.kill)
+            wire.end_at(moment, process.kill)
             await self.ends(process)
             assert wire.come.is_set(), f"{moment} never came, but {wire.asked}"
+
+    async def loses_mongo(self, moment: Moment, *arguments: str) -> Ended:
+        """Run it to its end, without MongoDB from this moment on."""
+        async with tapped(self.mongo_url) as wire:
+            wire.end_at(moment)
+            ended = await replace(self, mongo_url=wire.url)(*arguments)
+            assert wire.come.is_set(), f"{moment} never came, but {wire.asked}"
+            return ended
 
     async def begin(self, *arguments: str) -> Process:
         """Have it begin."""
