@@ -10,18 +10,21 @@ import pytest
 from nats.aio.client import Client
 
 from contexts.inventory.events import StockReceived
+from contexts.ordering.events import OrderCancelled
+from contexts.payments.events import PaymentAuthorized
 from infra.log_client import LogClient
 from infra.mongo import Mongo, Write, encode_document, replacing
-from read_models import stock
+from read_models import orders, stock
 from read_models.model import Occurrence
-from read_models.orders import ORDERS
+from read_models.orders import ORDERS, Order
 from read_models.replay import diff
 from read_models.replay.comparison import Comparison, differing
 from read_models.replay.diff import compare, sides_of
 from read_models.replay.failure import ReplayFailed
 from read_models.stock import STOCK, Stock
 from tests.read_models import examples
-from tests.read_models.logs import Logs
+from tests.read_models.logs import Logs, caught_up, stored
+from tests.replay.replaying import lives, projectors, replayed
 from tests.replay.versions import Command, project_all, two_versions
 
 GREEN = "stock@2"
@@ -159,6 +162,46 @@ async def test_the_command_tells_by_its_status(
     assert (shown.status, "on_hand" in shown.out, "MUG" in shown.out) == (1, True, True)
     unknown = await replay("diff", "stocks")
     assert (unknown.status, unknown.err.count("\n")) == (2, 1)
+
+
+def net(document: Order | None, occurrence: Occurrence) -> Order:
+    """Another projection: cancellations have a reason of ours, and what was authorised counts double."""
+    changed = orders.project(document, occurrence)
+    match occurrence.event:
+        case OrderCancelled():
+            return msgspec.structs.replace(changed, cancelled_reason="given up")
+        case PaymentAuthorized():
+            payment = msgspec.structs.replace(changed.payment, authorized=2 * changed.payment.authorized)
+            return msgspec.structs.replace(changed, payment=payment)
+        case _:
+            return changed
+
+
+async def test_a_rebuild_with_a_changed_projection_differs_in_exactly_what_was_changed(
+    mongo: Mongo, connection: Client, logs: Logs, replay: Command
+) -> None:
+    """Rebuilt as a replay does, compared as an operator does: those documents and fields, and no others."""
+    await logs.open(*ORDERS.contexts)
+    unpaid = [("order-7000", examples.placed("7000")), ("order-7001", examples.placed("7001"))]
+    await logs.happened(*lives(0, 30), *unpaid)
+    async with projectors(connection, mongo, ORDERS):
+        await caught_up(mongo, logs, ORDERS)
+    await replayed(connection, mongo, replace(ORDERS, project=net))
+    different = await replay("diff", "orders", "--json")
+    assert (different.status, different.err) == (1, "")
+    found = different.json["comparison"]
+    assert (found["same"], found["added"]["documents"], found["removed"]["documents"]) == (2, 0, 0)
+    assert found["changed"]["documents"] == 30
+    counts = {name: field["documents"] for name, field in found["fields"].items()}
+    assert counts == {"payment.authorized": 30, "cancelled_reason": 10}
+    cancelled = found["fields"]["cancelled_reason"]["examples"]
+    assert {example["new"] for example in cancelled} == {"given up"}
+    assert all(int(example["key"]) % 3 == 0 for example in cancelled)
+    assert all(
+        example["new"] == 2 * example["old"] for example in found["fields"]["payment.authorized"]["examples"]
+    )
+    blue, green = await stored(mongo, "orders"), await stored(mongo, "orders@2")
+    assert {key for key in blue if blue[key] != green[key]} == {str(number) for number in range(30)}
 
 
 def _spoilt(document: dict[str, Any], **changed: Any) -> Write:
