@@ -14,6 +14,7 @@ from typing import Self
 import httpx
 import msgspec
 
+from infra.broken_mongo import restart_when_broken
 from infra.child import MOST_DEATHS, Child
 from infra.data_folder import DataFolder
 from infra.leftovers import end_leftovers
@@ -133,6 +134,12 @@ class EmbeddedStack:
                 self._children[name].spawn()
                 self._keepers.append(asyncio.create_task(self._children[name].keep(), name=f"keep {name}"))
             await self._all_serve(group)
+        self._keepers.append(asyncio.create_task(self._mend_mongo(), name="mend mongo"))
+
+    async def _mend_mongo(self) -> None:
+        await restart_when_broken(
+            self.settings, self.folder.root / "mongo", lambda: self.kill("mongo"), self._say
+        )
 
     def _make_secrets(self) -> None:
         SigningKeys.ensure(self.folder.keys)
