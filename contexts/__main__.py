@@ -52,7 +52,9 @@ def run(
         settings = load_settings()
         # A context that runs alone is a service with a name, and a NATS user, of its own.
         service = chosen[0] if len(chosen) == 1 else "contexts"
-        configure_logging(service, level=settings.log_level, json=settings.log_json)
+        configure_logging(
+            service, level=settings.log_level, json=settings.log_json, endpoint=settings.log_endpoint
+        )
         contexts = [load_context(name, settings) for name in chosen]
         with tracing.exporting(service, settings):
             uvloop.run(logged(run_contexts(contexts, settings, REFUSALS, service)))

@@ -20,7 +20,9 @@ def main() -> int:
     """Run until told to stop; the exit status."""
     try:
         settings = load_settings()
-        configure_logging("gateway", level=settings.log_level, json=settings.log_json)
+        configure_logging(
+            "gateway", level=settings.log_level, json=settings.log_json, endpoint=settings.log_endpoint
+        )
         with tracing.exporting("gateway", settings):
             uvloop.run(logged(run(settings)))
     except (SettingsInvalid, PortTaken, MongoUnavailable, SecretUnusable) as error:

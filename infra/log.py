@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TextIO, TypeVar, cast
 
@@ -32,9 +32,17 @@ process_log = structlog.get_logger("process")
 
 
 def configure_logging(
-    service: str, *, level: str = "info", json: bool | None = None, out: TextIO | None = None
+    service: str,
+    *,
+    level: str = "info",
+    json: bool | None = None,
+    out: TextIO | None = None,
+    endpoint: str = "",
 ) -> None:
-    """Set up logging for one process, by default to stdout; `json` None means: unless it is a terminal."""
+    """Set up logging for one process, by default to stdout; `json` None means: unless it is a terminal.
+
+    JSON lines are also sent by OTLP to the collector at `endpoint`, if one is given.
+    """
     stream = sys.stdout if out is None else out
     wants_json = not stream.isatty() if json is None else json
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -47,11 +55,27 @@ def configure_logging(
             else structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="time"),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=LinesFactory(stream.buffer) if wants_json else structlog.PrintLoggerFactory(stream),
+        logger_factory=LinesFactory(stream.buffer, _sending(endpoint))
+        if wants_json
+        else structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
     take_over(max(number, logging.WARNING))
+
+
+def _sending(endpoint: str) -> Callable[[bytes], None] | None:
+    if not endpoint:
+        return None
+    # Here, so that a process that sends no logs has nothing of it in memory.
+    from infra.tracing.log_sending import LogSender  # noqa: PLC0415
+
+    def complain(problem: str, lost: int) -> None:
+        process_log.warning("logs are not taken", endpoint=endpoint, problem=problem, lost=lost)
+
+    sender = LogSender(endpoint, complain)
+    sender.start()
+    return sender.take
 
 
 def trace_of(traceparent: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import BinaryIO
 
 
@@ -13,13 +14,17 @@ class Lines:
     is microseconds old: it is lost only if the process is killed within them.
     """
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, also: Callable[[bytes], None] | None = None) -> None:
+        """`also` is given every line, too."""
         self._out = out
+        self._also = also
         self._waiting = False
 
     def info(self, line: bytes) -> None:
         """Write a line soon."""
         self._out.write(line)
+        if self._also is not None:
+            self._also(line)
         if self._waiting:
             return
         try:
@@ -34,6 +39,8 @@ class Lines:
         """Write a line, and all before it, now."""
         self._out.write(line)
         self._out.flush()
+        if self._also is not None:
+            self._also(line)
 
     debug = info
     warning = critical = error
@@ -46,8 +53,8 @@ class Lines:
 class LinesFactory:
     """Gives every module's logger the same lines."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._lines = Lines(out)
+    def __init__(self, out: BinaryIO, also: Callable[[bytes], None] | None = None) -> None:
+        self._lines = Lines(out, also)
 
     def __call__(self, *_: object) -> Lines:
         return self._lines

@@ -88,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trace_sampling: Annotated[
         float, Meta(ge=0, le=1, description="share of the traces begun here that are recorded")
     ] = 1.0
+    otlp_logs: Annotated[bool, Meta(description="whether logs go to otlp_endpoint, too, beside stdout")] = (
+        False
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     access_log: Annotated[
@@ -98,6 +101,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def log_json(self) -> bool | None:
         """Whether logs are JSON; None lets the terminal decide."""
         return None if self.log_format == "auto" else self.log_format == "json"
+
+    @property
+    def log_endpoint(self) -> str:
+        """Where logs go by OTLP; empty: to stdout alone."""
+        return self.otlp_endpoint if self.otlp_logs else ""
 
     @property
     def key_store_url(self) -> str:

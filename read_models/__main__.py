@@ -69,7 +69,9 @@ def run(
         _fail(f"{error.args[0]!r} is no read model; there are {', '.join(MODELS)}")
     except (ValueError, SettingsInvalid, MongoUnavailable) as error:
         _fail(str(error))
-    configure_logging("read-models", level=settings.log_level, json=settings.log_json)
+    configure_logging(
+        "read-models", level=settings.log_level, json=settings.log_json, endpoint=settings.log_endpoint
+    )
     try:
         with tracing.exporting("read-models", settings):
             uvloop.run(logged(run_projectors(chosen, numbers, mongo, settings)))
