@@ -53,13 +53,16 @@ def token(
         list[str] | None, typer.Option(help="Scopes, such as 'orders:read orders:write'. [default: all]")
     ] = None,
     subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",
+    customer: Annotated[
+        str | None, typer.Option(help="Mint a customer's own token: it reaches what is theirs alone.")
+    ] = None,
     ttl: Annotated[str, typer.Option(help="How long it is good: 90s, 15m, 1h, 30d.")] = "1h",
     data: Data = None,
 ) -> None:
     """Print a bearer token and nothing else."""
     from gateway.cli.token import token as mint
 
-    sys.stdout.write(mint(data, scope or [], subject, ttl) + "\n")
+    sys.stdout.write(mint(data, scope or [], subject, ttl, customer) + "\n")
 
 
 @app.command(name="import")

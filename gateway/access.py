@@ -11,7 +11,9 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.incoming import incoming_of
-from gateway.problems import MISSING_SCOPE, Problem
+from gateway.ownership import Customers
+from gateway.problems import MISSING_SCOPE, NOT_YOURS, Problem
+from gateway.tokens import Caller
 
 
 class Access(StrEnum):
@@ -66,6 +68,12 @@ def declared(handler: BaseRouteHandler) -> Access | None:
     return None if contract is None else contract.access
 
 
+def refuse_customer(handler: BaseRouteHandler, caller: Caller) -> None:
+    """Raise a Problem if the caller is a customer and the route is for staff."""
+    if caller.customer_id is not None and handler.opt["contract"].customers is Customers.NONE:
+        raise Problem(NOT_YOURS, "this is not open to customers")
+
+
 class Guard:
     """Stands before every route and lets through who may use it; others get a Problem.
 
@@ -86,6 +94,7 @@ class Guard:
             if access is None:
                 raise Problem(MISSING_SCOPE, "this is open to nobody")
             require(caller.scopes, access)
+            refuse_customer(scope["route_handler"], caller)
         await self._app(scope, receive, send)
 
 

@@ -11,7 +11,7 @@ from gateway.incoming import Incoming
 
 FROM_STATUS = {"on": 0.0, "errors": 400.0, "off": math.inf}
 
-ASKED_BY_MACHINES = ("/health/live", "/health/ready", "/metrics")
+ASKED_BY_MACHINES = ("/health/live", "/health/ready", "/health/serving", "/metrics")
 """Asked for every few seconds for ever: worth a line only at level debug."""
 
 log = structlog.get_logger(__name__)

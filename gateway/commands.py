@@ -19,6 +19,7 @@ from gateway.answers import JSON, Answer, Header, encode, version_tag
 from gateway.contracts import Contract
 from gateway.identifiers import command_id, derived_id, new_id
 from gateway.incoming import Incoming, incoming_of
+from gateway.ownership import Customers
 from gateway.preferences import DEFAULT_WAIT, expected_version_of, idempotency_key_of, tokens_of, wait_of
 from gateway.problems import MALFORMED, NOT_FOUND, REJECTED, Problem, refusal_problem, unfit
 from infra.commands import Accepted, Envelope, Refused, Token
@@ -39,23 +40,28 @@ def command(
     makes: str | None = None,
     new: Sequence[str] = (),
     check: Check | None = None,
+    customers: Customers = Customers.NONE,
+    own: str | None = None,
     summary: str,
 ) -> HTTPRouteHandler:
     """A route for one kind of command.
 
     `thing` is the field that names what it is about: in the path, else in the body. `makes` is the new
     thing's own path. Fields in `new` may be left out of the body; they are then derived from the
-    idempotency key, or made up. All other fields are the body.
+    idempotency key, or made up. `own` is the field that names the customer who asks, if one does: the
+    context then refuses what is somebody else's. All other fields are the body.
     """
     context, _, name = wire_name(message).partition(".")
     in_path = f"{{{thing}:str}}" in path
-    shape = body_shape(message, name, left_out=(thing,) if in_path else (), optional=new)
+    left_out = ((thing,) if in_path else ()) + (() if own is None else (own,))
+    shape = body_shape(message, name, left_out=left_out, optional=new)
     fields = tuple(field.name for field in msgspec.structs.fields(shape))
     decoder = msgspec.json.Decoder(shape)
     shown = tuple(dict.fromkeys((thing, *new)))
     status = 200 if makes is None else 201
     contract = Contract(
         access=access,
+        customers=customers,
         summary=summary,
         description=inspect.cleandoc(vars(message).get("__doc__") or ""),
         status=status,
@@ -75,6 +81,8 @@ def command(
         values = {field: getattr(given, field) for field in fields}
         if in_path:
             values[thing] = incoming.key(thing)
+        if own is not None:
+            values[own] = incoming.caller.customer_id
         envelope = envelope_of(incoming)
         for field in new:
             if values[field] is UNSET:

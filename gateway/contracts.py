@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.access import Access
+from gateway.ownership import Customers
 from gateway.problems import Kind
 
 
@@ -17,6 +18,8 @@ class Contract:
     """One route's promise."""
 
     access: Access
+    customers: Customers = Customers.NONE
+    """What it is to a customer's own token."""
     summary: str
     description: str = ""
     status: int = 200

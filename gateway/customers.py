@@ -6,10 +6,17 @@ from typing import Any
 
 from litestar import Router
 
-from contexts.customers.commands import ChangeAddress, ChangeEmail, ForgetCustomer, RegisterCustomer
+from contexts.customers.commands import (
+    ChangeAddress,
+    ChangeEmail,
+    CustomersCommand,
+    ForgetCustomer,
+    RegisterCustomer,
+)
 from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
+from gateway.ownership import Customers, own_customer
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import customers as model
 from read_models import orders as orders_model
@@ -23,13 +30,14 @@ from read_models.reading import Page
     access=Access.CUSTOMERS_READ,
     model="customers",
     document=Customer,
+    customers=Customers.OWN,
     summary="Show a customer",
 )
 async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     """Of a forgotten customer only the id is left."""
-    return await model.get(
-        incoming.services.models, incoming.services.contexts.disclose, incoming.key("customer_id")
-    )
+    customer_id = incoming.key("customer_id")
+    own_customer(incoming, customer_id)
+    return await model.get(incoming.services.models, incoming.services.contexts.disclose, customer_id)
 
 
 @query(
@@ -38,15 +46,23 @@ async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     model="orders",
     document=Items[Order],
     asks=AskedPage,
+    customers=Customers.OWN,
     summary="List a customer's orders, newest first",
 )
 async def list_customer_orders(incoming: Incoming, asked: AskedPage) -> Page:
+    customer_id = incoming.key("customer_id")
+    own_customer(incoming, customer_id)
     return await orders_model.list_newest(
         incoming.services.models,
-        customer_id=incoming.key("customer_id"),
+        customer_id=customer_id,
         limit=asked.limit,
         cursor=asked.cursor,
     )
+
+
+def about_oneself(incoming: Incoming, order: CustomersCommand) -> None:
+    """Customers speak for themselves alone."""
+    own_customer(incoming, order.customer_id)
 
 
 customers = Router(
@@ -60,6 +76,8 @@ customers = Router(
             RegisterCustomer,
             access=Access.CUSTOMERS_WRITE,
             thing="customer_id",
+            customers=Customers.OWN,
+            check=about_oneself,
             makes="/v1/customers/{}",
             new=("customer_id",),
             summary="Register a customer",
@@ -69,6 +87,8 @@ customers = Router(
             ChangeEmail,
             access=Access.CUSTOMERS_WRITE,
             thing="customer_id",
+            customers=Customers.OWN,
+            check=about_oneself,
             summary="Change a customer's e-mail address",
         ),
         command(
@@ -76,6 +96,8 @@ customers = Router(
             ChangeAddress,
             access=Access.CUSTOMERS_WRITE,
             thing="customer_id",
+            customers=Customers.OWN,
+            check=about_oneself,
             summary="Change a customer's address",
         ),
         command(
@@ -83,6 +105,8 @@ customers = Router(
             ForgetCustomer,
             access=Access.CUSTOMERS_WRITE,
             thing="customer_id",
+            customers=Customers.OWN,
+            check=about_oneself,
             summary="Forget a customer",
         ),
     ],

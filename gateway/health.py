@@ -10,7 +10,7 @@ from gateway.access import Access
 from gateway.answers import UNSTORED, Answer, json_answer
 from gateway.contracts import Contract
 from gateway.incoming import incoming_of
-from gateway.readiness import Life, Report
+from gateway.readiness import Life, OwnReport, Report
 
 
 @get(
@@ -41,4 +41,23 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
     return json_answer(report, 200 if report.ready else 503, [UNSTORED])
 
 
-health = Router("/health", tags=["operations"], route_handlers=[live, ready])
+@get(
+    "/serving",
+    name="serving",
+    opt={
+        "contract": Contract(
+            access=Access.OPEN,
+            summary="Whether this process can be sent requests",
+            description="For whoever spreads requests over several gateways: 503 only for what is wrong with "
+            "this one. While a context or MongoDB is gone, requests that need it are answered 503 themselves.",
+            answer=OwnReport,
+        )
+    },
+)
+async def serving(request: Request[Any, Any, Any]) -> Answer:
+    """Whether this gateway can do what another could."""
+    report = await incoming_of(request.scope).services.readiness.own()
+    return json_answer(report, 200 if report.serving else 503, [UNSTORED])
+
+
+health = Router("/health", tags=["operations"], route_handlers=[live, ready, serving])

@@ -15,6 +15,7 @@ from gateway.contracts import Contract
 from gateway.incoming import MAX_BODY
 from gateway.openapi_headers import ANSWER_HEADERS, REQUEST_HEADERS
 from gateway.openapi_schemas import Schemas, key_schema, query_parameters
+from gateway.ownership import Customers
 
 Json = dict[str, Any]
 
@@ -34,7 +35,9 @@ Every problem is `application/problem+json` (RFC 9457) with one of these types:
 
 {{problems}}
 
-A bearer token is a JWT signed with RS256 or ES256. Its scopes:
+A bearer token is a JWT signed with RS256 or ES256. One whose `role` (or `roles`) has `customer` is for one
+customer, named by `customer_id` or `sub`: an operation's `x-customers` says whether it reaches nothing there
+(`none`), only what is the customer's own (`own`), or the same as everybody's (`all`). Its scopes:
 
 {{scopes}}
 """
@@ -89,6 +92,8 @@ def operation(handler: HTTPRouteHandler, contract: Contract, path: str, schemas:
         "responses": responses(contract, schemas),
         "security": [] if contract.access in WITHOUT_TOKEN else [{"bearer": [contract.access.value]}],
     }
+    if contract.access not in WITHOUT_TOKEN:
+        described["x-customers"] = str(contract.customers)
     if contract.description:
         described["description"] = contract.description
     if contract.body is not None:
@@ -142,6 +147,8 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
     found = dict.fromkeys(contract.problems)
     if contract.access not in WITHOUT_TOKEN:
         found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE, problems.UNAVAILABLE))
+        if contract.customers is not Customers.ALL:
+            found |= dict.fromkeys((problems.NOT_YOURS,))
     if contract.asks is not None:
         found |= dict.fromkeys((problems.INVALID,))
     if contract.body is not None:

@@ -14,6 +14,7 @@ from gateway.access import Access, require
 from gateway.commands import command
 from gateway.history import HistoryItem, history_of
 from gateway.incoming import Incoming
+from gateway.ownership import Customers, if_own, own_customer, own_only
 from gateway.problems import INVALID, Problem
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import orders as model
@@ -30,7 +31,8 @@ CLOCKS_DIFFER = timedelta(seconds=5)
 
 
 def may_place(incoming: Incoming, order: PlaceOrder) -> None:
-    """Agreed prices and past dates are for those who may state them."""
+    """Customers order for themselves; agreed prices and past dates are for those who may state them."""
+    own_customer(incoming, order.customer_id)
     if order.placed_at is not None:
         require(incoming.caller.scopes, Access.ORDERS_PRICE, "placed_at")
         # Beyond these years an instant may have no UTC time at all.
@@ -53,13 +55,14 @@ class AskedOrders(AskedPage, frozen=True, kw_only=True):
     model="orders",
     document=Items[Order],
     asks=AskedOrders,
+    customers=Customers.OWN,
     summary="List orders, newest first",
 )
 async def list_orders(incoming: Incoming, asked: AskedOrders) -> Page:
     return await model.list_newest(
         incoming.services.models,
         status=asked.status,
-        customer_id=asked.customer_id,
+        customer_id=own_only(incoming, asked.customer_id),
         limit=asked.limit,
         cursor=asked.cursor,
     )
@@ -87,6 +90,7 @@ class AskedOrder(Asked, frozen=True, kw_only=True):
     model="orders",
     document=Order,
     asks=AskedOrder,
+    customers=Customers.OWN,
     summary="Show an order, as it is or as it was",
 )
 async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | None:
@@ -96,11 +100,12 @@ async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | N
     """
     order_id = incoming.key("order_id")
     if asked.as_of is None:
-        return await model.get(incoming.services.models, order_id)
+        return if_own(incoming, await model.get(incoming.services.models, order_id))
     if asked.as_of > datetime.now(UTC) + CLOCKS_DIFFER:
         raise Problem(INVALID, "as_of has not been yet", field="as_of")
     services = incoming.services
-    return await order_as_of(services.models, services.contexts.logs, order_id, asked.as_of)
+    past = await order_as_of(services.models, services.contexts.logs, order_id, asked.as_of)
+    return if_own(incoming, past)
 
 
 @query(
@@ -131,6 +136,7 @@ orders = Router(
             makes="/v1/orders/{}",
             new=("order_id",),
             check=may_place,
+            customers=Customers.OWN,
             summary="Place an order",
         ),
         command(
@@ -138,6 +144,8 @@ orders = Router(
             CancelOrder,
             access=Access.ORDERS_WRITE,
             thing="order_id",
+            customers=Customers.OWN,
+            own="customer_id",
             summary="Cancel an order",
         ),
         command(
@@ -146,6 +154,8 @@ orders = Router(
             access=Access.ORDERS_WRITE,
             thing="order_id",
             new=("return_id",),
+            customers=Customers.OWN,
+            own="customer_id",
             summary="Send some of an order back",
         ),
     ],

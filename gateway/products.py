@@ -18,6 +18,7 @@ from contexts.catalog.commands import (
 from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
+from gateway.ownership import Customers
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import products as model
 from read_models.reading import Page
@@ -47,6 +48,7 @@ class AskedProducts(AskedPage, frozen=True, kw_only=True):
 @query(
     "/",
     access=Access.CATALOG_READ,
+    customers=Customers.ALL,
     model="products",
     document=Items[Product],
     asks=AskedProducts,
@@ -57,7 +59,14 @@ async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
     return await model.search(incoming.services.models, q=asked.q, limit=asked.limit, cursor=asked.cursor)
 
 
-@query("/{sku:str}", access=Access.CATALOG_READ, model="products", document=Product, summary="Show a product")
+@query(
+    "/{sku:str}",
+    access=Access.CATALOG_READ,
+    customers=Customers.ALL,
+    model="products",
+    document=Product,
+    summary="Show a product",
+)
 async def get_product(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     return await model.get(incoming.services.models, incoming.key("sku"))
 

@@ -16,6 +16,7 @@ from gateway.access import Access
 from gateway.answers import UNSTORED, Answer, json_answer, version_tag
 from gateway.contracts import Contract
 from gateway.incoming import Incoming, incoming_of
+from gateway.ownership import Customers
 from gateway.preferences import DEFAULT_WAIT, tokens_of, wait_of
 from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem, unfit
 from infra.commands import Token
@@ -60,6 +61,7 @@ def query(
     document: Any,
     summary: str,
     asks: type[Q] = Asked,  # type: ignore[assignment]
+    customers: Customers = Customers.NONE,
 ) -> Callable[[Ask[Q]], HTTPRouteHandler]:
     """A route that answers with one document (None: not found), or with what a list has.
 
@@ -86,6 +88,7 @@ def query(
         answer.__name__ = ask.__name__
         contract = Contract(
             access=access,
+            customers=customers,
             summary=summary,
             description=inspect.getdoc(ask) or "",
             asks=asks,

@@ -53,6 +53,13 @@ class Report(msgspec.Struct, frozen=True):
     projectors: dict[str, ModelLag]
 
 
+class OwnReport(msgspec.Struct, frozen=True):
+    """Whether this process can be sent requests."""
+
+    serving: bool
+    checks: dict[str, Check]
+
+
 class Readiness:
     """Finds out whether requests can be served; asked often, it looks once a second."""
 
@@ -87,12 +94,22 @@ class Readiness:
         checks = {
             "nats": nats,
             "mongodb": mongo,
-            "keys": Check(
-                self._keys.loaded, None if self._keys.loaded else "no key of bearer tokens is known"
-            ),
+            "keys": self._key_check(),
             **{f"context:{name}": found for name, found in zip(CONTEXTS, contexts, strict=True)},
         }
         return Report(all(item.ok for item in checks.values()), checks, dict(zip(MODELS, lags, strict=True)))
+
+    async def own(self) -> OwnReport:
+        """What only this process may lack.
+
+        What all gateways lack alike is left away: none of them would be asked any more if a context were gone,
+        not even for what has nothing to do with it.
+        """
+        checks = {"nats": await check(self._nats()), "keys": self._key_check()}
+        return OwnReport(all(item.ok for item in checks.values()), checks)
+
+    def _key_check(self) -> Check:
+        return Check(self._keys.loaded, None if self._keys.loaded else "no key of bearer tokens is known")
 
     async def _nats(self) -> None:
         self._contexts.logs  # noqa: B018 - raises a Problem while there is no connection

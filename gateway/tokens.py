@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from typing import Any
@@ -18,6 +19,8 @@ TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 LEEWAY_SECONDS = 30
 MAX_LENGTH = 8_192
 MAX_SUBJECT = 255
+CUSTOMER_ROLE = "customer"
+CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 REMEMBERED = 10_000
 
 
@@ -26,10 +29,11 @@ class TokenRefused(Exception):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who sent a request (`sub` of its token), and what it may do."""
+    """Who sent a request (`sub` of its token), what it may do, and the customer it is, if it is one."""
 
     subject: str
     scopes: frozenset[str]
+    customer_id: str | None = None
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -95,7 +99,9 @@ class TokenVerifier:
         subject = claims["sub"]
         if not (0 < len(subject) <= MAX_SUBJECT and subject.isprintable()):
             raise TokenRefused("the token's subject is not 1 to 255 printable characters")
-        return Verified(Caller(subject, scopes(claims)), float(claims["exp"]) + LEEWAY_SECONDS)
+        return Verified(
+            Caller(subject, scopes(claims), customer(claims)), float(claims["exp"]) + LEEWAY_SECONDS
+        )
 
     async def _key(self, token: bytes) -> Key:
         try:
@@ -123,6 +129,20 @@ def scopes(claims: dict[str, Any]) -> frozenset[str]:
     if isinstance(granted, list):
         return frozenset(item for item in granted if isinstance(item, str))
     raise TokenRefused("the token's scopes are neither text nor a list")
+
+
+def customer(claims: dict[str, Any]) -> str | None:
+    """The customer a token with the role `customer` is for: its `customer_id`, else its subject."""
+    given = claims.get("roles", claims.get("role", ()))
+    roles = given.split() if isinstance(given, str) else given
+    if not isinstance(roles, list | tuple):
+        raise TokenRefused("the token's roles are neither text nor a list")
+    if CUSTOMER_ROLE not in roles:
+        return None
+    customer_id = claims.get("customer_id", claims["sub"])
+    if not isinstance(customer_id, str) or CUSTOMER_ID.fullmatch(customer_id) is None:
+        raise TokenRefused("the token has the role customer, but names no customer")
+    return customer_id
 
 
 REASONS: dict[type[jwt.PyJWTError], str] = {

@@ -95,11 +95,18 @@ class SigningKeys:
         return {"keys": [{**members, "use": "sig", "alg": ALGORITHM, "kid": self.kid}]}
 
     def mint(
-        self, scopes: Sequence[str], *, subject: str, lifetime: timedelta, issuer: str, audience: str
+        self,
+        scopes: Sequence[str],
+        *,
+        subject: str,
+        lifetime: timedelta,
+        issuer: str,
+        audience: str,
+        role: str | None = None,
     ) -> str:
         """A signed bearer token that is good from now on for `lifetime`."""
         now = datetime.now(UTC)
-        claims = {
+        claims: dict[str, object] = {
             "iss": issuer,
             "aud": audience,
             "sub": subject,
@@ -108,6 +115,8 @@ class SigningKeys:
             "exp": now + lifetime,
             "jti": uuid.uuid4().hex,
         }
+        if role is not None:
+            claims["role"] = role
         return jwt.encode(claims, self._private, ALGORITHM, headers={"kid": self.kid})
 
 

@@ -33,8 +33,11 @@ class ConfirmOrder(OrderingCommandMessage):
 
 
 class CancelOrder(OrderingCommandMessage):
+    """`customer_id`: whose the order must be; to any other there is no such order."""
+
     order_id: OrderId
     reason: Text
+    customer_id: CustomerId | None = None
 
 
 class MarkDispatched(OrderingCommandMessage):
@@ -48,10 +51,13 @@ class CompleteOrder(OrderingCommandMessage):
 
 
 class RequestReturn(OrderingCommandMessage):
+    """`customer_id`: whose the order must be; to any other there is no such order."""
+
     order_id: OrderId
     return_id: ReturnId
     lines: ReturnLines
     reason: Text
+    customer_id: CustomerId | None = None
 
 
 class AcceptReturn(OrderingCommandMessage):

@@ -64,7 +64,7 @@ def decide(
     match command:
         case PlaceOrder():
             return _place(order, command, terms)
-        case _ if order is None:
+        case _ if order is None or _is_anothers(order, command):
             raise Unknown(f"there is no order {command.order_id}")
         case RequestReturn() | AcceptReturn():
             return _return(order, command)
@@ -92,6 +92,12 @@ def _place(order: Order | None, command: PlaceOrder, terms: Terms | None) -> tup
             placed_at=command.placed_at or terms.time,
         ),
     )
+
+
+def _is_anothers(order: Order, command: OrderingCommand) -> bool:
+    """Whether a customer asks about an order of somebody else's."""
+    wanted = command.customer_id if isinstance(command, CancelOrder | RequestReturn) else None
+    return wanted not in {None, order.placed.customer_id}
 
 
 def _same(placed: OrderPlaced, command: PlaceOrder) -> bool:

@@ -51,7 +51,9 @@ def url_of(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def mint(settings: Settings, scopes: list[str], subject: str, lifetime: timedelta) -> str:
+def mint(
+    settings: Settings, scopes: list[str], subject: str, lifetime: timedelta, role: str | None = None
+) -> str:
     """A bearer token of the embedded issuer; raises CommandFailed."""
     try:
         keys = SigningKeys.load(DataFolder(settings.data).keys)
@@ -63,4 +65,5 @@ def mint(settings: Settings, scopes: list[str], subject: str, lifetime: timedelt
         lifetime=lifetime,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        role=role,
     )

@@ -7,11 +7,14 @@ from pathlib import Path
 from gateway.access import SCOPES
 from gateway.cli.failure import CommandFailed
 from gateway.cli.surroundings import mint, settings_of
+from gateway.tokens import CUSTOMER_ID, CUSTOMER_ROLE
 from infra.signing_keys import duration
 
 
-def token(data: Path | None, scopes: list[str], subject: str, ttl: str) -> str:
-    """Mint a token; raises CommandFailed."""
+def token(data: Path | None, scopes: list[str], subject: str, ttl: str, customer: str | None = None) -> str:
+    """Mint a token, of a customer or of staff; raises CommandFailed."""
+    if customer is not None and CUSTOMER_ID.fullmatch(customer) is None:
+        raise CommandFailed("--customer must be 1 to 64 letters, digits, _ or -")
     wanted = [scope for given in scopes for scope in given.split()]
     known = [str(scope) for scope in SCOPES]
     unknown = [scope for scope in wanted if scope not in known]
@@ -23,4 +26,7 @@ def token(data: Path | None, scopes: list[str], subject: str, ttl: str) -> str:
         lifetime = duration(ttl)
     except ValueError as error:
         raise CommandFailed(f"--ttl: {error}") from None
-    return mint(settings_of(data), wanted, subject, lifetime)
+    settings = settings_of(data)
+    if customer is not None:
+        return mint(settings, wanted, customer, lifetime, role=CUSTOMER_ROLE)
+    return mint(settings, wanted, subject, lifetime)

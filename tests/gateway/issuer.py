@@ -29,6 +29,11 @@ class Issuer:
         self.ec = ec
         self.jwks_file = Path()
 
+    @classmethod
+    def another(cls) -> Issuer:
+        """Somebody who says the same of himself, but has other keys."""
+        return cls(rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1()))
+
     def jwks(self) -> dict[str, Any]:
         """The public keys."""
         rsa_key = jwt.algorithms.RSAAlgorithm.to_jwk(self.rsa.public_key(), as_dict=True)

@@ -21,7 +21,7 @@ from tests.gateway.problems import assert_problem
 
 Json = dict[str, Any]
 
-OPEN = {"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"}
+OPEN = {"/health/live", "/health/ready", "/health/serving", "/metrics", "/docs", "/openapi.json"}
 
 
 async def send(gateway: Gateway, authorization: str | bytes | None) -> httpx.Response:

@@ -113,6 +113,7 @@ async def test_it_waits_for_nats_and_says_so_meanwhile(
         assert answer.json()["checks"]["mongodb"]["ok"] is False
         assert answer.json()["checks"]["keys"]["ok"] is True
         assert (await client.get("/health/live")).json() == {"live": True}
+        assert (await client.get("/health/serving")).status_code == 503
         server = nats_server(tmp_path / "late-nats", port, free_port())
         server.start()
         try:
@@ -121,7 +122,13 @@ async def test_it_waits_for_nats_and_says_so_meanwhile(
                 checks = answer.json()["checks"]
                 while not checks["nats"]["ok"]:
                     checks = (await client.get("/health/ready", timeout=20)).json()["checks"]
+            # What no gateway has is no reason to ask another one.
             assert checks["context:ordering"]["ok"] is False
+            assert checks["mongodb"]["ok"] is False
+            serving = await client.get("/health/serving")
+            assert serving.status_code == 200
+            assert serving.json()["serving"] is True
+            assert serving.json()["checks"].keys() == {"nats", "keys"}
         finally:
             server.kill()
 
