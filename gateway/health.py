@@ -49,7 +49,7 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
             access=Access.OPEN,
             summary="Whether this process can be sent requests",
             description="For whoever spreads requests over several gateways: 503 only for what is wrong with "
-            "this one. While a context or MongoDB is gone, requests that need it are answered 503 themselves.",
+            "this one. While a context or MongoDB is gone, requests that need it are answered 503.",
             answer=OwnReport,
         )
     },

@@ -102,7 +102,7 @@ class Readiness:
     async def own(self) -> OwnReport:
         """What only this process may lack.
 
-        What all gateways lack alike is left away: none of them would be asked any more if a context were gone,
+        What all gateways lack alike is left away: none would be asked any more if a context were gone,
         not even for what has nothing to do with it.
         """
         checks = {"nats": await check(self._nats()), "keys": self._key_check()}

@@ -1,0 +1,32 @@
+"""The rules of infra/observability for the Prometheus operator; run as a module, it writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+INFRA = Path(__file__).parents[2] / "infra"
+RULES = INFRA / "observability" / "prometheus" / "rules"
+MANIFEST = INFRA / "k8s" / "components" / "monitoring" / "rules.yaml"
+
+HEADER = """\
+# Made of infra/observability/prometheus/rules by `python -m tests.k8s.prometheus_rules`: kustomize reads no
+# file whose form is not Kubernetes' own, and none outside of its folders.
+"""
+
+
+def manifest() -> dict[str, Any]:
+    """All groups of rules as one PrometheusRule."""
+    files = [yaml.safe_load(file.read_text()) for file in sorted(RULES.glob("*.yml"))]
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "orderfold", "labels": {"app.kubernetes.io/part-of": "orderfold"}},
+        "spec": {"groups": [group for file in files for group in file["groups"]]},
+    }
+
+
+if __name__ == "__main__":
+    MANIFEST.write_text(HEADER + yaml.safe_dump(manifest(), sort_keys=False, width=110))
