@@ -232,7 +232,7 @@ def test_an_order_is_cancelled() -> None:
 def test_to_another_customer_there_is_no_such_order() -> None:
     for command in (cancel, request("r1", MUG=1)):
         anothers = replace(command, customer_id="somebody-else")
-        order.given(placed, confirmed).when(anothers).then_rejected("there is no order 42")
+        order.given(placed, confirmed).when(anothers).then_unknown("there is no order 42")
     own = replace(cancel, customer_id=placed.customer_id)
     order.given(placed).when(own).then(cancelled)
 
