@@ -14,7 +14,7 @@ import yaml
 
 K8S = Path(__file__).parents[2] / "infra" / "k8s"
 OVERLAYS = ("dev", "production")
-WORKLOADS = ("Deployment", "StatefulSet")
+RUNNING = ("Deployment", "StatefulSet")
 
 Manifest = dict[str, Any]
 
@@ -71,7 +71,12 @@ class Overlay:
     @property
     def workloads(self) -> list[Manifest]:
         """Whatever makes pods."""
-        return self.of(*WORKLOADS)
+        return self.of(*RUNNING, "CronJob")
+
+    @property
+    def running(self) -> list[Manifest]:
+        """Whatever makes pods that are always there."""
+        return self.of(*RUNNING)
 
     @property
     def settings(self) -> dict[str, dict[str, str]]:
@@ -93,15 +98,22 @@ def name_of(manifest: Manifest) -> str:
     return str(manifest["metadata"]["name"])
 
 
+def template(workload: Manifest) -> Manifest:
+    """What its pods are made of."""
+    spec = workload["spec"]
+    found: Manifest = (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec)["template"]
+    return found
+
+
 def pod(workload: Manifest) -> Manifest:
     """The specification of its pods."""
-    spec: Manifest = workload["spec"]["template"]["spec"]
-    return spec
+    found: Manifest = template(workload)["spec"]
+    return found
 
 
 def labels(workload: Manifest) -> dict[str, str]:
     """The labels of its pods."""
-    found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    found: dict[str, str] = template(workload)["metadata"]["labels"]
     return found
 
 

@@ -23,7 +23,7 @@ def test_rules_and_alerts_are_those_of_the_container_stack(production: Overlay) 
 
 def test_every_process_is_watched_once_on_a_port_it_has(production: Overlay) -> None:
     monitors = production.of("PodMonitor")
-    for workload in production.workloads:
+    for workload in production.running:
         (monitor,) = [item for item in monitors if selects(item["spec"]["selector"], labels(workload))]
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         ports = {port["name"] for container in containers(workload) for port in container["ports"]}

@@ -14,13 +14,14 @@ pytestmark = pytest.mark.kubectl
 
 CONTEXTS = [f"context-{name}" for name in NAMES]
 PROCESSES = [*CONTEXTS, "gateway", "read-models"]
+"""Those that are always there, and watched."""
 
 PORTS = (53, 80, 443, 4222, 4318, 5432, 6222, 6443, 7777, 8000, 8080, 8090, 8222, 9464, 27017)
 
 EVERYWHERE = {
-    *((process, "nats", port) for process in PROCESSES for port in (4222, 8222)),
+    *((process, "nats", port) for process in [*PROCESSES, "verification"] for port in (4222, 8222)),
     *((context, "postgres", 5432) for context in CONTEXTS),
-    *((process, "mongo", 27017) for process in ("gateway", "read-models")),
+    *((process, "mongo", 27017) for process in ("gateway", "read-models", "verification")),
     *(("prometheus", process, 9464) for process in PROCESSES if process != "gateway"),
     ("prometheus", "gateway", 8080),
     ("proxy", "gateway", 8080),

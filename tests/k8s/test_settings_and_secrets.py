@@ -23,7 +23,7 @@ def test_every_process_can_read_its_settings(overlay: Overlay) -> None:
         assert all(variable.startswith("ORDERFOLD_") for variable in variables), name
         # A name that is no setting is refused, and so is a value that does not fit.
         settings = load_settings(variables)
-        if name != "provider":
+        if variables:
             assert settings.log_format == "json"
             assert settings.nats_url == "nats://nats:4222"
 
@@ -47,6 +47,7 @@ def test_a_process_sees_no_secrets_but_its_own(overlay: Overlay) -> None:
     expected = contexts | {
         "gateway": {"nats-gateway", "payment-webhooks"},
         "read-models": {"nats-read-models"},
+        "verification": {"nats-operator"},
     }
     if overlay.name == "dev":
         expected["gateway"].add("bearer-tokens")
@@ -55,6 +56,7 @@ def test_a_process_sees_no_secrets_but_its_own(overlay: Overlay) -> None:
     else:
         expected["gateway"].add("mongo-gateway")
         expected["read-models"].add("mongo-read-models")
+        expected["verification"].add("mongo-read-models")
     found = {name_of(item): {secret for secret, _ in mounted(item)} for item in overlay.workloads}
     assert found == expected
 
@@ -91,8 +93,7 @@ def test_every_nats_user_is_one_process(overlay: Overlay) -> None:
     seeds = {
         name.removeprefix("nats-").replace("-", "_") for name, key in secrets(overlay) if key == "nats.nk"
     }
-    # The operator is a person.
-    assert seeds == set(users()) - {"operator"}
+    assert seeds == set(users())
 
 
 def test_contexts_have_a_database_and_a_user_of_their_own(production: Overlay) -> None:

@@ -19,7 +19,7 @@ VERSION = re.compile(r"\d+\.\d+(\.\d+)?(-alpine)?|dev")
 def test_every_context_and_process_has_a_workload(overlay: Overlay) -> None:
     ours = {f"context-{name}" for name in NAMES} | {"gateway", "read-models"}
     servers = {"nats", "mongo", "postgres", "provider"} if overlay.name == "dev" else set()
-    assert {name_of(item) for item in overlay.workloads} == ours | servers
+    assert {name_of(item) for item in overlay.running} == ours | servers
 
 
 def test_a_context_is_started_by_its_own_name(overlay: Overlay) -> None:
@@ -37,7 +37,7 @@ def test_a_context_is_started_by_its_own_name(overlay: Overlay) -> None:
 
 
 def test_every_container_is_probed_on_a_port_it_has(overlay: Overlay) -> None:
-    for workload in overlay.workloads:
+    for workload in overlay.running:
         for container in containers(workload):
             ports = {port["name"] for port in container["ports"]}
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -46,10 +46,11 @@ def test_every_container_is_probed_on_a_port_it_has(overlay: Overlay) -> None:
 
 
 def test_processes_of_ours_are_probed_where_they_answer(overlay: Overlay) -> None:
-    for name, settings in overlay.settings.items():
-        if name == "provider":
+    for workload in overlay.running:
+        name = name_of(workload)
+        settings = overlay.settings.get(name)
+        if not settings:
             continue
-        workload = next(item for item in overlay.workloads if name_of(item) == name)
         (container,) = containers(workload)
         (port,) = container["ports"]
         listens = "ORDERFOLD_PORT" if name == "gateway" else "ORDERFOLD_METRICS_PORT"
@@ -91,7 +92,7 @@ def test_every_workload_has_an_account_of_its_own_without_a_token(overlay: Overl
 
 def test_selectors_select_the_pods_they_are_made_for_and_no_others(overlay: Overlay) -> None:
     pods = {name_of(item): labels(item) for item in overlay.workloads}
-    for workload in overlay.workloads:
+    for workload in overlay.running:
         assert [name for name in pods if selects(workload["spec"]["selector"], pods[name])] == [
             name_of(workload)
         ]
@@ -101,7 +102,7 @@ def test_selectors_select_the_pods_they_are_made_for_and_no_others(overlay: Over
     for service in overlay.of("Service"):
         served = [
             item
-            for item in overlay.workloads
+            for item in overlay.running
             if selects({"matchLabels": service["spec"]["selector"]}, labels(item))
         ]
         assert len(served) == 1, name_of(service)
@@ -111,14 +112,14 @@ def test_selectors_select_the_pods_they_are_made_for_and_no_others(overlay: Over
 
 def test_every_workload_has_a_disruption_budget(overlay: Overlay) -> None:
     budgets = overlay.of("PodDisruptionBudget")
-    for workload in overlay.workloads:
+    for workload in overlay.running:
         (budget,) = [item for item in budgets if selects(item["spec"]["selector"], labels(workload))]
         # A minimum would keep a node with the only pod from ever being drained.
         assert budget["spec"]["maxUnavailable"] == 1
 
 
 def test_workloads_of_ours_are_spread_over_machines_and_zones(production: Overlay) -> None:
-    for workload in production.workloads:
+    for workload in production.running:
         keys = {item["topologyKey"] for item in pod(workload)["topologySpreadConstraints"]}
         assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 
@@ -131,14 +132,14 @@ def test_in_production_an_autoscaler_says_how_many_pods_there_are(production: Ov
         )
         for item in production.of("HorizontalPodAutoscaler", "ScaledObject")
     ]
-    assert sorted(name for name, _ in scaled) == sorted(map(name_of, production.workloads))
+    assert sorted(name for name, _ in scaled) == sorted(map(name_of, production.running))
     # One may be drained or die, and another is there.
     assert all(least >= 2 for _, least in scaled)
-    assert not any("replicas" in item["spec"] for item in production.workloads)
+    assert not any("replicas" in item["spec"] for item in production.running)
 
 
 def test_in_development_there_is_one_of_each(dev: Overlay) -> None:
-    assert {item["spec"]["replicas"] for item in dev.workloads} == {1}
+    assert {item["spec"]["replicas"] for item in dev.running} == {1}
     assert not dev.of("HorizontalPodAutoscaler", "ScaledObject")
 
 
