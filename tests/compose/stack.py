@@ -1,0 +1,170 @@
+"""compose.yaml, unmodified, in real containers: started, scaled, hurt and taken down from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_SYSTEMD = ROOT / "infra" / "testing" / "containers.conf"
+PROJECT = "orderfold-test"
+UNHEALTHY = ("--filter", "health=starting", "--filter", "health=unhealthy")
+CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
+TABLES = ("read-models-a", "read-models-b")
+SERVERS = ("nats", "postgres", "mongo")
+CORE = ("edge", "gateway", *TABLES, *CONTEXTS, "provider", *SERVERS)
+SECONDS = 90.0
+"""How long anything may take that takes a few seconds on an idle machine."""
+
+
+class CommandFailed(Exception):
+    """A program ended badly; the message has what it said."""
+
+
+class Stack:
+    """The stack under a project name of its own."""
+
+    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
+        self._folder = folder
+        self._socket = folder / "podman.sock"
+        self.port = ports["ORDERFOLD_PORT"]
+        self.environment = {
+            **os.environ,
+            "DOCKER_HOST": f"unix://{self._socket}",
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_HTTP_TIMEOUT": "120",
+            **{name: str(port) for name, port in ports.items()},
+        }
+        if not Path("/run/systemd/system").is_dir():
+            self.environment["CONTAINERS_CONF"] = str(WITHOUT_SYSTEMD)
+        self._closing = threading.Event()
+        self._examiner = threading.Thread(target=self._examine, name="health checks", daemon=True)
+        self._service: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with (self._folder / "service.log").open("wb") as log:
+            self._service = subprocess.Popen(
+                ["podman", "system", "service", "--time=0", f"unix://{self._socket}"],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+            )
+        eventually(self._socket.exists, "the service of podman")
+        self._examiner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        self._closing.set()
+        self._examiner.join()
+        assert self._service is not None
+        self._service.terminate()
+        self._service.wait(20)
+
+    def _examine(self) -> None:
+        """Do what systemd's timers do elsewhere: have health checks run."""
+        while not self._closing.wait(0.3):
+            for container in self.podman("ps", "--quiet", *UNHEALTHY, check=False).split():
+                self.podman("healthcheck", "run", container, check=False)
+
+    def run(self, command: Sequence[str], *, check: bool = True, seconds: float = 300.0) -> str:
+        """What a program says on stdout; raises CommandFailed."""
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        if check and done.returncode:
+            raise CommandFailed(
+                f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done.stdout
+
+    def podman(self, *arguments: str, check: bool = True) -> str:
+        """Run podman."""
+        return self.run(["podman", *arguments], check=check)
+
+    def compose(self, *arguments: str) -> str:
+        """Run docker-compose on compose.yaml."""
+        return self.run(["docker-compose", *arguments])
+
+    def up(self, *arguments: str) -> None:
+        """Start what is not yet there; images are not built and, there being no registry, not pulled."""
+        self.compose("up", "--detach", "--no-build", *arguments)
+
+    def containers(self, service: str = "", *filters: str) -> list[str]:
+        """The running containers of a service, of all without."""
+        wanted = [f"--filter=label=com.docker.compose.project={PROJECT}"]
+        if service:
+            wanted.append(f"--filter=label=com.docker.compose.service={service}")
+        found = self.podman("ps", "--format={{.Names}}", *wanted, *(f"--filter={item}" for item in filters))
+        return sorted(found.split())
+
+    def container(self, service: str) -> str:
+        """The first container of a service."""
+        return self.containers(service)[0]
+
+    def logs(self, service: str) -> str:
+        """What the containers of a service said last."""
+        return "\n".join(
+            self.podman("logs", "--tail=20", name, check=False) for name in self.containers(service)
+        )
+
+    def kill(self, container: str) -> None:
+        """Kill its first process from outside, as a crash would end it."""
+        os.kill(int(self.podman("inspect", "--format={{.State.Pid}}", container)), signal.SIGKILL)
+
+    def started(self, container: str) -> tuple[int, str]:
+        """The id of its first process, and since when it runs."""
+        pid, since = self.podman("inspect", "--format={{.State.Pid}} {{.State.StartedAt}}", container).split(
+            " ", 1
+        )
+        return int(pid), since
+
+    @contextlib.contextmanager
+    def paused(self, container: str) -> Iterator[None]:
+        """Stop all its processes in their tracks for a while."""
+        self.podman("pause", container)
+        try:
+            yield
+        finally:
+            self.podman("unpause", container)
+
+    @contextlib.contextmanager
+    def cut_off(self, service: str) -> Iterator[None]:
+        """Take a container off the internal network for a while."""
+        network, container = f"{PROJECT}_internal", self.container(service)
+        self.podman("network", "disconnect", network, container)
+        try:
+            yield
+        finally:
+            self.podman("network", "connect", "--alias", service, network, container)
+
+    def operator(self, *command: str) -> str:
+        """Run the orderfold command in a container, as an operator."""
+        return self.compose("run", "--rm", "-T", "operator", *command)
+
+    def left(self) -> list[str]:
+        """What there still is of the project."""
+        label = f"--filter=label=com.docker.compose.project={PROJECT}"
+        kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+        return [found for kind in kinds for found in self.podman(*kind, "--quiet", label).split()]
+
+
+def eventually(look: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    """Look until it is so; fails after the time limit."""
+    end = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
