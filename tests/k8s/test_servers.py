@@ -63,7 +63,7 @@ def test_the_chart_mounts_what_its_configuration_includes() -> None:
     assert [next(iter(source.values()))["name"] for source in sources] == ["nats-server", "nats-users"]
     (mount,) = values["container"]["patch"]
     assert mount["value"]["name"] == volume["value"]["name"]
-    # Includes are looked up from /etc/nats-config on; what is below /etc the chart gives to the reloader as well.
+    # Includes are looked up from there on; what is below /etc the chart gives to the reloader, too.
     included = values["config"]["merge"]["00$include"].partition("/")[0]
     assert mount["value"]["mountPath"] == f"/etc/nats-config/{included}"
 
