@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from infra.data_folder import DataFolder
 from infra.nats_keys import PUBLIC_KEYS, KeysUnusable, make_keys, seed_file, users
 from infra.signing_keys import SigningKeyMissing, SigningKeys, jwks_file, write_secret
 from infra.vault.master_keys import new_master_keys
@@ -29,10 +30,12 @@ def contents(folder: Path) -> dict[str, Content]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     make_keys(folder)
-    SigningKeys.ensure(folder)
+    # Where `orderfold token --data FOLDER` looks for them.
+    keys = DataFolder(folder).keys
+    SigningKeys.ensure(keys)
     found: dict[str, Content] = {
         "nats-users": {"users.conf": (folder / PUBLIC_KEYS).read_bytes()},
-        "bearer-tokens": {"jwks.json": jwks_file(folder).read_bytes()},
+        "bearer-tokens": {"jwks.json": jwks_file(keys).read_bytes()},
         "customers-master-keys": {"master-keys": kept(folder / "master-keys", new_master_keys().text())},
         "payment-webhooks": {"secret": kept(folder / "webhook-secret", new_secret())},
         "postgres-superuser": {"password": kept(folder / "postgres", secrets.token_urlsafe(24))},

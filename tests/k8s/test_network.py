@@ -34,7 +34,7 @@ HERE = {
     "production": {
         ("context-payments", "internet", 443),
         ("gateway", "internet", 443),
-        *((process, "collector", 4318) for process in PROCESSES),
+        *((process, "collector", 4318) for process in [*PROCESSES, "verification"]),
         ("nats", "nats", 6222),
         ("prometheus", "nats", 7777),
         *(("postgres", "postgres", port) for port in (5432, 8000)),
