@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.commands import RETRYABLE, Accepted, Answer, Envelope
-from infra.tracing.spans import OFF, SWITCH, Attributes, Kind, Span, following
+from infra.tracing.spans import OFF, SWITCH, Attributes, Kind, Span, is_sampled, unrecorded
 
 
 def sending(context: str, name: str, envelope: Envelope) -> Span:
@@ -11,8 +11,11 @@ def sending(context: str, name: str, envelope: Envelope) -> Span:
     tracer = SWITCH.tracer
     if tracer is None:
         return OFF
+    parent = envelope.traceparent
+    if not is_sampled(parent):
+        return unrecorded(parent)
     attributes = _attributes(context, name, envelope, "send")
-    return following(tracer, f"send {context}.{name}", Kind.CLIENT, envelope.traceparent, attributes)
+    return tracer.begin(f"send {context}.{name}", Kind.CLIENT, parent, attributes)
 
 
 def handling(context: str, name: str, envelope: Envelope) -> Span:
@@ -20,8 +23,11 @@ def handling(context: str, name: str, envelope: Envelope) -> Span:
     tracer = SWITCH.tracer
     if tracer is None:
         return OFF
+    parent = envelope.traceparent
+    if not is_sampled(parent):
+        return unrecorded(parent)
     attributes = _attributes(context, name, envelope, "process")
-    return following(tracer, f"handle {context}.{name}", Kind.SERVER, envelope.traceparent, attributes)
+    return tracer.begin(f"handle {context}.{name}", Kind.SERVER, parent, attributes)
 
 
 def answered(span: Span, answer: Answer) -> None:

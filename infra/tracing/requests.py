@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.tracing.spans import OFF, SWITCH, Kind, Span, Unsampled, is_sampled, within
+from infra.tracing.spans import OFF, SWITCH, Kind, Span, current_span, is_sampled, unrecorded
 
 
 def receiving(method: str, path: str, traceparent: str) -> Span:
@@ -11,18 +11,18 @@ def receiving(method: str, path: str, traceparent: str) -> Span:
     if tracer is None:
         return OFF
     if traceparent and not is_sampled(traceparent):
-        return Unsampled(traceparent)
+        return unrecorded(traceparent)
     attributes = {"http.request.method": method, "url.path": path, "url.scheme": "http"}
     return tracer.begin(method, Kind.SERVER, traceparent, attributes)
 
 
 def calling(service: str, operation: str, path: str) -> Span:
     """A POST to somebody else's service."""
-    tracer = SWITCH.tracer
-    if tracer is None:
+    tracer, current = SWITCH.tracer, current_span()
+    if tracer is None or not current.recorded:
         return OFF
     attributes = {"http.request.method": "POST", "url.path": path, "service.peer.name": service}
-    return within(tracer, f"call {service} {operation}", Kind.CLIENT, attributes)
+    return tracer.begin(f"call {service} {operation}", Kind.CLIENT, current.traceparent, attributes)
 
 
 def responded(span: Span, status: int) -> None:

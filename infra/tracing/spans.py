@@ -154,17 +154,9 @@ def is_sampled(traceparent: str) -> bool:
     return len(traceparent) == 55 and traceparent[54] in SAMPLED
 
 
-def following(tracer: Tracer, name: str, kind: Kind, parent: str, attributes: Attributes) -> Span:
-    """A span that another one, elsewhere, asked for; none if nobody traced that."""
-    if is_sampled(parent):
-        return tracer.begin(name, kind, parent, attributes)
+def unrecorded(parent: str) -> Span:
+    """What continues a trace that is not sampled, or none."""
     return Unsampled(parent) if parent else OFF
-
-
-def within(tracer: Tracer, name: str, kind: Kind, attributes: Attributes) -> Span:
-    """A span inside the current one; none if that is not recorded."""
-    current = _current.get()
-    return tracer.begin(name, kind, current.traceparent, attributes) if current.recorded else OFF
 
 
 def together(tracer: Tracer, name: str, kind: Kind, parts: Sequence[Span], attributes: Attributes) -> Span:
@@ -173,8 +165,6 @@ def together(tracer: Tracer, name: str, kind: Kind, parts: Sequence[Span], attri
     With one part it belongs to that part. With several it is a trace of its own and linked with each of them,
     both ways: no part's trace swallows those of the others.
     """
-    if not parts:
-        return OFF
     if len(parts) == 1:
         return tracer.begin(name, kind, parts[0].traceparent, attributes)
     span = tracer.begin(name, kind, "", attributes, [part.traceparent for part in parts])

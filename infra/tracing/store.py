@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from infra.records import Append
-from infra.tracing.spans import OFF, SWITCH, Attributes, Kind, Span, together, within
+from infra.tracing.spans import OFF, SWITCH, Attributes, Kind, Span, current_span, together
 
 
 class Waiting(Protocol):
@@ -19,23 +19,24 @@ class Waiting(Protocol):
 
 def loading(context: str, stream: str, *, shared: bool) -> Span:
     """A stream read from the store; `shared` is what other processes may use, too: PostgreSQL."""
-    tracer = SWITCH.tracer
-    if tracer is None:
+    tracer, current = SWITCH.tracer, current_span()
+    if tracer is None or not current.recorded:
         return OFF
     attributes = {**_attributes(context, "load", shared), "orderfold.stream": stream}
-    return within(tracer, f"load {context}", Kind.CLIENT, attributes)
+    return tracer.begin(f"load {context}", Kind.CLIENT, current.traceparent, attributes)
 
 
 def appending(context: str, append: Append, *, shared: bool) -> Span:
     """An append, from its place in the queue to its answer."""
-    tracer = SWITCH.tracer
-    if tracer is None:
+    tracer, current = SWITCH.tracer, current_span()
+    if tracer is None or not current.recorded:
         return OFF
-    span = within(tracer, f"append {context}", Kind.CLIENT, _attributes(context, "append", shared))
-    if span.recorded:
-        span.note("orderfold.streams", [part.stream for part in append.streams])
-        span.note("orderfold.events", [event.name for part in append.streams for event in part.events])
-    return span
+    attributes = {
+        **_attributes(context, "append", shared),
+        "orderfold.streams": [part.stream for part in append.streams],
+        "orderfold.events": [event.name for part in append.streams for event in part.events],
+    }
+    return tracer.begin(f"append {context}", Kind.CLIENT, current.traceparent, attributes)
 
 
 def committing(context: str, group: Sequence[Waiting]) -> Span:
@@ -44,6 +45,8 @@ def committing(context: str, group: Sequence[Waiting]) -> Span:
     if tracer is None:
         return OFF
     traced = [waiting.span for waiting in group if waiting.span.recorded]
+    if not traced:
+        return OFF
     attributes: Attributes = {"orderfold.context": context, "orderfold.appends": len(group)}
     return together(tracer, f"commit {context}", Kind.INTERNAL, traced, attributes)
 

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.bench import orders_http, projection, replay, store, whole_orders
+from tests.bench import orders_http, projection, replay, store, tracing, whole_orders
 from tests.bench.table import Row, show
 
 PARTS: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
     "store": store.run,
     "http": orders_http.run,
+    "tracing": tracing.run,
     "projection": projection.run,
     "replay": replay.run,
 }

@@ -17,6 +17,7 @@ import httpx
 from infra.servers import Process, free_port, listening, mongo_server, nats_server
 from infra.settings import load_settings
 from infra.signing_keys import SigningKeys, jwks_file
+from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from tests.bench.http_load import Load, post_all
 from tests.bench.table import Row
 from tests.shop import ADDRESS, eventually
@@ -110,8 +111,8 @@ def bare(folder: Path) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def ours(folder: Path) -> AsyncIterator[tuple[int, str]]:
-    """The gateway and ordering alone; yields the gateway's port and a token."""
+async def ours(folder: Path, further: Mapping[str, str] | None = None) -> AsyncIterator[tuple[int, str]]:
+    """The gateway and ordering alone, with further environment; yields the gateway's port and a token."""
     nats_port, mongo_port, port = free_port(), free_port(), free_port()
     keys = SigningKeys.ensure(folder / "keys")
     environ = {
@@ -120,8 +121,10 @@ async def ours(folder: Path) -> AsyncIterator[tuple[int, str]]:
         "ORDERFOLD_MONGO_URL": f"mongodb://127.0.0.1:{mongo_port}",
         "ORDERFOLD_PORT": str(port),
         "ORDERFOLD_JWKS": str(jwks_file(folder / "keys")),
+        **(further or {}),
     }
     settings = load_settings(environ)
+    write_master_keys(master_keys_file(settings), new_master_keys())
     token = keys.mint(
         ["orders:write", "catalog:write", "customers:write"],
         subject="bench",
