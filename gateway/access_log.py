@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import structlog
 
 from gateway.incoming import Incoming
+from infra.settings import WhatIsLogged
 
 FROM_STATUS = {"on": 0.0, "errors": 400.0, "off": math.inf}
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class AccessLog:
     """Which requests get a line, and what is in it: the route, never the path, a query or a body."""
 
-    def __init__(self, wanted: Literal["on", "errors", "off"]) -> None:
+    def __init__(self, wanted: WhatIsLogged) -> None:
         self._from_status = FROM_STATUS[wanted]
 
     def answered(self, incoming: Incoming, route: str, method: str, status: int, seconds: float) -> None:

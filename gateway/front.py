@@ -45,9 +45,9 @@ class Front:
         carrier = cast("dict[str, Any]", scope)
         carrier[KEY] = incoming
         # Each request is a task of its own, and so is what it binds.
-        structlog.contextvars.bind_contextvars(
-            correlation_id=incoming.correlation_id, trace_id=trace_of(incoming.traceparent)
-        )
+        structlog.contextvars.bind_contextvars(correlation_id=incoming.correlation_id)
+        if incoming.traceparent:
+            structlog.contextvars.bind_contextvars(trace_id=trace_of(incoming.traceparent))
         correlation = (b"x-correlation-id", incoming.correlation_id.encode())
         status = 0
 

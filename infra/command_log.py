@@ -6,22 +6,34 @@ from typing import Any
 
 import structlog
 
-from infra.commands import Answer, Envelope
+from infra.commands import Accepted, Answer, Envelope
 from infra.log import trace_of
 from infra.metrics_commands import outcome_of
+from infra.settings import WhatIsLogged
 
 log = structlog.get_logger(__name__)
 
 
-def concerning(envelope: Envelope, command: Any) -> None:
-    """Have everything this task logs from now on name what the command is about."""
-    structlog.contextvars.bind_contextvars(
-        correlation_id=envelope.correlation_id,
-        order_id=getattr(command, "order_id", None),
-        trace_id=trace_of(envelope.traceparent),
-    )
+class CommandLog:
+    """Which commands of a context get a line; what is logged while one is carried out always names it."""
 
+    def __init__(self, context: str, wanted: WhatIsLogged) -> None:
+        self._context = context
+        self._wanted = wanted
 
-def answered(name: str, answer: Answer, seconds: float) -> None:
-    """Write the line of a command: its name and its outcome, neither its content nor a refusal's words."""
-    log.info("command", command=name, outcome=outcome_of(answer), milliseconds=round(seconds * 1_000, 1))
+    def concerns(self, envelope: Envelope, command: Any) -> None:
+        """Have everything this task logs from now on name what the command is about."""
+        bind = structlog.contextvars.bind_contextvars
+        bind(correlation_id=envelope.correlation_id, order_id=getattr(command, "order_id", None))
+        if envelope.traceparent:
+            bind(trace_id=trace_of(envelope.traceparent))
+
+    def answered(self, name: str, answer: Answer, seconds: float) -> None:
+        """Write a command's line: its name and its outcome, neither its content nor a refusal's words."""
+        if self._wanted == "on" or (self._wanted == "errors" and not isinstance(answer, Accepted)):
+            log.info(
+                "command",
+                command=f"{self._context}.{name}",
+                outcome=outcome_of(answer),
+                milliseconds=round(seconds * 1_000, 1),
+            )

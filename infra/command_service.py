@@ -15,7 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from infra import command_log, tracing
+from infra import tracing
+from infra.command_log import CommandLog
 from infra.command_wire import EnvelopeInvalid, encode_answer, from_headers
 from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Repeated, Token, fingerprint
 from infra.error_text import described
@@ -25,6 +26,7 @@ from infra.metrics_commands import CommandMeasures
 from infra.records import CommandRecord, key_of, partition_of
 from infra.runtime import Context, Session, Unavailable
 from infra.session import EventTooLarge, Stale
+from infra.settings import WhatIsLogged
 from infra.streams import Streams
 
 UNDER_WAY = 1_024
@@ -55,6 +57,8 @@ class CommandService:
         streams: Streams,
         heard: HeardFacts,
         refusals: Mapping[type[Exception], RefusalKind],
+        *,
+        logged: WhatIsLogged = "errors",
     ) -> None:
         """`refusals` says which of the domain's exceptions (with a `rule`) mean which refusal."""
         self._context = context
@@ -68,6 +72,7 @@ class CommandService:
             str(kind.__struct_config__.tag).partition(".")[2]: msgspec.json.Decoder(kind) for kind in kinds
         }
         self._measures = CommandMeasures(context.name, self._decoders)
+        self._log = CommandLog(context.name, logged)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
 
@@ -106,7 +111,7 @@ class CommandService:
             answer = Refused(RefusalKind.UNAVAILABLE, f"{self._context.name} failed to carry out {name}")
         seconds = time.perf_counter() - begun
         self._measures.answered(name, answer, seconds)
-        command_log.answered(f"{self._context.name}.{name}", answer, seconds)
+        self._log.answered(name, answer, seconds)
         await self._reply(message, answer)
 
     async def _reply(self, message: Msg, answer: Answer) -> None:
@@ -127,7 +132,7 @@ class CommandService:
             return Refused(RefusalKind.INVALID, f"{self._context.name} has no command {name}")
         except msgspec.DecodeError as error:
             return Refused(RefusalKind.INVALID, str(error))
-        command_log.concerning(envelope, command)
+        self._log.concerns(envelope, command)
         with tracing.handling(self._context.name, name, envelope) as span:
             if span.recorded:
                 # The events it causes, and whatever these cause, continue from here.

@@ -75,7 +75,9 @@ class ContextHost:
             codec = EventCodec(context.events, context.upcasters)
             streams = Streams(store, codec, context.initial, context.evolve)
             inbox = Inbox(context, streams, self._jetstream)
-            service = CommandService(context, self._nats, streams, inbox, self._refusals)
+            service = CommandService(
+                context, self._nats, streams, inbox, self._refusals, logged=self._settings.access_log
+            )
             published = LogService(self._jetstream, store)
             await published.start()
             await service.start()

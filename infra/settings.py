@@ -13,6 +13,8 @@ from msgspec import Meta
 
 PREFIX = "ORDERFOLD_"
 
+WhatIsLogged = Literal["on", "errors", "off"]
+
 
 class SettingsInvalid(Exception):
     """An environment variable has a value that cannot be used; the message names the variable."""
@@ -59,8 +61,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: Annotated[
         int, Meta(ge=0, le=65535, description="port they serve metrics and health on; 0: none")
     ] = 0
-    jwks: Annotated[str, Meta(description="where bearer tokens' public keys are: a JWKS URL or file")] = ""
-    jwt_issuer: Annotated[str, Meta(description="`iss` a bearer token must have")] = "orderfold-embedded"
+    oidc_issuer: Annotated[
+        str, Meta(description="OpenID Connect issuer of bearer tokens; its metadata tell where its keys are")
+    ] = ""
+    jwks: Annotated[
+        str,
+        Meta(description="JWKS URL or file with bearer tokens' public keys [default: as oidc_issuer says]"),
+    ] = ""
+    jwks_max_age: Annotated[
+        float, Meta(gt=0, description="seconds for which keys are believed while they cannot be read again")
+    ] = 86_400.0
+    jwt_issuer: Annotated[
+        str, Meta(description="`iss` a bearer token must have [default: oidc_issuer, if that is set]")
+    ] = "orderfold-embedded"
     jwt_audience: Annotated[str, Meta(description="`aud` a bearer token must have")] = "orderfold"
     provider_url: Annotated[str, Meta(description="payment provider")] = "http://127.0.0.1:8090"
     provider_timeout: Annotated[float, Meta(gt=0, description="seconds to wait for the provider")] = 5.0
@@ -94,8 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     access_log: Annotated[
-        Literal["on", "errors", "off"], Meta(description="which HTTP requests the gateway logs")
-    ] = "on"
+        WhatIsLogged,
+        Meta(description="which HTTP requests and commands get a line: all, those not accepted, none"),
+    ] = "errors"
 
     @property
     def log_json(self) -> bool | None:
@@ -161,6 +175,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         if name not in known:
             msg = f"{PREFIX}{name.upper()} is no setting; `orderfold doctor --settings` lists them"
             raise SettingsInvalid(msg)
+    if "oidc_issuer" in given:
+        given.setdefault("jwt_issuer", given["oidc_issuer"])
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:

@@ -202,7 +202,11 @@ async def dead_letter(stack: EmbeddedStack, shop: Shop, told: Told) -> None:
 async def day(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Day]:
     """A stack that says all it can, and has ended by the time its logs are read."""
     folder = tmp_path_factory.mktemp("logged") / "data"
-    environ = {"ORDERFOLD_LOG_LEVEL": "debug", "ORDERFOLD_PROVIDER_TIMEOUT": "1"}
+    environ = {
+        "ORDERFOLD_LOG_LEVEL": "debug",
+        "ORDERFOLD_ACCESS_LOG": "on",
+        "ORDERFOLD_PROVIDER_TIMEOUT": "1",
+    }
     async with EmbeddedStack(folder, port=free_port(), environ=environ) as stack:
         day = Day(stack, bearer(stack))
         await day.run()
