@@ -79,7 +79,6 @@ async def test_a_repair_killed_at_any_moment_has_changed_all_or_nothing_and_is_d
         Moment("update projector_sessions"),
         # Within the transaction, which the server keeps.
         Moment("update stock"),
-        Moment("delete dead_letters"),
         Moment("commitTransaction", 2),
     ):
         await replay.is_killed(moment, *REPAIR)
@@ -102,17 +101,10 @@ async def test_a_retry_killed_at_any_moment_has_settled_a_key_or_not_and_once(
 ) -> None:
     await projected(mongo, connection, logs, REFUSING, 10)
     before = await written(mongo)
-    for moment in (
-        Moment("update stock"),
-        Moment("insert dead_letter_audit"),
-        Moment("commitTransaction"),
-    ):
+    for moment in (Moment("update stock"), Moment("commitTransaction")):
         await replay.is_killed(moment, *RETRY)
         assert await written(mongo) == before, moment
     await replay.is_killed(Moment("commitTransaction", answered=True), *RETRY)
-    assert [letter.key for letter in await list_parked(mongo, "stock")] == ["SKU5"]
-    # The first key is not in the way of the second.
-    await replay.is_killed(Moment("commitTransaction"), *RETRY)
     assert [letter.key for letter in await list_parked(mongo, "stock")] == ["SKU5"]
     (told,) = await replay.gets_through(*RETRY)
     assert (told["key"], told["applied"], told["parked"]) == ("SKU5", 3, 0)

@@ -139,14 +139,13 @@ async def test_a_replay_that_lost_nats_for_too_long_has_failed_and_goes_on_when_
     assert await stored(mongo, "stock@2") == await logs.expected(STOCK)
 
 
-@pytest.mark.parametrize("source", ["stores", "jetstream"])
 async def test_nats_killed_in_the_middle_only_delays_a_replay(
-    mongo: Mongo, connection: Client, logs: Logs, nats: Server, source: str
+    mongo: Mongo, connection: Client, logs: Logs, nats: Server
 ) -> None:
     await logs.happened(
         *((f"stock-SKU{number % 10}", examples.received) for number in range(MORE_THAN_IS_READ_AHEAD))
     )
-    await begin(mongo, [STOCK], source=source, limit=3_000, switch=False)
+    await begin(mongo, [STOCK], source="stores", limit=3_000, switch=False)
     worker = Worker(connection, mongo, LogClient(connection), STOCK)
     replaying = asyncio.create_task(worker.run(asyncio.Event()))
     await half_way(mongo, "stock")
