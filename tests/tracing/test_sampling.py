@@ -6,6 +6,7 @@ At first there is none: all works as ever, and each process says once that nobod
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from tests.tracing.stack import order, tracing_shop
 EARLY, LATE = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 UNSAMPLED = f"00-{'1' * 32}-{PARENT}-00"
-CONFIRMED = {"publish ordering.OrderConfirmed", "project orders", "call provider authorize"}
+FROM_ALL_PROCESSES = {"POST /v1/orders", "publish ordering.OrderConfirmed", "project orders"}
 
 
 class Evening(msgspec.Struct, frozen=True):
@@ -40,19 +41,20 @@ async def evening(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Eve
     folder: Path = tmp_path_factory.mktemp("sampling") / "data"
     port = free_port()
     answers = {}
-    async with tracing_shop(folder, f"http://127.0.0.1:{port}", sampling=0) as (shop, stack):
+    async with AsyncExitStack() as later:
+        async with tracing_shop(folder, f"http://127.0.0.1:{port}", sampling=0) as (shop, stack):
 
-        async def place(order_id: str, traceparent: str = "") -> None:
-            given = {"traceparent": traceparent} if traceparent else {}
-            answers[order_id] = dict((await shop.post("/v1/orders", order(order_id), **given)).headers)
-            await shop.order_becomes(order_id, "confirmed")
+            async def place(order_id: str, traceparent: str = "") -> None:
+                given = {"traceparent": traceparent} if traceparent else {}
+                answers[order_id] = dict((await shop.post("/v1/orders", order(order_id), **given)).headers)
+                await shop.order_becomes(order_id, "confirmed")
 
-        async def said() -> set[str]:
-            return {name for name, lines in told(stack).items() if lines}
+            async def said() -> set[str]:
+                return {name for name, lines in told(stack).items() if lines}
 
-        await place("unseen", f"00-{EARLY}-{PARENT}-01")
-        await eventually(said, {"contexts", "read-models", "gateway"}.__eq__, "warnings")
-        async with collecting(port) as collector:
+            await place("unseen", f"00-{EARLY}-{PARENT}-01")
+            await eventually(said, {"contexts", "read-models", "gateway"}.__eq__, "warnings")
+            collector = await later.enter_async_context(collecting(port))
             await place("quiet")
             await place("private", UNSAMPLED)
             await place("followed", f"00-{LATE}-{PARENT}-01")
@@ -60,8 +62,8 @@ async def evening(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Eve
             async def names() -> set[str]:
                 return set(collector.trace(LATE).names)
 
-            await eventually(names, CONFIRMED.issubset, "the trace")
-            yield Evening(collector, told(stack), answers)
+            await eventually(names, FROM_ALL_PROCESSES.issubset, "the trace")
+        yield Evening(collector, told(stack), answers)
 
 
 def told(stack: EmbeddedStack) -> dict[str, list[dict[str, str]]]:
