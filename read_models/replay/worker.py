@@ -198,7 +198,7 @@ class Worker:
                 return await self._project(stopping)
             except RETRIED as error:
                 self._problem = str(error)
-                if time.monotonic() - self._moved_at > self._patience:
+                if self._stands_still:
                     raise
             except LogDiffers as error:
                 raise ReplayFailed(str(error)) from error
@@ -217,10 +217,14 @@ class Worker:
             # Under traffic there is always something more.
             if self._progress.up_to_date(self._rebuilder.positions):
                 return True
-            if not came and time.monotonic() - self._moved_at > self._patience:
-                # A reader of JetStream waits for it for ever.
-                raise NatsUnavailable(f"nothing came from {self._replay.source} for {self._patience:g} s")
+            if not came and self._replay.source == "jetstream" and self._stands_still:
+                # Its reader waits for ever; that of the stores tells who does not answer.
+                raise NatsUnavailable(f"nothing came from JetStream for {self._patience:g} s")
         return False
+
+    @property
+    def _stands_still(self) -> bool:
+        return time.monotonic() - self._moved_at > self._patience
 
     def _moved(self) -> None:
         self._moved_at = time.monotonic()
