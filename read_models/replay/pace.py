@@ -17,12 +17,12 @@ SHARE = 0.25
 """The part of a second's events that are taken at once, so that the rate is even."""
 BATCH = 20_000
 """Events of one transaction: a document changed by many of them is written once."""
-LEAST_BATCH = 200
+LEAST_BATCH = 1_000
 BATCH_SECONDS = 0.5
 """How long a transaction may take while events come in."""
 COMMAND = 1_000
 """Documents written at once."""
-LEAST_COMMAND = 10
+LEAST_COMMAND = 50
 COMMAND_SECONDS = 0.02
 """How long one command may take while events come in: a server that does one at a time lets others wait."""
 CAUGHT_UP = 0.5

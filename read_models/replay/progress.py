@@ -18,8 +18,11 @@ from read_models.checkpoints import Place
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 5.0
 """How often to look while nobody works on the replay."""
-FRESH_SECONDS = 2.0
-"""A version that had everything there was so long ago is up to date: projectors take it over from there."""
+FRESH_SECONDS = 5.0
+"""A version that has everything there was so long ago is up to date: projectors take it over from there.
+
+It must be longer than two transactions take on a busy machine, else a version is never ready under traffic.
+"""
 SPEED_SECONDS = 5.0
 """The time over which the speed is taken."""
 
@@ -33,7 +36,7 @@ class Progress:
         self._log = log
         self._contexts = contexts
         self._heads: dict[str, list[int]] = {}
-        self._heads_at = float("-inf")
+        self._looks: deque[tuple[float, dict[str, list[int]]]] = deque()
         self._marks: deque[tuple[float, int]] = deque()
         self.working = asyncio.Event()
         """Set while somebody works on it, and so wants to know soon where the end is."""
@@ -52,18 +55,21 @@ class Progress:
                 self._heads = {
                     context: page.partition_heads for context, page in zip(self._contexts, pages, strict=True)
                 }
-                self._heads_at = asked_at
+                self._looks.append((asked_at, self._heads))
             await asyncio.sleep(LOOK_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.working.wait(), IDLE_SECONDS)
 
     def up_to_date(self, positions: Mapping[Place, int]) -> bool:
         """Whether a version that is there has all there was a moment ago."""
-        if time.monotonic() - self._heads_at > FRESH_SECONDS:
+        while self._looks and time.monotonic() - self._looks[0][0] > FRESH_SECONDS:
+            self._looks.popleft()
+        if not self._looks:
             return False
+        # The oldest of them asks for least.
         return all(
             positions.get((context, partition), 0) >= head
-            for context, heads in self._heads.items()
+            for context, heads in self._looks[0][1].items()
             for partition, head in enumerate(heads)
         )
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.bench import orders_http, projection, replay, store, tracing, whole_orders
+from tests.bench import orders_http, projection, replay, replay_traffic, store, tracing, whole_orders
 from tests.bench.table import Row, show
 
 PARTS: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
@@ -22,23 +22,27 @@ PARTS: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
     "projection": projection.run,
     "replay": replay.run,
 }
+ONLY_IF_NAMED: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
+    "replay-traffic": replay_traffic.run,
+}
 
 
 def main() -> None:
     """Measure what is asked for; exit status 1 if something is not as good as promised."""
     names = [*PARTS, "orders"]
+    known = [*names, *ONLY_IF_NAMED]
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(names)}; all by default")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(known)}; by default {', '.join(names)}")
     parser.add_argument(
         "--orders", type=int, nargs="+", default=[10_000], help="look at the memory at so many"
     )
     given = parser.parse_args()
-    if unknown := set(given.parts) - set(names):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if unknown := set(given.parts) - set(known):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     rows: list[Row] = []
     for name in given.parts or names:
         sys.stderr.write(f"measuring {name}\n")
-        measure = PARTS.get(name) or (lambda: whole_orders.run(tuple(sorted(given.orders))))
+        measure = (PARTS | ONLY_IF_NAMED).get(name) or (lambda: whole_orders.run(tuple(sorted(given.orders))))
         rows += asyncio.run(measure())
     show(rows)
     raise SystemExit(0 if all(row.met for row in rows) else 1)

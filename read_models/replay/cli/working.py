@@ -23,7 +23,7 @@ from read_models.replay.turns import Turns
 from read_models.replay.worker import Worker
 from read_models.versions import versions_of
 
-NICENESS = 10
+NICENESS = 5
 """A replay takes what the processes that answer clients leave of the processor."""
 
 
