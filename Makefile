@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+comma := ,
 # `docker compose`, `docker-compose` or `podman-compose`, whichever is there.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || command -v docker-compose || command -v podman-compose || echo podman compose)
 
@@ -50,14 +51,15 @@ lock: $(READY)
 compose-secrets: $(READY)
 	$(BIN)/python -m infra.compose_secrets .compose
 
+# WATCH=1: with what observes the system, and traces and logs sent to it.
 compose-up: compose-secrets
-	$(COMPOSE) up --detach --build
+	$(if $(WATCH),COMPOSE_PROFILES=core$(comma)watch ORDERFOLD_OTLP_ENDPOINT=http://collector:4318 ORDERFOLD_OTLP_LOGS=true) $(COMPOSE) up --detach --build
 
 compose-down:
-	$(COMPOSE) down
+	COMPOSE_PROFILES=core$(comma)watch $(COMPOSE) down
 
 compose-logs:
-	$(COMPOSE) logs --follow --tail=100
+	COMPOSE_PROFILES=core$(comma)watch $(COMPOSE) logs --follow --tail=100
 
 compose-test: compose-secrets
 	$(BIN)/python -m pytest -m podman tests/compose

@@ -34,6 +34,7 @@ class Stack:
     def __init__(self, folder: Path, ports: dict[str, int]) -> None:
         self._folder = folder
         self._socket = folder / "podman.sock"
+        self.ports = ports
         self.port = ports["ORDERFOLD_PORT"]
         self.environment = {
             **os.environ,

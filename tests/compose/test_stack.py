@@ -88,6 +88,21 @@ async def killed(stack: Stack, container: str) -> None:
     await asyncio.to_thread(eventually, again, f"{container} again")
 
 
+async def test_prometheus_sees_every_process(stack: Stack) -> None:
+    await asyncio.to_thread(stack.up, "--no-deps", "--no-recreate", "prometheus", "alertmanager")
+    wanted = {*CONTEXTS, "read-models", "gateway"}
+
+    async def seen() -> set[str]:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stack.ports['PROMETHEUS_PORT']}") as asked:
+            try:
+                answer = await asked.get("/api/v1/query", params={"query": 'up{job="orderfold"} == 1'})
+            except httpx.TransportError:
+                return set()
+            return {found["metric"]["service"] for found in answer.json()["data"]["result"]}
+
+    await becomes(seen, wanted.__eq__, "processes that Prometheus sees")
+
+
 async def test_any_container_killed_comes_back_and_the_rest_goes_on(
     stack: Stack, http: httpx.AsyncClient
 ) -> None:
