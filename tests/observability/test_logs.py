@@ -35,6 +35,7 @@ PEOPLE = {
 MOVED_TO = ("wilhelmina@newplace.example", "88 Osprey Crescent")
 TOWN, POSTCODE = "Plumford-under-Edge", "PQ7 4ZZ"
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FORGED = "Bearer eyJhbGciOiJSUzI1NiJ9.Zm9yZ2VkLWJ5LXNvbWVib2R5.c2lnbmVkLWJ5LW5vYm9keQ"
 PAYMENTS = ("tok_approve", "tok_decline", "tok_late_300", "tok_flaky")
 
@@ -117,6 +118,7 @@ async def lives_of_orders(shop: Shop) -> None:
             "payment_method": "tok_approve",
         },
         X_Correlation_Id="basket-of-mina-17",
+        traceparent=f"00-{TRACE}-00f067aa0ba902b7-01",
     )
     await shop.order("declined", "c-two", {"MUG": 1}, payment="tok_decline")
     await shop.order("late", "c-three", {"MUG": 1}, payment="tok_late_300")
@@ -239,7 +241,7 @@ async def test_every_line_of_our_processes_is_a_json_object_with_the_agreed_fiel
 async def test_an_order_can_be_followed_by_its_correlation_id(day: Day) -> None:
     """Through the gateway, every context and the saga, in the order in which it happened."""
     lines = day.told.lines(correlation_id="basket-of-mina-17")
-    assert {line["order_id"] for line in lines} == {"followed"}
+    assert {(line["order_id"], line["trace_id"]) for line in lines} == {("followed", TRACE)}
     followed = [
         (line["service"], line.get("command") or line.get("stage") or line.get("route")) for line in lines
     ]
