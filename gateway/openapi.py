@@ -123,7 +123,7 @@ def parameters(contract: Contract, path: str) -> list[Json]:
 
 def responses(contract: Contract, schemas: Schemas) -> Json:
     """What comes back: the answer, and every problem there may be."""
-    headers = ["X-Correlation-Id"]
+    headers = ["X-Correlation-Id", "traceresponse"]
     headers += ["Consistency-Token"] if contract.is_command else []
     headers += ["ETag"] if contract.tagged else []
     headers += ["Location"] if contract.located else []

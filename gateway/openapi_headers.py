@@ -48,6 +48,7 @@ REQUEST_HEADERS = {
 
 ANSWER_HEADERS = {
     "X-Correlation-Id": answer_header("What this request belongs to, also in our logs.", TEXT),
+    "traceresponse": answer_header("W3C trace context of this request, where traces are kept.", TEXT),
     "Consistency-Token": answer_header("What a later request may ask to come after.", TEXT),
     "ETag": answer_header("The thing's version, for `If-Match`.", TEXT),
     "Location": answer_header("Where the new thing is found.", TEXT),
