@@ -1,0 +1,72 @@
+"""compose.yaml as a file: what every service must have, and that what it mounts is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.nats_keys import users
+from tests.compose.stack import CORE, ROOT
+
+FILE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+OURS = "localhost/orderfold:dev"
+WITHOUT_A_PROGRAM_TO_ASK_WITH = {"collector", "tempo"}
+PUBLISHED = {"edge", "prometheus", "alertmanager", "grafana"}
+MADE = "./.compose/"
+
+
+def test_the_core_is_what_is_tested_in_containers() -> None:
+    assert {name for name, service in SERVICES.items() if service["profiles"] == ["core"]} == set(CORE)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_is_bounded_and_looked_after(name: str) -> None:
+    service = SERVICES[name]
+    assert service["image"] == OURS or service["image"].startswith("docker.io/")
+    assert ":" in service["image"].rpartition("/")[2]
+    assert {"mem_limit", "cpus", "pids_limit", "stop_grace_period"} <= service.keys()
+    assert "no-new-privileges:true" in service["security_opt"]
+    if name != "operator":
+        assert service["restart"] == "unless-stopped"
+    if name not in WITHOUT_A_PROGRAM_TO_ASK_WITH | {"operator"}:
+        command = service["healthcheck"]["test"]
+        assert command[0] == "CMD"
+        assert not [argument for argument in command if " " in argument]
+    if service["image"] == OURS:
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_only_the_edge_and_dashboards_are_published_and_on_loopback(name: str) -> None:
+    service = SERVICES[name]
+    assert ("edge" in service["networks"]) == (name in PUBLISHED)
+    assert bool(service.get("ports")) == (name in PUBLISHED)
+    for port in service.get("ports", []):
+        assert port.startswith("127.0.0.1:")
+    assert FILE["networks"]["internal"]["internal"]
+
+
+def test_secrets_are_made_files_and_each_service_has_its_own_nats_user() -> None:
+    for secret in FILE["secrets"].values():
+        assert secret["file"].startswith(MADE)
+    assert f"{MADE.removeprefix('./')}" in (ROOT / ".gitignore").read_text().splitlines()
+    given = {
+        service["environment"]["ORDERFOLD_NATS_CREDENTIALS"].removeprefix("/run/secrets/nats_")
+        for service in SERVICES.values()
+        if "ORDERFOLD_NATS_CREDENTIALS" in service.get("environment", {})
+    }
+    assert given == set(users())
+
+
+def test_what_is_mounted_is_there() -> None:
+    for service in SERVICES.values():
+        for mount in service.get("volumes", []):
+            source = mount.partition(":")[0]
+            if source.startswith("./") and not source.startswith(MADE):
+                assert (ROOT / source).exists(), source
+            elif not source.startswith("."):
+                assert source in FILE["volumes"], source
