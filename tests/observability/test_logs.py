@@ -94,7 +94,8 @@ async def imported(day: Day) -> None:
     stack = day._stack
     file = stack.folder.root.parent / "sales.csv"
     file.write_text(SALES)
-    command = [str(Path(sys.executable).parent / "orderfold"), "import", str(file)]
+    orderfold = str(Path(sys.executable).parent / "orderfold")
+    command = [orderfold, "import", str(file), "--rejects", str(file.with_suffix(".rejects"))]
     done = await asyncio.to_thread(
         subprocess.run,
         [*command, "--data", str(stack.folder.root), "--token", day._token],
