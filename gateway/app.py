@@ -17,6 +17,7 @@ from gateway.front import Front
 from gateway.fulfilments import fulfilments
 from gateway.health import health
 from gateway.key_set import KeySet
+from gateway.key_source import key_source
 from gateway.metrics import Metrics
 from gateway.nats_link import NatsLink
 from gateway.observation import observation
@@ -52,8 +53,8 @@ ROUTES: tuple[Router, ...] = (
 
 
 def make_services(settings: Settings) -> Services:
-    """Everything the routes work with, not yet connected; raises MongoUnavailable or SecretUnusable."""
-    keys = KeySet(settings.jwks)
+    """Everything the routes work with, not yet connected; raises what `gateway/__main__.py` says."""
+    keys = KeySet(key_source(settings.jwks, settings.oidc_issuer), settings.jwks_max_age)
     mongo = Mongo(settings)
     models = ReadModels(mongo)
     contexts = NatsLink(settings)

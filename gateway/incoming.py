@@ -11,7 +11,8 @@ from typing import Any, cast
 from litestar.types import Receive, Scope
 
 from gateway.identifiers import new_id
-from gateway.key_set import KeysUnavailable
+from gateway.key_set import KeysTooOld
+from gateway.key_source import KeysUnavailable
 from gateway.problems import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
@@ -106,6 +107,8 @@ class Incoming:
                 str(refused),
                 headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{refused}"'},
             ) from refused
+        except KeysTooOld as error:
+            raise Problem(UNAVAILABLE, "the keys of bearer tokens were read too long ago") from error
         except KeysUnavailable as error:
             raise Problem(UNAVAILABLE, "the keys of bearer tokens cannot be read at the moment") from error
         return self._caller

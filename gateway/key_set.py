@@ -1,31 +1,33 @@
-"""The public keys bearer tokens are signed with, from a JWKS URL or file, kept fresh."""
+"""The public keys bearer tokens are signed with, kept fresh."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from gateway.key_source import MAX_BYTES, KeySource, KeysUnavailable
+
 REFRESH_SECONDS = 600.0
 UNKNOWN_KEY_SECONDS = 10.0
-"""A key id nobody has heard of makes the keys be read again, at most this often."""
-FETCH_SECONDS = 5.0
-MAX_BYTES = 1_000_000
+"""A key id nobody has heard of makes the keys be read again, at most this often ..."""
+UNKNOWN_KEY_LOOKS = 3
+"""... but so many times in a row: the issuer may begin with a new key just after somebody made one up."""
+OLDEST_SECONDS = 86_400.0
 SMALLEST_RSA = 2048
 FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-class KeysUnavailable(Exception):
-    """The keys could not be read; the message says from where and why."""
+class KeysTooOld(KeysUnavailable):
+    """The keys were read so long ago that they may have been withdrawn since."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -37,77 +39,98 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class KeySet:
-    """The keys of one issuer. Keys that were read once stay in use while their source does not answer."""
+    """The keys of one issuer. While their source does not answer, those read last stay in use, for a time."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: KeySource, oldest: float = OLDEST_SECONDS) -> None:
+        """`oldest` is how many seconds keys are believed after they were read."""
         self._source = source
+        self._oldest = oldest
         self._keys: tuple[Key, ...] = ()
-        self._read_at = -UNKNOWN_KEY_SECONDS
-        self._reading = asyncio.Lock()
+        self._believed_until = 0.0
+        self._looks = float(UNKNOWN_KEY_LOOKS)
+        self._looked_at = time.monotonic()
+        self._reading: asyncio.Task[None] | None = None
         self.generation = 0
         """Counts the times the keys changed."""
 
     @property
-    def loaded(self) -> bool:
-        """Whether there is any key."""
-        return bool(self._keys)
+    def problem(self) -> str | None:
+        """Why no token can be verified; None if some can."""
+        if not self._keys:
+            return "no key of bearer tokens is known"
+        return None if self._are_believed() else "the keys of bearer tokens were read too long ago"
+
+    def check(self) -> None:
+        """Raise KeysTooOld if what was verified with the keys proves nothing any more."""
+        if self._keys and not self._are_believed():
+            raise KeysTooOld(f"{self._source.name}: no key was read within {self._oldest:g} s")
+
+    def _are_believed(self) -> bool:
+        return time.monotonic() < self._believed_until
 
     async def run(self) -> None:
-        """Read the keys now and every ten minutes, sooner while there are none; never returns."""
+        """Read the keys now and every ten minutes, sooner after a failure; never returns."""
         pause = FIRST_PAUSE
         while True:
             try:
                 await self.refresh()
             except KeysUnavailable as error:
                 log.warning("keys of bearer tokens not read", error=str(error))
-            pause = REFRESH_SECONDS if self.loaded else min(pause * 2, UNKNOWN_KEY_SECONDS)
-            await asyncio.sleep(pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                pause = FIRST_PAUSE
+                await asyncio.sleep(min(REFRESH_SECONDS, self._oldest / 2))
 
     async def find(self, kid: str | None, algorithm: str) -> Key | None:
         """The key a token names; None if there is none. Raises KeysUnavailable when none is known at all."""
         key = self._known(kid, algorithm)
-        if key is None and time.monotonic() - self._read_at >= UNKNOWN_KEY_SECONDS:
+        if key is None and (self._reading is not None or self._may_look()):
             try:
                 await self.refresh()
             except KeysUnavailable:
-                if not self.loaded:
+                if not self._keys:
                     raise
             key = self._known(kid, algorithm)
-        if not self.loaded:
-            raise KeysUnavailable(
-                f"no key could be read from {self._source or '(ORDERFOLD_JWKS is not set)'}"
-            )
+        if not self._keys:
+            raise KeysUnavailable(f"no key could be read from {self._source.name}")
         return key
 
     def _known(self, kid: str | None, algorithm: str) -> Key | None:
         fitting = [key for key in self._keys if key.algorithm == algorithm and kid in {None, key.kid}]
         return fitting[0] if len(fitting) == 1 else None
 
+    def _may_look(self) -> bool:
+        """Whether the keys may be read out of turn, which is then counted."""
+        now = time.monotonic()
+        self._looks = min(UNKNOWN_KEY_LOOKS, self._looks + (now - self._looked_at) / UNKNOWN_KEY_SECONDS)
+        self._looked_at = now
+        if self._looks < 1:
+            return False
+        self._looks -= 1
+        return True
+
     async def refresh(self) -> None:
         """Read the keys again, once for all who want it now; raises KeysUnavailable."""
-        seen = self._read_at
-        async with self._reading:
-            if self._read_at != seen:
-                return
-            self._read_at = time.monotonic()
-            keys = read_keys(await self._fetch(), self._source)
-            if keys != self._keys:
-                self._keys = keys
-                self.generation += 1
-                log.info("keys of bearer tokens read", source=self._source, kids=[key.kid for key in keys])
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(self._read_once)
+        # Whoever began it may leave while others still wait.
+        await asyncio.shield(self._reading)
 
-    async def _fetch(self) -> bytes:
-        try:
-            if self._source.startswith(("http://", "https://")):
-                async with httpx.AsyncClient(timeout=FETCH_SECONDS) as client:
-                    answer = await client.get(self._source, headers={"Accept": "application/json"})
-                    answer.raise_for_status()
-                    return answer.content
-            return await asyncio.to_thread(Path(self._source).read_bytes)
-        except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-            raise KeysUnavailable(
-                f"{self._source or 'ORDERFOLD_JWKS'}: {error or type(error).__name__}"
-            ) from error
+    def _read_once(self, done: asyncio.Task[None]) -> None:
+        self._reading = None
+        if not done.cancelled():
+            done.exception()
+
+    async def _read(self) -> None:
+        keys = read_keys(await self._source.read(), self._source.name)
+        self._believed_until = time.monotonic() + self._oldest
+        if keys != self._keys:
+            self._keys = keys
+            self.generation += 1
+            kids = [key.kid for key in keys]
+            log.info("keys of bearer tokens read", source=self._source.name, kids=kids)
 
 
 def read_keys(document: bytes, source: str) -> tuple[Key, ...]:

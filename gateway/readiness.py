@@ -109,7 +109,7 @@ class Readiness:
         return OwnReport(all(item.ok for item in checks.values()), checks)
 
     def _key_check(self) -> Check:
-        return Check(self._keys.loaded, None if self._keys.loaded else "no key of bearer tokens is known")
+        return Check(self._keys.problem is None, self._keys.problem)
 
     async def _nats(self) -> None:
         self._contexts.logs  # noqa: B018 - raises a Problem while there is no connection

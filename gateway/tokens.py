@@ -56,6 +56,7 @@ class TokenVerifier:
 
     async def caller(self, token: bytes) -> Caller:
         """Who sent this token; raises TokenRefused, or KeysUnavailable when that cannot be told now."""
+        self._keys.check()
         self._forget_withdrawn()
         if len(token) > MAX_LENGTH:
             raise TokenRefused(f"the token is longer than {MAX_LENGTH} characters")

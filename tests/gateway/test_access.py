@@ -53,6 +53,15 @@ async def test_a_good_token_is_let_in(
     assert_problem(answer, 400, "invalid")
 
 
+@pytest.mark.parametrize(("seconds", "status", "name"), [(20, 400, "invalid"), (90, 401, "unauthenticated")])
+async def test_the_issuers_clock_may_be_a_little_ahead(
+    gateway: Gateway, issuer: Issuer, seconds: int, status: int, name: str
+) -> None:
+    then = int(time.time()) + seconds
+    token = issuer.token(scope="orders:read", iat=then, nbf=then)
+    assert_problem(await send(gateway, f"Bearer {token}"), status, name)
+
+
 async def test_a_token_is_good_for_a_little_longer_than_it_says(gateway: Gateway, issuer: Issuer) -> None:
     """Clocks differ; 30 seconds are let pass."""
     token = issuer.token(exp=int(time.time()) - 10, scope="orders:read")
