@@ -15,7 +15,7 @@ from read_models.projector_sessions import ProjectorSessions
 PATIENCE_SECONDS = 30.0
 """How long to try."""
 BLOCKED_SECONDS = 1.0
-"""How long others may be in the way before the transactions they have open are ended.
+"""How long others may be in the way before the transactions they have open are ended; then twice as long.
 
 The server keeps those of a killed process for a minute; who is alive loses one, and does it again.
 """
@@ -36,7 +36,7 @@ async def come_through(
     session = await mongo.open_session()
     reached = True
     begun = blocked_since = time.monotonic()
-    pause = FIRST_PAUSE
+    pause, blocked = FIRST_PAUSE, BLOCKED_SECONDS
     try:
         while True:
             await sessions.enter(session)
@@ -46,9 +46,9 @@ async def come_through(
             except (TransactionConflict, CheckpointMoved):
                 if time.monotonic() - begun > PATIENCE_SECONDS:
                     raise
-            if time.monotonic() - blocked_since > BLOCKED_SECONDS:
+            if time.monotonic() - blocked_since > blocked:
                 await sessions.end_others(session)
-                blocked_since = time.monotonic()
+                blocked_since, blocked = time.monotonic(), blocked * 2
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
             pause = min(pause * 2, LONGEST_PAUSE)
     except MongoUnavailable:
