@@ -12,12 +12,22 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.bench import orders_http, projection, replay, replay_traffic, store, tracing, whole_orders
+from tests.bench import (
+    orders_http,
+    projection,
+    replay,
+    replay_traffic,
+    sealing,
+    store,
+    tracing,
+    whole_orders,
+)
 from tests.bench.table import Row, show
 
 PARTS: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
     "store": store.run,
     "http": orders_http.run,
+    "sealing": sealing.run,
     "tracing": tracing.run,
     "projection": projection.run,
     "replay": replay.run,
