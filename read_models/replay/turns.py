@@ -10,12 +10,16 @@ POLL_SECONDS = 0.1
 
 
 class Turns:
-    """Lets so many work at once, in the order in which they asked."""
+    """Lets so many work at once, in the order in which they lined up or asked."""
 
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
         self._waiting: dict[str, None] = {}
         self._working: set[str] = set()
+
+    def line_up(self, name: str) -> None:
+        """Have a place in the line before there is time to ask."""
+        self._waiting.setdefault(name)
 
     def ask(self, name: str) -> bool:
         """Whether it is this one's turn, from now on until it leaves; ask again if it is not."""

@@ -73,7 +73,12 @@ async def _one(
         turns=turns,
         live=live,
     )
-    replay = await worker.run(stopping)
+    # Which one's first answer from MongoDB comes first is chance.
+    turns.line_up(model.name)
+    try:
+        replay = await worker.run(stopping)
+    finally:
+        turns.leave(model.name)
     if replay.state is State.READY and replay.switch:
         async with turns.turn(model.name):
             await switch_if_clean(connection, model, replay)
