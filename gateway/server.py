@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import structlog
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -57,6 +57,9 @@ async def serve(front: Front, settings: Settings) -> None:
         websockets=False,
         backlog=BACKLOG,
         log_enabled=False,
+        ssl_cert=settings.gateway_tls_certificate,
+        ssl_key=settings.gateway_tls_key,
+        ssl_protocol_min=SSLProtocols.tls13,
     )
     stop, hurry = asyncio.Event(), asyncio.Event()
 

@@ -22,6 +22,7 @@ from infra.ports import Ports, choose_ports
 from infra.servers import Process, ServerFailed, listening, mongo_server, nats_server
 from infra.settings import Settings, load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret
+from infra.tls import client_context
 from infra.unusable_mongo import set_aside_if_unusable
 from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
@@ -70,8 +71,7 @@ class EmbeddedStack:
     @property
     def url(self) -> str:
         """Where the gateway is found from this machine."""
-        host = "127.0.0.1" if self._given.host in {"0.0.0.0", "::"} else self._given.host  # noqa: S104 - compared, not bound
-        return f"http://{host}:{self._port}"
+        return msgspec.structs.replace(self._given, port=self._port).gateway_url
 
     @property
     def environment(self) -> dict[str, str]:
@@ -186,6 +186,9 @@ class EmbeddedStack:
         # -P: a folder named `contexts` where the user happens to stand must not be taken for ours.
         command = [sys.executable, "-P", "-m", *arguments]
         environment = {**self.environment, "ORDERFOLD_METRICS_PORT": str(metrics)}
+        if name == "provider" and self._given.tls_ca is not None:
+            # Somebody else's program: it is not told Orderfold's settings.
+            environment["SSL_CERT_FILE"] = str(self._given.tls_ca.absolute())
         return Process(name, command, self.folder.log(name), ready, env=environment)
 
     async def _all_serve(self, names: Sequence[str]) -> None:
@@ -205,7 +208,8 @@ class EmbeddedStack:
         """
         deadline = asyncio.get_running_loop().time() + within
         told = ""
-        async with httpx.AsyncClient(timeout=5.0) as client:
+        tls = await asyncio.to_thread(client_context, self._given)
+        async with httpx.AsyncClient(timeout=5.0, verify=tls) as client:
             while (missing := await self._missing(client)) != "":
                 self._raise_failure()
                 if tell is not None and missing != told:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
+from urllib.parse import parse_qsl, urlsplit
 
 import bson
 from bson.binary import UUID_SUBTYPE, Binary
@@ -21,6 +23,8 @@ from pymongo.write_concern import WriteConcern
 
 from infra.metrics_mongo import MongoMeasures
 from infra.settings import Settings
+from infra.tls import present, restrict
+from infra.tls_advice import explained
 
 SELECT_SECONDS = 3.0
 """How long a request waits for a server that can take it."""
@@ -205,6 +209,8 @@ class Mongo(Access):
         """Raises MongoUnavailable if the address is none, SettingsInvalid if a password cannot be read."""
         password = settings.mongo_password
         given: dict[str, Any] = {} if password is None else {"password": password}
+        if settings.tls_ca is not None and _speaks_tls(settings.mongo_url):
+            given["tlsCAFile"] = str(settings.tls_ca)
         try:
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
                 settings.mongo_url,
@@ -220,6 +226,11 @@ class Mongo(Access):
             )
         except (ConfigurationError, ValueError) as error:
             raise MongoUnavailable(f"ORDERFOLD_MONGO_URL is no MongoDB address: {error}") from error
+        # The driver takes neither a least version nor a key apart from its certificate; it connects later.
+        context = self._client.delegate.options.pool_options._ssl_context  # noqa: SLF001 - there is no other way
+        if isinstance(context, ssl.SSLContext):
+            restrict(context)
+            present(context, settings)
         super().__init__(self._client[settings.mongo_database])
 
     async def check(self) -> None:
@@ -275,6 +286,13 @@ class Mongo(Access):
         self._client.close()
 
 
+def _speaks_tls(url: str) -> bool:
+    """Whether the address asks for TLS; the driver takes no file for it where it does not."""
+    given = {name.lower(): value.lower() for name, value in parse_qsl(urlsplit(url).query)}
+    asked = given.get("tls", given.get("ssl"))
+    return asked == "true" or (asked is None and url.startswith("mongodb+srv:"))
+
+
 @contextlib.contextmanager
 def _translated(command: str) -> Iterator[None]:
     """Time a command, and turn the driver's errors into ours."""
@@ -303,4 +321,4 @@ def _translated(command: str) -> Iterator[None]:
 
 def _said(error: PyMongoError) -> str:
     """What went wrong. The driver goes on with the whole topology, or with the documents it was given."""
-    return re.split(r", Timeout:|,? full error:| dup key:", str(error))[0]
+    return explained(re.split(r", Timeout:|,? full error:| dup key:", str(error))[0])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -15,6 +17,8 @@ from nats.errors import Error, NoRespondersError, StaleConnectionError
 
 from infra.nats_user import Forbidden, check_credentials, is_strangers, refusal
 from infra.settings import Settings
+from infra.tls import client_context
+from infra.tls_advice import advice
 
 CONNECT_SECONDS = 10.0
 """How long a first connection may take: a dead port would otherwise be tried for minutes."""
@@ -105,6 +109,17 @@ class Connection(Client):
             log.error("nats connection ended", connection=self.name, error=self.last_words)
             self._on_closed()
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - the library calls it
+        # The library would go on without TLS where a server, or whoever poses as one, does not ask for it.
+        server = self._current_server
+        if initial_connection and server is not None:
+            wanted, offered = server.uri.scheme == "tls", bool(info.get("tls_required"))
+            if wanted and not offered:
+                raise Error("the server speaks no TLS, and ORDERFOLD_NATS_URL says tls://")
+            if offered and not wanted:
+                raise Error("the server wants TLS: write tls:// in ORDERFOLD_NATS_URL")
+        await super()._process_info(info, initial_connection)
+
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         # The library's own walks every key character by character: 5.8 µs a message against 1.7 µs.
@@ -126,11 +141,13 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
     the process had better stop and be started again.
     """
     seed = check_credentials(settings)
+    servers = [url.strip() for url in settings.nats_url.split(",")]
     client = Connection(settings, name, on_closed)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.connect(
-                servers=[url.strip() for url in settings.nats_url.split(",")],
+                servers=servers,
+                tls=_tls(servers, settings),
                 name=name,
                 nkeys_seed=seed,
                 # A request made while disconnected must fail, not be carried out after the reconnect.
@@ -152,12 +169,14 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
     except (Error, OSError, TimeoutError, ValueError, ImportError) as error:
         await _give_up(client)
         reason = client.last_words or str(error) or "no answer"
-        raise NatsUnavailable(
-            f"NATS at {settings.nats_url} cannot be used: {reason}; "
-            f"is it running, and is ORDERFOLD_NATS_URL right?"
-        ) from error
+        fix = advice(reason) or "is it running, and is ORDERFOLD_NATS_URL right?"
+        raise NatsUnavailable(f"NATS at {settings.nats_url} cannot be used: {reason}; {fix}") from error
     client.begun = True
     return client
+
+
+def _tls(servers: Sequence[str], settings: Settings) -> ssl.SSLContext | None:
+    return client_context(settings) if any(url.startswith("tls://") for url in servers) else None
 
 
 async def _give_up(client: Connection) -> None:

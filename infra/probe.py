@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
+import ssl
 import sys
 from urllib.parse import urlsplit
 
@@ -13,14 +15,18 @@ MISUSED = 2
 
 
 def answers(url: str) -> bool:
-    """Whether `http://HOST:PORT/PATH` answers with a status of success, or `tcp://HOST:PORT` at all."""
+    """Whether `http(s)://HOST:PORT/PATH` answers with a status of success, or `tcp://HOST:PORT` at all."""
     asked = urlsplit(url)
     host, port = asked.hostname or "127.0.0.1", asked.port or 80
     try:
         if asked.scheme == "tcp":
             socket.create_connection((host, port), SECONDS).close()
             return True
-        connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
+        connection = (
+            http.client.HTTPSConnection(host, port, timeout=SECONDS, context=trusting())
+            if asked.scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=SECONDS)
+        )
         try:
             connection.request("GET", asked.path or "/")
             return connection.getresponse().status < http.client.MULTIPLE_CHOICES
@@ -30,10 +36,15 @@ def answers(url: str) -> bool:
         return False
 
 
+def trusting() -> ssl.SSLContext:
+    """What the gateway is believed by; the settings' other files are of no interest here."""
+    return ssl.create_default_context(cafile=os.environ.get("ORDERFOLD_TLS_CA") or None)
+
+
 def main(arguments: list[str]) -> int:
     """The exit status."""
-    if len(arguments) != 1 or urlsplit(arguments[0]).scheme not in {"http", "tcp"}:
-        sys.stderr.write("usage: python -m infra.probe http://HOST:PORT/PATH | tcp://HOST:PORT\n")
+    if len(arguments) != 1 or urlsplit(arguments[0]).scheme not in {"http", "https", "tcp"}:
+        sys.stderr.write("usage: python -m infra.probe http[s]://HOST:PORT/PATH | tcp://HOST:PORT\n")
         return MISUSED
     return 0 if answers(arguments[0]) else BAD
 

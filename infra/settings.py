@@ -6,13 +6,19 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from infra.tls_files import TlsFileUnusable, check_authority, check_identity, key_for_libpq
+
 PREFIX = "ORDERFOLD_"
 
+POSTGRES_TLS = frozenset({"require", "verify-ca", "verify-full"})
+"""Values of `sslmode` that ask for TLS and take nothing less."""
+
+RequestLimit = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,8}/[1-9][0-9]{0,4}|off)$")]
 WhatIsLogged = Literal["on", "errors", "off"]
 
 
@@ -60,6 +66,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1"
     metrics_port: Annotated[
         int, Meta(ge=0, le=65535, description="port they serve metrics and health on; 0: none")
+    ] = 0
+    tls_ca: Annotated[
+        Path | None,
+        Meta(
+            description="file with the authorities by which servers are believed [default: the system's]; "
+            "TLS is spoken where a URL says so: tls://, tls=true, sslmode=verify-full"
+        ),
+    ] = None
+    tls_certificate: Annotated[
+        Path | None,
+        Meta(description="file with the certificate this process shows NATS, MongoDB and PostgreSQL"),
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description="file with the key of tls_certificate")] = None
+    gateway_tls_certificate: Annotated[
+        Path | None,
+        Meta(description="file with the certificate the gateway serves HTTPS with [default: HTTP]"),
+    ] = None
+    gateway_tls_key: Annotated[
+        Path | None, Meta(description="file with the key of gateway_tls_certificate")
+    ] = None
+    limit_reads: Annotated[
+        RequestLimit,
+        Meta(description="queries one client may send: REQUESTS/SECONDS, or off"),
+    ] = "60000/10"
+    limit_commands: Annotated[
+        RequestLimit,
+        Meta(description="commands one client may send: REQUESTS/SECONDS, or off"),
+    ] = "60000/10"
+    limit_open: Annotated[
+        RequestLimit,
+        Meta(description="requests without a valid token one address may send: REQUESTS/SECONDS, or off"),
+    ] = "1000/10"
+    proxies: Annotated[
+        int,
+        Meta(ge=0, le=10, description="proxies before the gateway that append to X-Forwarded-For; 0: none"),
     ] = 0
     oidc_issuer: Annotated[
         str, Meta(description="OpenID Connect issuer of bearer tokens; its metadata tell where its keys are")
@@ -127,7 +168,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises SettingsInvalid if the password cannot be read.
         """
-        return self._with_password(self.key_store or f"sqlite:{self.data / 'vault' / 'customers.db'}")
+        return self._with_secrets(self.key_store or f"sqlite:{self.data / 'vault' / 'customers.db'}")
 
     def store_url(self, context: str) -> str:
         """Where a context's event store is: a `sqlite:` file or a `postgresql://` database with its password.
@@ -137,14 +178,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         base = self.store or f"sqlite:{self.data / 'stores'}"
         if base.startswith("sqlite:"):
             return f"{base}/{context}.db"
-        return self._with_password(base.replace("{context}", context))
+        return self._with_secrets(base.replace("{context}", context))
 
-    def _with_password(self, url: str) -> str:
-        """The address of a PostgreSQL database with the password that a file holds; others as they are."""
-        if self.store_password_file is None or not url.startswith("postgres"):
+    def _with_secrets(self, url: str) -> str:
+        """The address of a PostgreSQL database with what else is needed to connect; others as they are."""
+        if not url.startswith("postgres"):
             return url
-        password = quote(read_password(self.store_password_file), safe="")
-        return f"{url}{'&' if '?' in url else '?'}password={password}"
+        added = self._postgres_tls(url)
+        if self.store_password_file is not None:
+            added["password"] = read_password(self.store_password_file)
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in added.items())
+        return url if not query else f"{url}{'&' if '?' in url else '?'}{query}"
+
+    def _postgres_tls(self, url: str) -> dict[str, str]:
+        """What libpq needs beside an `sslmode` that asks for TLS."""
+        given = parse_qs(urlsplit(url).query)
+        if not POSTGRES_TLS & set(given.get("sslmode", ())):
+            return {}
+        added = {"ssl_min_protocol_version": "TLSv1.3"}
+        if self.tls_ca is not None or "verify-full" in given["sslmode"]:
+            added["sslrootcert"] = str(self.tls_ca or "system")
+        if self.tls_certificate is not None and self.tls_key is not None:
+            added |= {"sslcert": str(self.tls_certificate), "sslkey": str(key_for_libpq(self.tls_key))}
+        return {name: value for name, value in added.items() if name not in given}
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the gateway is found from this machine."""
+        scheme = "http" if self.gateway_tls_certificate is None else "https"
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return f"{scheme}://{host}:{self.port}"
 
     @property
     def mongo_password(self) -> str | None:
@@ -178,7 +241,27 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     if "oidc_issuer" in given:
         given.setdefault("jwt_issuer", given["oidc_issuer"])
     try:
-        return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+        settings = msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
         msg = f"a setting does not fit: {error} (`orderfold doctor --settings` lists them)"
         raise SettingsInvalid(msg) from None
+    check_tls(settings)
+    return settings
+
+
+def check_tls(settings: Settings) -> None:
+    """Raise SettingsInvalid unless the files that are set to speak TLS with can be used."""
+    try:
+        if settings.tls_ca is not None:
+            check_authority("ORDERFOLD_TLS_CA", settings.tls_ca)
+        check_identity(
+            "ORDERFOLD_TLS_CERTIFICATE", settings.tls_certificate, "ORDERFOLD_TLS_KEY", settings.tls_key
+        )
+        check_identity(
+            "ORDERFOLD_GATEWAY_TLS_CERTIFICATE",
+            settings.gateway_tls_certificate,
+            "ORDERFOLD_GATEWAY_TLS_KEY",
+            settings.gateway_tls_key,
+        )
+    except TlsFileUnusable as error:
+        raise SettingsInvalid(str(error)) from None

@@ -47,8 +47,7 @@ def enter(data: Path | None) -> None:
 
 def url_of(settings: Settings) -> str:
     """Where the stack's gateway is found from this machine."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    return f"http://{host}:{settings.port}"
+    return settings.gateway_url
 
 
 def mint(

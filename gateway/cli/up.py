@@ -26,6 +26,7 @@ from infra.ports import PortTaken
 from infra.servers import ServerFailed
 from infra.settings import SettingsInvalid
 from infra.signing_keys import SigningKeyMissing
+from infra.tls import client_context
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAMPLE_LIFETIME = timedelta(hours=1)
@@ -124,8 +125,9 @@ async def work(stack: EmbeddedStack, *, sample: bool, console: Console) -> None:
 async def import_sample(stack: EmbeddedStack, console: Console) -> None:
     """Import the bundled sample unless there are orders already; a failure is told, and stops nothing."""
     token = mint(stack.settings, [], "sample", SAMPLE_LIFETIME)
+    tls = client_context(stack.settings)
     try:
-        async with Shop(stack.url, token, 1, lambda _: None) as shop:
+        async with Shop(stack.url, token, 1, lambda _: None, tls) as shop:
             if (await shop.get("/v1/orders", limit=1)).body.get("items"):
                 return
         with as_file(files("gateway.cli") / "sample.csv") as file:
@@ -137,7 +139,7 @@ async def import_sample(stack: EmbeddedStack, console: Console) -> None:
                 stock=None,
                 concurrency=8,
             )
-            report(task, await run(task, stack.url, token, console), console)
+            report(task, await run(task, stack.url, token, console, tls), console)
     except CommandFailed as error:
         console.print(f"the sample was not imported: {error}", highlight=False, markup=False)
 

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.recorders.outcomes import StoreUnavailable, StoreUnreachable
+from infra.tls_advice import explained
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -115,4 +116,4 @@ class Line:
 
 
 def _line(error: psycopg.Error) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return explained(" ".join(str(error).split())) or type(error).__name__

@@ -16,6 +16,7 @@ from infra.embedded import not_ready
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings, SettingsInvalid
+from infra.tls import client_context
 
 SECONDS = 5.0
 CLOCK_SECONDS = 2.0
@@ -26,7 +27,8 @@ OLDEST_NATS = (2, 14)
 
 async def check_servers(settings: Settings) -> list[Checked]:
     """Ask each of them how it is."""
-    async with httpx.AsyncClient(timeout=SECONDS) as client:
+    tls = await asyncio.to_thread(client_context, settings)
+    async with httpx.AsyncClient(timeout=SECONDS, verify=tls) as client:
         groups: Sequence[list[Checked]] = await asyncio.gather(
             check_nats(settings),
             check_nats_server(client, settings.nats_monitor_url),

@@ -13,6 +13,7 @@ from gateway.cli.importer.report import report
 from gateway.cli.importer.run import Import, run
 from gateway.cli.importer.source import Source, column_names
 from gateway.cli.surroundings import IMPORT_LIFETIME, mint, running_settings, settings_of, url_of
+from infra.tls import client_context
 
 CURRENCY = re.compile(r"[A-Z]{3}")
 PAYMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -48,7 +49,7 @@ def import_file(
         concurrency=concurrency,
     )
     bearer = token or mint(settings, [], "import", IMPORT_LIFETIME)
-    result = asyncio.run(run(task, url or url_of(settings), bearer, err))
+    result = asyncio.run(run(task, url or url_of(settings), bearer, err, client_context(settings)))
     report(task, result, out)
     if not result.reconciled:
         raise Differs

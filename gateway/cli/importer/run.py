@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import msgspec
@@ -52,13 +53,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return self.decisions.all_confirmed and not (refused or self.differences)
 
 
-async def run(task: Import, url: str, token: str, console: Console) -> Result:
+async def run(task: Import, url: str, token: str, console: Console, tls: ssl.SSLContext) -> Result:
     """Import a file, telling on `console` how far it is; raises CommandFailed when it cannot go on."""
     digits = minor_digits(task.currency)
     found = read(task, digits, console)
     connections = task.concurrency
     async with Shop(
-        url, token, connections, lambda line: console.print(line, highlight=False, soft_wrap=True)
+        url, token, connections, lambda line: console.print(line, highlight=False, soft_wrap=True), tls
     ) as shop:
         delivery = Delivery(shop, task.currency, task.concurrency)
         with steps(console, "products", len(found.products)) as shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
@@ -51,7 +52,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Shop:
     """Orderfold over HTTP, on a pool of kept-alive connections."""
 
-    def __init__(self, url: str, token: str, connections: int, notice: Callable[[str], None]) -> None:
+    def __init__(
+        self, url: str, token: str, connections: int, notice: Callable[[str], None], tls: ssl.SSLContext
+    ) -> None:
         """`notice` is told, in a line each, when the shop goes away and when it is back."""
         self.url = url.rstrip("/")
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -61,6 +64,7 @@ class Shop:
             # A pooled connection is waited for as long as the requests before it take.
             timeout=httpx.Timeout(10.0, read=WAIT + 15.0, pool=None),
             limits=limits,
+            verify=tls,
         )
         self._notice = notice
         self._away_since: float | None = None
