@@ -11,8 +11,10 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.incoming import incoming_of
+from gateway.limiting import count_by_address, count_for
+from gateway.limits import RouteClass
 from gateway.ownership import Customers
-from gateway.problems import MISSING_SCOPE, NOT_YOURS, Problem
+from gateway.problems import MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, Problem
 from gateway.tokens import Caller
 
 
@@ -68,6 +70,12 @@ def declared(handler: BaseRouteHandler) -> Access | None:
     return None if contract is None else contract.access
 
 
+def class_of(handler: BaseRouteHandler) -> RouteClass:
+    """What requests with a token are counted as."""
+    contract = handler.opt.get("contract")
+    return RouteClass.COMMANDS if contract is not None and contract.is_command else RouteClass.READS
+
+
 def refuse_customer(handler: BaseRouteHandler, caller: Caller) -> None:
     """Raise a Problem if the caller is a customer and the route is for staff."""
     if caller.customer_id is not None and handler.opt["contract"].customers is Customers.NONE:
@@ -89,12 +97,21 @@ class Guard:
         if order_id is not None:
             structlog.contextvars.bind_contextvars(order_id=order_id)
         access = declared(scope["route_handler"])
+        incoming = incoming_of(scope)
         if access not in WITHOUT_TOKEN:
-            caller = await incoming_of(scope).authenticate()
+            try:
+                caller = await incoming.authenticate()
+            except Problem as problem:
+                if problem.kind is UNAUTHENTICATED:
+                    count_by_address(incoming)
+                raise
+            count_for(incoming, class_of(scope["route_handler"]), caller.subject)
             if access is None:
                 raise Problem(MISSING_SCOPE, "this is open to nobody")
             require(caller.scopes, access)
             refuse_customer(scope["route_handler"], caller)
+        elif not scope["route_handler"].opt["contract"].unlimited:
+            count_by_address(incoming)
         await self._app(scope, receive, send)
 
 

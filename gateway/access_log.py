@@ -27,7 +27,9 @@ class AccessLog:
         """Write the line of a request; who it is about is bound to the request's other lines as well."""
         if status < self._from_status:
             return
-        say = log.debug if route in ASKED_BY_MACHINES else log.info
+        # A client that asks too much must not fill the log as well: metrics count these.
+        seldom = route in ASKED_BY_MACHINES or status == 429
+        say = log.debug if seldom else log.info
         say(
             "request",
             route=route,

@@ -18,6 +18,8 @@ from gateway.fulfilments import fulfilments
 from gateway.health import health
 from gateway.key_set import KeySet
 from gateway.key_source import key_source
+from gateway.limit_exchange import LimitExchange
+from gateway.limits import limits
 from gateway.metrics import Metrics
 from gateway.nats_link import NatsLink
 from gateway.observation import observation
@@ -70,6 +72,8 @@ def make_services(settings: Settings) -> Services:
         metrics=Metrics(),
         monitor=monitor,
         readiness=Readiness(contexts, mongo.check, models, keys),
+        limits=limits(reads=settings.limit_reads, commands=settings.limit_commands, open=settings.limit_open),
+        proxies=settings.proxies,
         webhook_key=None if settings.webhook_secret is None else read_secret(settings.webhook_secret),
     )
 
@@ -79,7 +83,9 @@ def make_litestar(services: Services) -> Litestar:
 
     @contextlib.asynccontextmanager
     async def connected(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(services.keys.run()), asyncio.create_task(services.contexts.run())]
+        exchange = LimitExchange(services.limits, services.contexts)
+        running = (services.keys.run(), services.contexts.run(), exchange.run())
+        tasks = [asyncio.create_task(each) for each in running]
         try:
             yield
         finally:

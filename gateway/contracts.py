@@ -32,6 +32,8 @@ class Contract:
     media_type: str = "application/json"
     problems: Sequence[Kind] = ()
     """Those beside what every route of its sort may answer."""
+    unlimited: bool = False
+    """Whether anybody may ask as often as they like; for what costs no more than a refusal."""
     is_command: bool = False
     waits: bool = False
     """Whether it takes `Consistency-Token` and `Prefer: wait`."""

@@ -55,7 +55,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], correlation]
+                message["headers"] = [*message["headers"], correlation, *incoming.standing]
             await send(message)
 
         self._under_way += 1

@@ -16,7 +16,11 @@ from gateway.readiness import Life, OwnReport, Report
 @get(
     "/live",
     name="live",
-    opt={"contract": Contract(access=Access.OPEN, summary="Whether the process lives", answer=Life)},
+    opt={
+        "contract": Contract(
+            access=Access.OPEN, unlimited=True, summary="Whether the process lives", answer=Life
+        )
+    },
 )
 async def live() -> Answer:
     """It answers, so it lives."""
@@ -29,6 +33,7 @@ async def live() -> Answer:
     opt={
         "contract": Contract(
             access=Access.OPEN,
+            unlimited=True,
             summary="Whether all it needs is there",
             description="Names each dependency and each read model's lag; 503 if anything is missing.",
             answer=Report,
@@ -47,6 +52,7 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
     opt={
         "contract": Contract(
             access=Access.OPEN,
+            unlimited=True,
             summary="Whether this process can be sent requests",
             description="For whoever spreads requests over several gateways: 503 only for what is wrong with "
             "this one. While a context or MongoDB is gone, requests that need it are answered 503.",

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from litestar.types import Receive, Scope
 
+from gateway.answers import Header
 from gateway.identifiers import new_id
 from gateway.key_set import KeysTooOld
 from gateway.key_source import KeysUnavailable
@@ -45,7 +46,16 @@ KEY = "orderfold.incoming"
 class Incoming:
     """A request under way."""
 
-    __slots__ = ("_caller", "_receive", "correlation_id", "headers", "scope", "services", "traceparent")
+    __slots__ = (
+        "_caller",
+        "_receive",
+        "correlation_id",
+        "headers",
+        "scope",
+        "services",
+        "standing",
+        "traceparent",
+    )
 
     def __init__(self, services: Services, scope: Scope, receive: Receive) -> None:
         self.services = services
@@ -53,6 +63,8 @@ class Incoming:
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._caller: Caller | None = None
+        self.standing: tuple[Header, ...] = ()
+        """What the answer tells of the client's limit."""
         trace = TRACEPARENT.fullmatch(self.headers.get(b"traceparent", b""))
         self.traceparent = trace[0].decode() if trace else ""
         given = self.headers.get(b"x-correlation-id", b"")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from contexts.customers.disclosure import disclose
 from contexts.customers.personal_data import PersonalData
@@ -14,7 +16,7 @@ from infra.command_client import CommandClient
 from infra.commands import Answer, Envelope
 from infra.log_service import LogClient
 from infra.monitor_nats import Connections
-from infra.nats import NatsUnavailable, connect
+from infra.nats import NatsUnavailable, connect, subscribe
 from infra.nats_user import check_credentials
 from infra.settings import Settings
 
@@ -36,11 +38,17 @@ class NatsLink:
         self._nats: Client | None = None
         self._commands: CommandClient | None = None
         self._logs: LogClient | None = None
+        self._heard: dict[str, Callable[[Msg], Awaitable[None]]] = {}
 
     @property
     def connected(self) -> bool:
         """Whether NATS can be reached at this moment."""
         return self._nats is not None and self._nats.is_connected
+
+    @property
+    def client(self) -> Client | None:
+        """The connection; None while there is none."""
+        return self._nats if self.connected else None
 
     @property
     def logs(self) -> LogClient:
@@ -61,22 +69,29 @@ class NatsLink:
             raise away()
         return await disclose(self._nats, customer_id, sealed)
 
+    def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> None:
+        """Have `heard` called for every message there, on every connection made from now on."""
+        self._heard[subject] = heard
+
     async def run(self) -> None:
         """Connect, and again whenever the connection ended for good; never returns."""
         pause = FIRST_PAUSE
         while True:
             ended = asyncio.Event()
             try:
-                self._nats = await connect(self._settings, "gateway", on_closed=ended.set)
+                nats = await connect(self._settings, "gateway", on_closed=ended.set)
+                for subject, heard in self._heard.items():
+                    await subscribe(nats, subject, heard)
             except NatsUnavailable as error:
                 log.warning("waiting for nats", error=str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             pause = FIRST_PAUSE
-            self.connections.connected("gateway", self._nats)
-            self._commands = CommandClient(self._nats)
-            self._logs = LogClient(self._nats, timeout=LOG_SECONDS)
+            self._nats = nats
+            self.connections.connected("gateway", nats)
+            self._commands = CommandClient(nats)
+            self._logs = LogClient(nats, timeout=LOG_SECONDS)
             log.info("nats connected")
             await ended.wait()
             await asyncio.sleep(pause)

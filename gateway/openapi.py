@@ -31,6 +31,11 @@ includes what the token names, or is a problem of the type `{problems.BEHIND.typ
 Amounts are integers in minor units of a currency. Unknown fields are refused. Bodies have at most
 {MAX_BODY:,} bytes. Lists come in pages: `limit`, and `next` of one page is `cursor` of the following.
 
+Each client (a token's subject, else an address) has a quota for queries, one for commands, and one for what
+needs no token or has none that is valid. `RateLimit-Policy` and `RateLimit` (IETF's draft of RateLimit header
+fields) tell the quota `q` in the window `w` seconds, what remains of it (`r`), and the seconds until it is
+whole again (`t`). Beyond that requests get a 429 with `Retry-After`; who asks no faster than q/w never does.
+
 Every problem is `application/problem+json` (RFC 9457) with one of these types:
 
 {{problems}}
@@ -123,7 +128,7 @@ def parameters(contract: Contract, path: str) -> list[Json]:
 
 def responses(contract: Contract, schemas: Schemas) -> Json:
     """What comes back: the answer, and every problem there may be."""
-    headers = ["X-Correlation-Id", "traceresponse"]
+    headers = ["X-Correlation-Id", "traceresponse", *standing(contract)]
     headers += ["Consistency-Token"] if contract.is_command else []
     headers += ["ETag"] if contract.tagged else []
     headers += ["Location"] if contract.located else []
@@ -138,13 +143,15 @@ def responses(contract: Contract, schemas: Schemas) -> Json:
         by_status.setdefault(kind.status, []).append(kind)
     found = {str(contract.status): success}
     for status, several in sorted(by_status.items()):
-        found[str(status)] = problem(status, several, schemas)
+        found[str(status)] = problem(status, several, contract, schemas)
     return found
 
 
 def kinds(contract: Contract) -> Iterable[problems.Kind]:
     """Every kind of problem a route may answer."""
     found = dict.fromkeys(contract.problems)
+    if not contract.unlimited:
+        found |= dict.fromkeys((problems.RATE_LIMITED,))
     if contract.access not in WITHOUT_TOKEN:
         found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE, problems.UNAVAILABLE))
         if contract.customers is not Customers.ALL:
@@ -168,9 +175,14 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
     return [*found, problems.INTERNAL]
 
 
-def problem(status: int, several: list[problems.Kind], schemas: Schemas) -> Json:
-    names = ["X-Correlation-Id"]
-    names += ["Retry-After"] if status == 503 else []
+def standing(contract: Contract) -> list[str]:
+    """The headers that tell a client how much it may still ask."""
+    return [] if contract.unlimited else ["RateLimit-Policy", "RateLimit"]
+
+
+def problem(status: int, several: list[problems.Kind], contract: Contract, schemas: Schemas) -> Json:
+    names = ["X-Correlation-Id", *standing(contract)]
+    names += ["Retry-After"] if status in {429, 503} else []
     names += ["WWW-Authenticate"] if status in {401, 403} else []
     return {
         "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in several),

@@ -52,6 +52,14 @@ ANSWER_HEADERS = {
     "Consistency-Token": answer_header("What a later request may ask to come after.", TEXT),
     "ETag": answer_header("The thing's version, for `If-Match`.", TEXT),
     "Location": answer_header("Where the new thing is found.", TEXT),
+    "RateLimit-Policy": answer_header(
+        "The quota that the request was counted for, unless there is none.",
+        {**TEXT, "examples": ['"commands";q=60000;w=10']},
+    ),
+    "RateLimit": answer_header(
+        "What remains of it, and in how many seconds all of it will be there.",
+        {**TEXT, "examples": ['"commands";r=59999;t=1']},
+    ),
     "Retry-After": answer_header("Seconds after which to try again.", {"type": "integer"}),
     "WWW-Authenticate": answer_header("What is wrong with the token.", TEXT),
 }

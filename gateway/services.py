@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.key_set import KeySet
+from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.nats_link import NatsLink
 from gateway.readiness import Readiness
@@ -27,3 +28,6 @@ class Services:
     monitor: Monitor
     readiness: Readiness
     webhook_key: bytes | None
+    limits: Limits
+    proxies: int
+    """How many of our own stand before the gateway."""

@@ -92,6 +92,7 @@ def test_every_operation_names_its_problems(description: Json) -> None:
         "413",
         "415",
         "422",
+        "429",
         "500",
         "503",
     }

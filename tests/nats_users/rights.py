@@ -21,6 +21,7 @@ import read_models as read_models_package
 from contexts.__main__ import NAMES, load_context
 from contexts.fulfilment.events import Step
 from contexts.messages import Command, wire_name
+from gateway.limit_exchange import SUBJECT as EXCHANGED
 from infra.nats_keys import CONFIGURATION, SUFFIX
 from infra.runtime import Context
 from infra.settings import Settings
@@ -73,11 +74,12 @@ def needed() -> dict[str, Rights]:
         deny=taken_out(readers),
     )
     found["gateway"] = Rights(
-        subscribe={"_INBOX_gateway.>"},
+        subscribe={"_INBOX_gateway.>", EXCHANGED},
         publish={
             *(f"cmd.{name}" for name in sent_by_gateway()),
             *(f"svc.{context}.{what}" for context in every for what in ("log", "behind")),
             *asked_for_by(gateway_package),
+            EXCHANGED,
         },
     )
     found["operator"] = Rights(

@@ -1,0 +1,28 @@
+"""Counts a request for its client, and refuses it when the client has asked too much."""
+
+from __future__ import annotations
+
+from gateway.addresses import client_address
+from gateway.incoming import Incoming
+from gateway.limits import RouteClass
+from gateway.problems import RATE_LIMITED, Problem
+
+
+def count_for(incoming: Incoming, name: RouteClass, client: str) -> None:
+    """Count it, and have the answer tell where the client stands; raises a Problem."""
+    limit = incoming.services.limits.get(name)
+    if limit is None:
+        return
+    standing = limit.take(client)
+    incoming.standing = ((b"ratelimit-policy", limit.policy), (b"ratelimit", limit.standing(standing)))
+    if standing.wait:
+        raise Problem(
+            RATE_LIMITED,
+            f"one client may send {limit.quota:,} requests of the class {name} in {limit.seconds:,} s",
+            headers={"Retry-After": str(standing.wait)},
+        )
+
+
+def count_by_address(incoming: Incoming) -> None:
+    """Count one that proves nothing about who sends it; raises a Problem."""
+    count_for(incoming, RouteClass.OPEN, client_address(incoming.scope, incoming.services.proxies))
