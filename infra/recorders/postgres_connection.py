@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from infra.recorders.outcomes import StoreUnavailable, StoreUnreachable
-from infra.tls_advice import explained
+from infra.tls_advice import advice
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -80,9 +80,9 @@ class Line:
             try:
                 connection = psycopg.connect(**self._known, autocommit=True)
             except psycopg.Error as error:
-                msg = (
-                    f"the store {self.place} cannot be reached ({_line(error)}): is PostgreSQL running there?"
-                )
+                said = _line(error)
+                fix = advice(said) or "is PostgreSQL running there?"
+                msg = f"the store {self.place} cannot be reached ({said}): {fix}"
                 raise StoreUnreachable(msg) from error
             connection.prepare_threshold = 0
             self._connection = connection
@@ -116,4 +116,4 @@ class Line:
 
 
 def _line(error: psycopg.Error) -> str:
-    return explained(" ".join(str(error).split())) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
