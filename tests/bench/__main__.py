@@ -19,6 +19,7 @@ from tests.bench import (
     replay_traffic,
     sealing,
     store,
+    tokens,
     tracing,
     whole_orders,
 )
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[], Coroutine[Any, Any, list[Row]]]] = {
     "store": store.run,
     "http": orders_http.run,
     "sealing": sealing.run,
+    "tokens": tokens.run,
     "tracing": tracing.run,
     "projection": projection.run,
     "replay": replay.run,

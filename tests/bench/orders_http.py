@@ -111,7 +111,9 @@ def bare(folder: Path) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def ours(folder: Path, further: Mapping[str, str] | None = None) -> AsyncIterator[tuple[int, str]]:
+async def ours(
+    folder: Path, further: Mapping[str, str] | None = None, *, gateway: str = "gateway"
+) -> AsyncIterator[tuple[int, str]]:
     """The gateway and ordering alone, with further environment; yields the gateway's port and a token."""
     nats_port, mongo_port, port = free_port(), free_port(), free_port()
     keys = SigningKeys.ensure(folder / "keys")
@@ -135,7 +137,7 @@ async def ours(folder: Path, further: Mapping[str, str] | None = None) -> AsyncI
     with ExitStack() as stack:
         stack.enter_context(running(nats_server(folder / "nats", nats_port, free_port())))
         with running(mongo_server(folder / "mongo", mongo_port)):
-            stack.enter_context(running(module(folder, "gateway", ["gateway"], environ, port)))
+            stack.enter_context(running(module(folder, "gateway", [gateway], environ, port)))
             contexts = ["contexts", "catalog", "customers", "ordering"]
             with running(module(folder, "contexts", contexts, environ)):
                 await seed(f"http://127.0.0.1:{port}", token)
