@@ -116,11 +116,13 @@ class Stack:
         """The first container of a service."""
         return self.containers(service)[0]
 
-    def logs(self, service: str) -> str:
-        """What the containers of a service said last."""
-        return "\n".join(
-            self.podman("logs", "--tail=20", name, check=False) for name in self.containers(service)
-        )
+    def last_words(self, container: str) -> str:
+        """What a container said last."""
+        return self.podman("logs", "--tail=2", container, check=False)
+
+    def ended(self, container: str) -> str:
+        """When a container ended, and how."""
+        return self.podman("inspect", "--format={{.State.FinishedAt}} {{.State.ExitCode}}", container)
 
     def kill(self, container: str) -> None:
         """Kill its first process from outside, as a crash would end it."""

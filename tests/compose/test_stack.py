@@ -160,8 +160,11 @@ async def test_streams_and_documents_are_what_the_stores_say(stack: Stack) -> No
 
 async def test_it_stops_in_time_and_leaves_nothing_behind(stack: Stack) -> None:
     begun = time.monotonic()
+    running = stack.containers()
+    await asyncio.to_thread(stack.compose, "stop")
+    last = {name: (stack.ended(name), stack.last_words(name)) for name in running}
     await asyncio.to_thread(stack.compose, "down", "--volumes")
     took = time.monotonic() - begun
     assert stack.left() == []
     assert PROJECT not in stack.run(["ps", "-eo", "args"])
-    assert took < STOPPED_SECONDS
+    assert took < STOPPED_SECONDS, sorted(last.items(), key=lambda item: item[1][0])
