@@ -57,8 +57,10 @@ class Progress:
                 }
                 self._looks.append((asked_at, self._heads))
             await asyncio.sleep(LOOK_SECONDS)
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes as it returns.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.working.wait(), IDLE_SECONDS)
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self.working.wait()
 
     def up_to_date(self, positions: Mapping[Place, int]) -> bool:
         """Whether a version that is there has all there was a moment ago."""
