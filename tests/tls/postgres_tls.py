@@ -9,7 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier, Literal
 
+from contexts.__main__ import NAMES
 from tests.postgres_server import NOBODY
 from tests.tls.authority import Certificates
 
@@ -17,6 +19,37 @@ SYSTEM = Path("/usr/lib/postgresql")
 """Where Debian has its versions."""
 
 ACCESS = Path(__file__).parents[2] / "infra" / "compose" / "tls" / "pg_hba.conf"
+
+
+PASSWORD = "p&ss"
+"""Of every user."""
+
+DATABASES = {**{name: name for name in NAMES}, "customer_keys": "customers"}
+"""Databases, and whose each is."""
+
+
+class PostgresTls:
+    """A server: where it listens, and a connection of its administrator from before it spoke TLS alone."""
+
+    def __init__(self, address: str, administrator: psycopg.Connection[Any]) -> None:
+        self.address = address
+        self._administrator = administrator
+        for name in NAMES:
+            user = Identifier(name)
+            administrator.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(user, Literal(PASSWORD)))
+        for name, owner in DATABASES.items():
+            statement = SQL("CREATE DATABASE {} OWNER {}").format(Identifier(name), Identifier(owner))
+            administrator.execute(statement)
+
+    def spoken(self) -> dict[str, set[tuple[str, str]]]:
+        """What each user speaks at this moment, and the name its certificate says."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        for user, version, name in self._administrator.execute(
+            "SELECT usename, version, client_dn FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+            " WHERE client_addr IS NOT NULL AND usename <> 'postgres'"
+        ):
+            found.setdefault(user, set()).add((version, name))
+        return found
 
 
 def binaries_with_tls() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -11,24 +10,15 @@ import pytest
 
 from infra.event_store import EventStore, StoreUnavailable
 from infra.settings import Settings
-from tests.postgres_server import postgres_server
 from tests.tls.authority import Certificates, tls_server
-from tests.tls.postgres_tls import binaries_with_tls, with_tls
+from tests.tls.postgres_tls import PASSWORD, PostgresTls
 
 pytestmark = pytest.mark.postgresql
 
-PASSWORD = "p&ss"
 
-
-@pytest.fixture(scope="module")
-def address(certificates: Certificates) -> Iterator[str]:
-    """Where a server listens that wants certificates; it has a database and a user for `ordering`."""
-    with postgres_server(binaries=binaries_with_tls()) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE ordering LOGIN PASSWORD '{PASSWORD}'")
-            connection.execute("CREATE DATABASE ordering OWNER ordering")
-            with_tls(connection, certificates)
-        yield url.partition("@")[2].partition("/")[0]
+@pytest.fixture
+def address(postgres: PostgresTls) -> str:
+    return postgres.address
 
 
 @pytest.fixture
