@@ -26,6 +26,9 @@ AUTHORITY_LIFETIME = timedelta(days=1825)
 LIFETIME = timedelta(days=397)
 BEFORE = timedelta(minutes=5)
 """Clocks differ."""
+OPEN_TO_OTHERS = 0o077
+LISTED = 0o711
+READABLE = 0o444
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 EXTRA_NAMES = {"read_models": ("read-models", "read-models-a", "read-models-b")}
 
@@ -140,6 +143,21 @@ def make_certificates(folder: Path, *, anew: bool = False, hosts: Sequence[str] 
     return made
 
 
+def admit_containers(folder: Path) -> None:
+    """Let everybody read the files, if only their owner gets to them; raises AuthorityUnusable, OSError.
+
+    Containers run under users of their own, and see files one by one, by mounts.
+    """
+    around = folder.absolute().parent
+    if around.stat().st_mode & OPEN_TO_OTHERS:
+        raise AuthorityUnusable(f"the keys would be open to everybody: chmod 700 {around}, or choose another")
+    folder.chmod(LISTED)
+    for file in folder.iterdir():
+        file.chmod(READABLE)
+    # No container signs anything.
+    key_file(folder, AUTHORITY).chmod(0o600)
+
+
 def _exists(folder: Path, name: str) -> bool:
     """Whether both files are there; neither is overwritten, so one alone raises AuthorityUnusable."""
     files = certificate_file(folder, name), key_file(folder, name)
@@ -207,6 +225,10 @@ def run(
     anew: Annotated[
         bool, typer.Option("--anew", help="Replace the authority, and all certificates and keys.")
     ] = False,
+    containers: Annotated[
+        bool,
+        typer.Option("--containers", help="Let containers read the keys; FOLDER's own folder is closed."),
+    ] = False,
     host: Annotated[
         list[str] | None, typer.Option(help="A further name or address that servers are reached by.")
     ] = None,
@@ -218,6 +240,8 @@ def run(
     """
     try:
         made = make_certificates(folder, anew=anew, hosts=host or ())
+        if containers:
+            admit_containers(folder)
     except (AuthorityUnusable, KeysUnusable) as error:
         fail(str(error))
     except OSError as error:

@@ -106,6 +106,19 @@ def test_certificates_of_an_authority_that_is_gone_are_not_mixed_with_others(tmp
         make_certificates(tmp_path)
 
 
+def test_containers_may_read_keys_in_a_folder_that_only_its_owner_reaches(tmp_path: Path) -> None:
+    closed = tmp_path / ".compose"
+    closed.mkdir(mode=0o700)
+    assert command(closed / "tls", "--containers").returncode == 0
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (closed / "tls").iterdir()}
+    assert modes.pop("ca.key") == 0o600
+    assert set(modes.values()) == {0o444}
+    closed.chmod(0o755)
+    refused = command(closed / "tls", "--containers")
+    assert refused.returncode == 2
+    assert f"chmod 700 {closed}" in refused.stderr
+
+
 def test_what_cannot_be_done_is_one_line_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("none")
     (tmp_path / "ca.key").write_text("none")
