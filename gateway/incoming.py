@@ -131,7 +131,11 @@ class Incoming:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await self._read()
         except TimeoutError:
-            raise Problem(BODY_TOO_SLOW, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+            raise Problem(
+                BODY_TOO_SLOW,
+                f"the body did not arrive within {BODY_SECONDS:g} s",
+                headers={"Connection": "close"},
+            ) from None
         if body is None:
             raise Problem(
                 BODY_TOO_LARGE, f"the body may have {MAX_BODY:,} bytes", headers={"Connection": "close"}

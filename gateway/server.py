@@ -22,6 +22,9 @@ FINISH_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 """How long closing connections may take after that."""
 HEADER_MILLISECONDS = 10_000
+"""For all headers of a request, and for the pause before them on a connection that is kept."""
+HEADER_BYTES = 65_536
+"""Of a request's first line and headers together; there may be 100 of those."""
 BACKLOG = 1_024
 
 log = structlog.get_logger(__name__)
@@ -53,7 +56,7 @@ async def serve(front: Front, settings: Settings) -> None:
         port=settings.port,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=HEADER_BYTES),
         websockets=False,
         backlog=BACKLOG,
         log_enabled=False,
