@@ -118,11 +118,11 @@ class Stack:
 
     def last_words(self, container: str) -> str:
         """What a container said last."""
-        return self.podman("logs", "--tail=2", container, check=False)
+        return self.podman("logs", "--tail=2", container, check=False).strip()
 
     def ended(self, container: str) -> str:
         """When a container ended, and how."""
-        return self.podman("inspect", "--format={{.State.FinishedAt}} {{.State.ExitCode}}", container)
+        return self.podman("inspect", "--format={{.State.FinishedAt}} {{.State.ExitCode}}", container).strip()
 
     def kill(self, container: str) -> None:
         """Kill its first process from outside, as a crash would end it."""
