@@ -17,6 +17,8 @@ SHARE = 0.25
 """The part of a second's events that are taken at once, so that the rate is even."""
 BATCH = 20_000
 """Events of one transaction: a document changed by many of them is written once."""
+FIRST_BATCH = 4_000
+"""Events of the first transaction; the next ones double, so that writing soon begins."""
 LEAST_BATCH = 1_000
 BATCH_SECONDS = 0.5
 """How long a transaction may take while events come in."""
@@ -89,16 +91,18 @@ class Stride:
         """`busy` tells whether events come in."""
         self._busy = busy
         self._most = most
+        self._undisturbed = min(most, FIRST_BATCH)
         self._batch = min(most, LEAST_BATCH)
         self._documents = LEAST_COMMAND
 
     @property
     def events(self) -> int:
         """Events of the next transaction."""
-        return self._batch if self._busy() else self._most
+        return self._batch if self._busy() else self._undisturbed
 
     def took(self, events: int, seconds: float) -> None:
         """A transaction with so many events took so long."""
+        self._undisturbed = min(self._undisturbed * 2, self._most)
         fitting = int(events * BATCH_SECONDS / max(seconds, 0.001))
         self._batch = max(min(fitting, self._batch * 2, self._most), min(LEAST_BATCH, self._most))
 
