@@ -53,8 +53,8 @@ def operations() -> list[Any]:
     described = document(make_litestar(make_services(Settings())).routes, "0")
     return [
         pytest.param(path, method, operation, id=operation["operationId"])
-        for path, methods in described["paths"].items()
-        for method, operation in methods.items()
+        for path, methods in sorted(described["paths"].items())
+        for method, operation in sorted(methods.items())
         if operation["security"]
     ]
 
