@@ -67,6 +67,8 @@ def check_secrets(settings: Settings) -> list[Checked]:
         DataFolder(settings.data).keys / "signing.pem",
         settings.webhook_secret,
         settings.nats_credentials,
+        settings.tls_key,
+        settings.gateway_tls_key,
     ]
     found = []
     for file in files:
