@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ SYSTEM = Path("/usr/lib/postgresql")
 ACCESS = Path(__file__).parents[2] / "infra" / "compose" / "tls" / "pg_hba.conf"
 
 
-PASSWORD = "p&ss"
+PASSWORD = f"{uuid.uuid4().hex} &%"
 """Of every user."""
 
 DATABASES = {**{name: name for name in NAMES}, "customer_keys": "customers"}
