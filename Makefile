@@ -20,7 +20,7 @@ up: $(READY)
 	$(BIN)/orderfold up --sample
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not podman"
+	$(BIN)/python -m pytest -m "not podman" -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check .
