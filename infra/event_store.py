@@ -42,6 +42,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+CLOSE_SECONDS = 3.0
+"""A store that is to be closed and gets on with nothing for so long is cut off from its database."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -87,6 +90,7 @@ class EventStore:
         self._loads = Lane(database.reader(), f"{context}-load")
         self._tail = Lane(database.reader(), f"{context}-log")
         self._search = Lane(database.reader(), f"{context}-search")
+        self._lanes = (self._loads, self._tail, self._search)
         self._commits = GroupCommit(database.writer(), context, self._committed)
         self._companions = database.companions()
         self._companions.hear(self._committed)
@@ -200,9 +204,20 @@ class EventStore:
         await self._companions.lead()
 
     async def close(self) -> None:
-        """Commit and answer what waits, then let go of the database."""
+        """Commit and answer what waits, then let go of the database; one that does not answer is cut off."""
+        closing = asyncio.create_task(self._close())
+        commits = self._commits.progress
+        while not closing.done():
+            await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+            if commits == self._commits.progress:
+                self._commits.interrupt()
+                for lane in self._lanes:
+                    lane.reader.interrupt()
+            commits = self._commits.progress
+        closing.result()
+
+    async def _close(self) -> None:
         await self._commits.close()
         await self._companions.close()
-        for lane in (self._loads, self._tail, self._search):
-            await asyncio.to_thread(lane.close)
+        await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes))
         await asyncio.to_thread(self._database.close)

@@ -67,7 +67,8 @@ class GroupCommit:
         self._waiting: dict[Waiting, None] = {}
         self._closing = False
         self._stopped = self._loop.create_future()
-        self._progress = 0
+        self.progress = 0
+        """Grows with every group that was answered."""
         self._watch: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name=f"{name}-writer", daemon=True)
         self._thread.start()
@@ -97,6 +98,10 @@ class GroupCommit:
         self._thread.join()
         if self._watch is not None:
             self._watch.cancel()
+
+    def interrupt(self) -> None:
+        """Let the write under way fail."""
+        self._writer.interrupt()
 
     def _run(self) -> None:
         try:
@@ -157,7 +162,7 @@ class GroupCommit:
                     waiting.answer.set_result(outcome)
             elif not waiting.answer.done():
                 waiting.answer.set_exception(outcome)
-        self._progress += 1
+        self.progress += 1
         if committed:
             sizes = self.sizes
             sizes.commits += 1
@@ -172,7 +177,7 @@ class GroupCommit:
         self._watch = None
         if not self._waiting:
             return
-        if self._progress == seen:
+        if self.progress == seen:
             log.error("the store does not answer", waiting=len(self._waiting), seconds=SECONDS_AT_MOST)
             for waiting in self._waiting:
                 if not waiting.answer.done():
@@ -180,7 +185,7 @@ class GroupCommit:
                         StoreUnavailable(f"the store did not answer within {SECONDS_AT_MOST:g} s: try again")
                     )
             self._writer.interrupt()
-        self._watch = self._loop.call_later(SECONDS_AT_MOST, self._watch_progress, self._progress)
+        self._watch = self._loop.call_later(SECONDS_AT_MOST, self._watch_progress, self.progress)
 
 
 def _size(append: Append) -> int:
