@@ -12,7 +12,7 @@ import httpx
 
 T = TypeVar("T")
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds until something that must happen is called missing."""
 
 ADDRESS = {"line1": "1 Quay", "city": "Bristol", "postcode": "BS1 4DJ", "country": "GB"}

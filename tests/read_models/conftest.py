@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 from pathlib import Path
 
 import pytest
+from pymongo import AsyncMongoClient
 from nats.aio.client import Client
 
 from infra.mongo import Mongo
@@ -21,6 +23,9 @@ async def mongo(mongo_url: str, mongo_database: str) -> AsyncIterator[Mongo]:
     """A fresh database."""
     mongo = Mongo(Settings(mongo_url=mongo_url, mongo_database=mongo_database))
     yield mongo
+    # A process that a test has killed may have left a transaction open, and a drop would wait for it.
+    async with AsyncMongoClient[Any](mongo_url) as client:
+        await client.admin.command({"killAllSessions": []})
     await mongo.drop_database()
     mongo.close()
 
