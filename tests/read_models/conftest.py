@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
 from nats.aio.client import Client
+from pymongo import AsyncMongoClient
 
 from infra.mongo import Mongo
 from infra.nats import connect
