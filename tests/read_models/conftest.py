@@ -13,7 +13,6 @@ from pymongo import AsyncMongoClient
 from infra.mongo import Mongo
 from infra.nats import connect
 from infra.settings import Settings
-from read_models.projector_sessions import SESSIONS
 from read_models.reading import ReadModels
 from tests.conftest import Server
 from tests.read_models.logs import Logs
