@@ -41,6 +41,7 @@ class Stack:
             "DOCKER_HOST": f"unix://{self._socket}",
             "COMPOSE_PROJECT_NAME": PROJECT,
             "COMPOSE_HTTP_TIMEOUT": "120",
+            "ORDERFOLD_OTLP_ENDPOINT": "http://collector:4318",
             **{name: str(port) for name, port in ports.items()},
         }
         if not Path("/run/systemd/system").is_dir():
