@@ -38,7 +38,7 @@ async def test_commands_are_refused_in_time_and_accepted_again_afterwards(
     client = CommandClient(gateway)
     try:
         assert isinstance(await add(client, "MUG", "Mug", within=20), Accepted)
-        os.kill(guarded.process.pid, signal.SIGSTOP)
+        await pause(guarded.process.pid)
         begun = time.monotonic()
         refused = await add(client, "CUP", "Cup nobody was told of", within=1)
         assert isinstance(refused, Refused)
@@ -52,6 +52,19 @@ async def test_commands_are_refused_in_time_and_accepted_again_afterwards(
         os.kill(guarded.process.pid, signal.SIGCONT)
         await gateway.close()
         catalog.kill()
+
+
+async def pause(pid: int) -> None:
+    """Return when every thread of a process has stopped: the signal takes its time to reach them."""
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        while not all(map(stopped, Path(f"/proc/{pid}/task").iterdir())):  # noqa: ASYNC240 - /proc does not block
+            await asyncio.sleep(0.01)
+
+
+def stopped(task: Path) -> bool:
+    """Whether a thread is stopped (`T`, the field after its name in parentheses)."""
+    return (task / "stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 async def add(client: CommandClient, sku: str, name: str, *, within: float) -> Answer:

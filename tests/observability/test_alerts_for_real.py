@@ -62,12 +62,12 @@ async def test_an_event_that_cannot_be_applied(watch: Watch, stack: EmbeddedStac
     event = NewEvent("inventory.StockReceived", POISON)
     await store.append(Append(streams=(StreamAppend("stock-POISON", 0, (event,), metadata),)))
     await store.close()
+    assert (await told(watch, "ProcessDown", service="contexts"))["annotations"]["runbook"]
     await stack.release("contexts")
 
     alert = await told(watch, "DeadLetterAppeared", model="stock")
     assert alert["labels"]["severity"] == "critical"
     assert alert["annotations"]["summary"] == "1 events of stock are kept back"
-    assert (await told(watch, "ProcessDown", service="contexts"))["annotations"]["runbook"]
 
 
 async def test_a_projector_that_is_gone_and_then_what_it_does_not_project(
