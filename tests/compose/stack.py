@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_SYSTEMD = ROOT / "infra" / "testing" / "containers.conf"
@@ -26,6 +28,13 @@ SECONDS = 90.0
 
 class CommandFailed(Exception):
     """A program ended badly; the message has what it said."""
+
+
+class End(NamedTuple):
+    """The end of a container's first process."""
+
+    at: float
+    status: int
 
 
 class Stack:
@@ -121,9 +130,10 @@ class Stack:
         """What a container said last."""
         return self.podman("logs", "--tail=2", container, check=False).strip()
 
-    def ended(self, container: str) -> str:
+    def ended(self, container: str) -> End:
         """When a container ended, and how."""
-        return self.podman("inspect", "--format={{.State.FinishedAt}} {{.State.ExitCode}}", container).strip()
+        seen = json.loads(self.podman("inspect", container))[0]["State"]
+        return End(datetime.fromisoformat(seen["FinishedAt"]).timestamp(), seen["ExitCode"])
 
     def kill(self, container: str) -> None:
         """Kill its first process from outside, as a crash would end it."""
