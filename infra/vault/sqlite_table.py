@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from infra.recorders.outcomes import StoreUnavailable
 from infra.vault.table import Wrapped
 
 BUSY_SECONDS = 5.0
+BUSY_PAUSE = 0.02
 
 SCHEMA = (
     "PRAGMA journal_mode = WAL",
@@ -35,10 +37,24 @@ class SQLiteTable:
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             path.chmod(0o600)
-            for statement in SCHEMA:
-                self._connection.execute(statement)
+            self._prepare()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"the key store {path} cannot be used ({error})") from error
+
+    def _prepare(self) -> None:
+        # Turning the write-ahead log on does not wait for another process that is doing the same.
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                for statement in SCHEMA:
+                    self._connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(BUSY_PAUSE)
+            else:
+                return
 
     def find(self, subjects: Sequence[str]) -> dict[str, Wrapped]:
         marks = ",".join("?" * len(subjects))

@@ -39,6 +39,16 @@ async def test_a_person_has_one_key_whoever_makes_it(
     await other.close()
 
 
+async def test_processes_that_start_at_once_all_find_the_store_made(
+    tmp_path: Path, masters: MasterKeys
+) -> None:
+    """SQLite turns its write-ahead log on for one of them and tells the others that it is busy."""
+    for attempt in range(20):
+        stores = [KeyStore(f"sqlite:{tmp_path / f'{attempt}.db'}", lambda: masters) for _ in range(4)]
+        assert len(set(await asyncio.gather(*(store.make("ann") for store in stores)))) == 1
+        await asyncio.gather(*(store.close() for store in stores))
+
+
 async def test_a_destroyed_key_is_gone_for_everybody_and_never_made_again(
     keys: KeyStore, store_url: str, masters: MasterKeys
 ) -> None:
