@@ -8,26 +8,23 @@ from infra.tracing.spans import OFF, SWITCH, Attributes, Kind, Span, is_sampled,
 
 def sending(context: str, name: str, envelope: Envelope) -> Span:
     """A command on its way, until it is answered."""
-    tracer = SWITCH.tracer
-    if tracer is None:
-        return OFF
-    parent = envelope.traceparent
-    if not is_sampled(parent):
-        return unrecorded(parent)
-    attributes = _attributes(context, name, envelope, "send")
-    return tracer.begin(f"send {context}.{name}", Kind.CLIENT, parent, attributes)
+    return _begun("send", Kind.CLIENT, context, name, envelope)
 
 
 def handling(context: str, name: str, envelope: Envelope) -> Span:
     """A command in its context: waited for others, loaded, decided, appended."""
+    return _begun("handle", Kind.SERVER, context, name, envelope)
+
+
+def _begun(operation: str, kind: Kind, context: str, name: str, envelope: Envelope) -> Span:
     tracer = SWITCH.tracer
     if tracer is None:
         return OFF
     parent = envelope.traceparent
     if not is_sampled(parent):
         return unrecorded(parent)
-    attributes = _attributes(context, name, envelope, "process")
-    return tracer.begin(f"handle {context}.{name}", Kind.SERVER, parent, attributes)
+    attributes = _attributes(context, name, envelope, operation)
+    return tracer.begin(f"{operation} {context}.{name}", kind, parent, attributes)
 
 
 def answered(span: Span, answer: Answer) -> None:
@@ -47,8 +44,9 @@ def answered(span: Span, answer: Answer) -> None:
 def _attributes(context: str, name: str, envelope: Envelope, operation: str) -> Attributes:
     return {
         "messaging.system": "nats",
-        "messaging.operation.type": operation,
-        "messaging.operation.name": "send" if operation == "send" else "handle",
+        # What the conventions call it when somebody handles a message.
+        "messaging.operation.type": "process" if operation == "handle" else operation,
+        "messaging.operation.name": operation,
         "messaging.destination.name": f"cmd.{context}.{name}",
         "messaging.message.id": envelope.command_id,
         "messaging.message.conversation_id": envelope.correlation_id,

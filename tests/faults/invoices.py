@@ -7,19 +7,10 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
+from gateway.cli.importer.source import COLUMNS
+
 SKUS = 60
 COUNTRIES = ("United Kingdom", "France", "EIRE", "Germany")
-COLUMNS = (
-    "InvoiceNo",
-    "StockCode",
-    "Description",
-    "Quantity",
-    "InvoiceDate",
-    "UnitPrice",
-    "CustomerID",
-    "Country",
-)
-
 Day = tuple[int, int, int]
 """Orders, units and revenue in pence."""
 
