@@ -15,11 +15,13 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, StaleConnectionError
 
+from infra.nats_tls import objection
 from infra.nats_user import Forbidden, check_credentials, is_strangers, refusal
 from infra.settings import Settings
 from infra.tls import client_context
 from infra.tls_advice import advice
 
+TLS = "tls://"
 CONNECT_SECONDS = 10.0
 """How long a first connection may take: a dead port would otherwise be tried for minutes."""
 
@@ -142,12 +144,13 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
     """
     seed = check_credentials(settings)
     servers = [url.strip() for url in settings.nats_url.split(",")]
+    tls = _tls(servers, settings)
     client = Connection(settings, name, on_closed)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.connect(
                 servers=servers,
-                tls=_tls(servers, settings),
+                tls=tls,
                 name=name,
                 nkeys_seed=seed,
                 # A request made while disconnected must fail, not be carried out after the reconnect.
@@ -169,6 +172,8 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
     except (Error, OSError, TimeoutError, ValueError, ImportError) as error:
         await _give_up(client)
         reason = client.last_words or str(error) or "no answer"
+        if tls is not None and not advice(reason):
+            reason = await objection([url for url in servers if url.startswith(TLS)], tls) or reason
         fix = advice(reason) or "is it running, and is ORDERFOLD_NATS_URL right?"
         raise NatsUnavailable(f"NATS at {settings.nats_url} cannot be used: {reason}; {fix}") from error
     client.begun = True
@@ -176,7 +181,7 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
 
 
 def _tls(servers: Sequence[str], settings: Settings) -> ssl.SSLContext | None:
-    return client_context(settings) if any(url.startswith("tls://") for url in servers) else None
+    return client_context(settings) if any(url.startswith(TLS) for url in servers) else None
 
 
 async def _give_up(client: Connection) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nats.aio.transport import TcpTransport
 
 from infra import nats as nats_connection
 from infra.nats import NatsUnavailable, connect
@@ -60,6 +61,20 @@ async def test_a_client_with_a_strangers_certificate_is_refused(
     files = {"tls_certificate": strangers.certificate("gateway"), "tls_key": strangers.key("gateway")}
     said = await refused(server.settings("gateway", **files))
     assert "the server does not believe ORDERFOLD_TLS_CERTIFICATE" in said
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), ConnectionResetError(104, "reset")])
+async def test_a_refusal_is_explained_also_when_its_reason_was_lost_on_the_way(
+    server: TlsNats, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """The server ends the connection with its reason while the client speaks: often that alone is noticed."""
+
+    async def lost(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(TcpTransport, "connect_tls", lost)
+    said = await refused(server.settings("gateway", tls_certificate=None, tls_key=None))
+    assert "set ORDERFOLD_TLS_CERTIFICATE and ORDERFOLD_TLS_KEY" in said
 
 
 async def test_a_certificate_does_not_stand_in_for_the_users_key(server: TlsNats) -> None:
