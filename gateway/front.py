@@ -13,12 +13,16 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access_log import AccessLog
 from gateway.answers import Answer
 from gateway.incoming import KEY, Incoming
-from gateway.problems import MEDIA_TYPE, UNAVAILABLE, Problem, encoded
+from gateway.problems import BUSY, MEDIA_TYPE, UNAVAILABLE, Kind, Problem, encoded
 from gateway.services import Services
 from infra.log import trace_of
 
 UNMATCHED = "unmatched"
 """The route of a request that fits none: paths are endless, label values must not be."""
+
+MOST_UNDER_WAY = 1_024
+"""Requests at once, each of which may hold a body; others are told to come back. Health is always told."""
+HEALTH = "/health/"
 
 GIVEN_UP = "this gateway had to stop before the answer was known; ask again with the same idempotency key"
 
@@ -63,6 +67,10 @@ class Front:
         try:
             if self._closing:
                 await closing(incoming, "this gateway is stopping; try again")(scope, receive, answer)
+            elif self._under_way > MOST_UNDER_WAY and not scope["path"].startswith(HEALTH):
+                await closing(incoming, "too many requests are under way; try again", BUSY)(
+                    scope, receive, answer
+                )
             else:
                 await self._app(scope, receive, answer)
         except asyncio.CancelledError:
@@ -93,9 +101,9 @@ class Front:
             return
 
 
-def closing(incoming: Incoming, reason: str) -> Answer:
-    """What a request gets that comes while the gateway stops, or is not done by then."""
-    problem = Problem(UNAVAILABLE, reason)
+def closing(incoming: Incoming, reason: str, kind: Kind = UNAVAILABLE) -> Answer:
+    """What a request gets that comes while the gateway stops or is busy, or is not done by its end."""
+    problem = Problem(kind, reason)
     details = problem.details(incoming.scope["path"], incoming.correlation_id)
     return Answer(
         503,

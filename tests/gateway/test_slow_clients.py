@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from gateway.server import HEADER_BYTES, HEADER_MILLISECONDS
+from gateway.front import MOST_UNDER_WAY
+from gateway.server import BACKLOG, HEADER_BYTES, HEADER_MILLISECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
+from tests.gateway.problems import assert_problem
 
 SLOW = 200
 ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 1}], "payment_method": "tok_approve"}
@@ -85,6 +88,37 @@ async def test_slow_connections_do_not_make_others_wait_and_are_ended(
             task.cancel()
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in bodies)
     assert all(b"connection: close" in answer.lower() for answer in bodies)
+
+
+async def test_more_silent_connections_than_wait_to_be_accepted_keep_nobody_out(
+    gateway: Gateway, contexts: Contexts, http: httpx.AsyncClient
+) -> None:
+    """What accepts connections would by itself stop at a thousand, until they are ended after ten seconds."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    async with connections(gateway, BACKLOG + 500):
+        async with asyncio.timeout(5):
+            assert (await http.post("/v1/orders", json=ORDER)).status_code == 201
+
+
+async def test_requests_under_way_are_bounded_and_more_are_told_to_come_back(
+    gateway: Gateway, http: httpx.AsyncClient, issuer: Issuer
+) -> None:
+    """Each holds what came of its body. Health is still told: the process is not to be killed for it."""
+    token = issuer.token(scope="orders:write")
+    head = (
+        f"POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    ).encode()
+    async with connections(gateway, MOST_UNDER_WAY) as slow:
+        for _, writer in slow:
+            writer.write(head)
+        async with asyncio.timeout(8):
+            while (answer := await http.get("/v1/orders?cursor=")).status_code == 400:
+                await asyncio.sleep(0.05)
+        assert_problem(answer, 503, "busy")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert (await http.get("/health/live")).status_code == 200
 
 
 async def test_clients_that_do_not_take_their_answers_do_not_make_others_wait(
