@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from infra.embedded import EmbeddedStack
 from read_models.catalogue import MODELS
 from tests.e2e.commands import orderfold
+from tests.nats_settled import settled
 from tests.shop import Shop, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -52,12 +53,12 @@ async def test_replaying_everything_orders_nothing_and_charges_nobody(
 
     for subject in ("cmd.>", "timer.>", "due.>"):
         await watcher.subscribe(subject, cb=hear)
-    await watcher.flush()
+    await settled(watcher)
     await replay(stack, "start", "--all")
     for model in MODELS:
         assert "clean: every document is the same" in await replay(stack, "diff", model)
         await replay(stack, "drop", model, "--yes")
-    await watcher.flush()
+    await settled(watcher)
     await watcher.close()
     assert [command for command in commands if b"again-1" in command] == []
     assert await payments(provider, "again-1") == books

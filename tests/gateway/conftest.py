@@ -26,6 +26,7 @@ from infra.records import key_of, partition_of
 from infra.servers import Process, free_port, listening, nats_server
 from infra.webhook_signature import new_secret
 from tests.gateway.issuer import Issuer
+from tests.nats_settled import settled
 
 ROOT = Path(__file__).parents[2]
 
@@ -220,6 +221,6 @@ async def contexts(nats_url: str) -> AsyncIterator[Contexts]:
     client = await nats.connect(nats_url)
     contexts = Contexts(client)
     await client.subscribe("cmd.*.*", cb=contexts.receive)
-    await client.flush()
+    await settled(client)
     yield contexts
     await client.close()

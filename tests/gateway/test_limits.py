@@ -20,6 +20,7 @@ from infra.settings import SettingsInvalid, load_settings
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+from tests.nats_settled import settled
 
 ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 1}], "payment_method": "tok_approve"}
 STANDING = re.compile(r'"(\w+)";r=(\d+);t=(\d+)')
@@ -118,7 +119,7 @@ async def test_gateways_have_one_limit_together(
     listener = await nats_client.connect(nats_url)
     try:
         await listener.subscribe(SUBJECT, cb=heard)
-        await listener.flush()
+        await settled(listener)
         token = issuer.token(scope="orders:write", sub="roaming")
         for _ in range(5):
             assert (await place(first, token)).status_code == 201

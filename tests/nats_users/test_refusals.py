@@ -16,6 +16,7 @@ from infra.jetstream import JetStreamRefused, ask, ensure_consumer, ensure_strea
 from infra.nats import connect, request
 from infra.nats_keys import seed_file, users
 from infra.timers import Timers
+from tests.nats_settled import settled
 from tests.nats_users.rights import commands, configured, contexts, inbox
 from tests.nats_users.server import GuardedServer
 
@@ -262,11 +263,11 @@ async def test_whoever_was_asked_may_answer_once(guarded: GuardedServer) -> None
         answered.set()
 
     await context.subscribe("svc.catalog.log", queue="svc-catalog", cb=answer)
-    await context.flush()
+    await settled(context)
     before = len(guarded.violations())
     assert (await request(gateway, "svc.catalog.log")).data == b"an answer"
     await answered.wait()
-    await context.flush()
+    await settled(context)
     assert len(guarded.violations()) == before + 1
     await context.close()
     await gateway.close()

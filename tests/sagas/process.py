@@ -29,6 +29,7 @@ from infra.records import Metadata
 from infra.runtime import Companion, Heard, Reaction, RunningContext, Session
 from infra.settings import Settings
 from infra.streams import Streams
+from tests.nats_settled import settled
 
 ACCEPTED = Accepted("stream", 1, 1, 0)
 SECONDS_AT_MOST = 10.0
@@ -61,7 +62,7 @@ class Others:
 
     async def start(self) -> None:
         await self._nats.subscribe("cmd.*.*", cb=self._receive)
-        await self._nats.flush()
+        await settled(self._nats)
 
     def answer(self, name: str, *answers: Answer | None) -> None:
         """How a command (wire name) is answered, one after the other and the last one for ever; None: not."""
