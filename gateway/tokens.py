@@ -19,6 +19,9 @@ TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 LEEWAY_SECONDS = 30
 MAX_LENGTH = 8_192
 MAX_SUBJECT = 255
+TIMES = ("exp", "nbf", "iat")
+LATEST = 253_402_300_799
+"""The last second of the year 9999."""
 CUSTOMER_ROLE = "customer"
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 REMEMBERED = 10_000
@@ -100,9 +103,8 @@ class TokenVerifier:
         subject = claims["sub"]
         if not (0 < len(subject) <= MAX_SUBJECT and subject.isprintable()):
             raise TokenRefused("the token's subject is not 1 to 255 printable characters")
-        return Verified(
-            Caller(subject, scopes(claims), customer(claims)), float(claims["exp"]) + LEEWAY_SECONDS
-        )
+        check_times(claims)
+        return Verified(Caller(subject, scopes(claims), customer(claims)), claims["exp"] + LEEWAY_SECONDS)
 
     async def _key(self, token: bytes) -> Key:
         try:
@@ -132,13 +134,33 @@ def scopes(claims: dict[str, Any]) -> frozenset[str]:
     raise TokenRefused("the token's scopes are neither text nor a list")
 
 
+def check_times(claims: dict[str, Any]) -> None:
+    """Raise TokenRefused unless times are numbers: the library takes text for one, too, and any size."""
+    for name in TIMES:
+        if name in claims:
+            value = claims[name]
+            if type(value) not in {int, float} or not 0 <= value <= LATEST:
+                raise TokenRefused(f"the token's {name} is no time")
+
+
+def roles(claims: dict[str, Any]) -> frozenset[str]:
+    """The roles in `roles` and `role` together, in lower case: each a list, or text with spaces or commas."""
+    found: set[str] = set()
+    for name in ("roles", "role"):
+        given = claims.get(name, ())
+        names = given.replace(",", " ").split() if isinstance(given, str) else given
+        if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
+            raise TokenRefused("the token's roles are neither text nor a list of it")
+        found.update(each.strip().lower() for each in names)
+    return frozenset(found)
+
+
 def customer(claims: dict[str, Any]) -> str | None:
-    """The customer a token with the role `customer` is for: its `customer_id`, else its subject."""
-    given = claims.get("roles", claims.get("role", ()))
-    roles = given.split() if isinstance(given, str) else given
-    if not isinstance(roles, list | tuple):
-        raise TokenRefused("the token's roles are neither text nor a list")
-    if CUSTOMER_ROLE not in roles:
+    """The customer a token with the role `customer` is for: its `customer_id`, else its subject.
+
+    Who is no customer is staff: whatever might say customer is taken for it.
+    """
+    if CUSTOMER_ROLE not in roles(claims):
         return None
     customer_id = claims.get("customer_id", claims["sub"])
     if not isinstance(customer_id, str) or CUSTOMER_ID.fullmatch(customer_id) is None:

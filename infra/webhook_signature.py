@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -84,5 +83,6 @@ def _signature(text: str) -> bytes:
         return b""
     try:
         return base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
+        # No base64, or not even ASCII.
         return b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 
 from cryptography.exceptions import InvalidTag
@@ -48,6 +47,6 @@ def unseal(key: bytes, sealed: str, about: str) -> bytes:
     """What was sealed; raises SealBroken."""
     try:
         box = base64.b64decode(sealed.removeprefix(MARK), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise SealBroken(f"what is sealed about {about} is no sealed value") from error
     return decrypt(key, box, about)

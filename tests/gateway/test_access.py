@@ -80,21 +80,45 @@ async def test_types_of_bearer_tokens_are_let_in(gateway: Gateway, issuer: Issue
         (lambda issuer: issuer.token(exp=int(time.time()) - 40), "expired"),
         (lambda issuer: issuer.token(exp=None), "lacks"),
         (lambda issuer: issuer.token(exp="soon"), "cannot be used"),
+        (lambda issuer: issuer.token(exp="9999999999"), "exp is no time"),
+        (lambda issuer: issuer.token(exp=float("nan")), "cannot be used"),
+        (lambda issuer: issuer.token(exp=float("inf")), "cannot be used"),
+        (lambda issuer: issuer.token(exp=10**400), "exp is no time"),
+        (lambda issuer: issuer.token(exp=True), "expired"),
         (lambda issuer: issuer.token(nbf=int(time.time()) + 60), "not valid yet"),
+        (lambda issuer: issuer.token(nbf=float("inf")), "cannot be used"),
+        (lambda issuer: issuer.token(nbf="0"), "nbf is no time"),
+        (lambda issuer: issuer.token(iat=float("-inf")), "cannot be used"),
         (lambda issuer: issuer.token(iss="https://elsewhere.test"), "another issuer"),
+        (lambda issuer: issuer.token(iss=issuer.name + "/"), "another issuer"),
         (lambda issuer: issuer.token(iss=None), "lacks"),
         (lambda issuer: issuer.token(aud="another"), "another audience"),
         (lambda issuer: issuer.token(aud=None), "lacks"),
+        (lambda issuer: issuer.token(aud=[]), "lacks"),
+        (lambda issuer: issuer.token(aud=["orderfold-test", 7]), "another audience"),
+        (lambda issuer: issuer.token(aud={"orderfold-test": 1}), "another audience"),
         (lambda issuer: issuer.token(sub=None), "lacks"),
         (lambda issuer: issuer.token(sub=""), "subject"),
         (lambda issuer: issuer.token(sub="a\nb"), "subject"),
         (lambda issuer: issuer.token(sub="x" * 256), "subject"),
         (lambda issuer: issuer.token(scope={"orders": "read"}), "scopes"),
+        (lambda issuer: issuer.token(role="customer", customer_id=""), "names no customer"),
+        (lambda issuer: issuer.token(role="customer", customer_id=["ann"]), "names no customer"),
+        (lambda issuer: issuer.token(role="customer", customer_id="ann\n"), "names no customer"),
+        (lambda issuer: issuer.token(role="customer", sub="auth0|ann"), "names no customer"),
+        (lambda issuer: issuer.token(roles=[["customer"]]), "roles"),
+        (lambda issuer: issuer.token(roles={"customer": True}), "roles"),
+        (lambda issuer: issuer.token(role=7), "roles"),
         (lambda issuer: issuer.unsigned(scope="orders:read"), "RS256 or ES256"),
         (lambda issuer: issuer.confused(scope="orders:read"), "RS256 or ES256"),
         (lambda issuer: issuer.token(headers={"kid": "stolen"}), "not known"),
         (lambda issuer: issuer.token(algorithm="ES256", headers={"kid": "rsa-1"}), "not known"),
+        (lambda issuer: issuer.token(headers={"kid": "../../etc/passwd"}), "not known"),
+        (lambda issuer: issuer.token(headers={"kid": "k" * 5_000}), "not known"),
+        (lambda issuer: issuer.token(headers={"crit": ["vip"], "vip": True}), "no JSON Web Token"),
+        (lambda issuer: issuer.token(headers={"crit": []}), "no JSON Web Token"),
         (lambda issuer: issuer.token(headers={"typ": "logout+jwt"}), "not meant"),
+        (lambda issuer: issuer.token(headers={"typ": "id_token+jwt"}), "not meant"),
         (lambda issuer: issuer.token()[:-8] + "AAAAAAAA", "signature"),
         (lambda issuer: swapped(issuer.token(), issuer.token(sub="admin")), "signature"),
         (lambda issuer: issuer.token() + "." + "x" * 9000, "longer"),
@@ -114,6 +138,29 @@ async def test_a_token_that_proves_nothing_is_refused_with_the_reason(
 def swapped(signed: str, wanted: str) -> str:
     """One token's signature under another's claims."""
     return ".".join([*wanted.split(".")[:2], signed.split(".")[2]])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"role": "customer"},
+        {"roles": ["customer"]},
+        {"roles": "shopper customer"},
+        {"roles": "shopper,customer"},
+        {"roles": ["shopper"], "role": "customer"},
+        {"roles": [], "role": ["customer"]},
+        {"roles": "CUSTOMER"},
+    ],
+    ids=str,
+)
+async def test_however_a_token_says_that_it_is_a_customers_it_is_never_taken_for_staffs(
+    gateway: Gateway, issuer: Issuer, said: Json
+) -> None:
+    token = issuer.token(scope="orders:read", sub="ann", **said)
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await client.get("/v1/orders?customer_id=bob", headers=headers)
+    assert_problem(answer, 403, "not-yours")
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "Token abc"])

@@ -61,6 +61,8 @@ def test_an_old_webhook_sent_again_is_not_believed(drift: timedelta) -> None:
         {"webhook-signature": ""},
         {"webhook-signature": "v1,"},
         {"webhook-signature": "v1,not base64!"},
+        {"webhook-signature": "v1,\xe9"},
+        {"webhook-id": ID + "\xe9"},
         {"webhook-signature": SIGNATURE.replace("v1,", "v2,")},
         {"webhook-signature": "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="},
     ],
