@@ -39,7 +39,9 @@ class AtWork:
         self._service = CommandService(context, Client(), self._streams, inbox, REFUSALS)
         self._heard = 0
 
-    async def send(self, command: Command, command_id: str = "") -> Answer:
+    async def send(
+        self, command: Command, command_id: str = "", *, expected_version: int | None = None
+    ) -> Answer:
         """Carry a command out."""
         now = datetime.now(UTC)
         envelope = Envelope(
@@ -49,6 +51,7 @@ class AtWork:
             actor="tester",
             time=now,
             deadline=now + timedelta(seconds=20),
+            expected_version=expected_version,
         )
         body = msgspec.json.encode(command)
         return await self._service.carry_out(command, envelope, fingerprint(type(command).__name__, body))

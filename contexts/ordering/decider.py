@@ -65,7 +65,7 @@ def decide(
         case PlaceOrder():
             return _place(order, command, terms)
         case _ if order is None or _is_anothers(order, command):
-            raise Unknown(f"there is no order {command.order_id}")
+            raise _no_such(command)
         case RequestReturn() | AcceptReturn():
             return _return(order, command)
         case _:
@@ -92,6 +92,17 @@ def _place(order: Order | None, command: PlaceOrder, terms: Terms | None) -> tup
             placed_at=command.placed_at or terms.time,
         ),
     )
+
+
+def check_theirs(order: Order | None, command: OrderingCommand) -> None:
+    """Raise Unknown if a customer asks about an order that is somebody else's or not there."""
+    by_customer = isinstance(command, CancelOrder | RequestReturn) and command.customer_id is not None
+    if by_customer and (order is None or _is_anothers(order, command)):
+        raise _no_such(command)
+
+
+def _no_such(command: OrderingCommand) -> Unknown:
+    return Unknown(f"there is no order {command.order_id}")
 
 
 def _is_anothers(order: Order, command: OrderingCommand) -> bool:

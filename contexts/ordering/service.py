@@ -11,11 +11,12 @@ import msgspec
 from contexts.catalog.events import CatalogEvent
 from contexts.customers.events import CustomersEvent
 from contexts.ordering.commands import OrderingCommand, PlaceOrder
-from contexts.ordering.decider import decide, evolve
+from contexts.ordering.decider import check_theirs, decide, evolve
 from contexts.ordering.events import OrderingEvent
 from contexts.ordering.price_list import KnownCustomer, ListedProduct, Terms, know_customer, list_product
 from infra.records import key_of
 from infra.runtime import Context, Heard, Reaction, Session
+from infra.session import Stale
 from infra.settings import Settings
 
 PRICE = "price"
@@ -36,7 +37,13 @@ def stream_of(command: OrderingCommand) -> str:
 async def handle(session: Session, command: OrderingCommand) -> None:
     """Load, decide, record."""
     stream = stream_of(command)
-    (order,) = await session.load(stream)
+    try:
+        (order,) = await session.load(stream)
+    except Stale:
+        # Where an order stands, or that there is one, is nothing for those whose it is not.
+        (order,) = await session.load(stream)
+        check_theirs(order, command)
+        raise
     # A repeated PlaceOrder is answered from the order itself.
     terms = await _terms(session, command) if isinstance(command, PlaceOrder) and order is None else None
     session.record(stream, decide(order, command, terms))

@@ -10,10 +10,11 @@ import pytest
 from contexts.catalog.events import ProductAdded, ProductDiscontinued, ProductReinstated, ProductRepriced
 from contexts.customers.events import AddressChanged, CustomerForgotten, CustomerRegistered
 from contexts.customers.personal_data import Address, PersonalData
-from contexts.ordering.commands import PlaceOrder
+from contexts.ordering.commands import CancelOrder, PlaceOrder
 from contexts.ordering.events import OrderPlaced
 from contexts.ordering.order_lines import WantedLine
 from contexts.ordering.service import context
+from infra.commands import RefusalKind, Refused
 from infra.settings import Settings
 from tests.at_work import AtWork, at_work
 
@@ -101,3 +102,26 @@ async def test_an_unheard_of_product_cannot_be_ordered(sqlite_store: str) -> Non
     async with at_work(context(Settings()), sqlite_store) as ordering:
         await ordering.hear("customers", "customer-ada", registered)
         assert "MUG is not on the price list" in await ordering.refuse(place())
+
+
+@pytest.mark.parametrize("expected", [None, 0, 1, 7])
+async def test_no_version_tells_a_customer_that_there_is_anothers_order(
+    ordering: AtWork, expected: int | None
+) -> None:
+    """Nor may the answer be another one where there is no order at all."""
+    await ordering.accept(place("42"))
+    answers = []
+    for order_id in ("42", "43"):
+        cancel = CancelOrder(order_id=order_id, reason="curious", customer_id="eve")
+        answer = await ordering.send(cancel, expected_version=expected)
+        assert isinstance(answer, Refused)
+        answers.append((answer.kind, answer.rule.replace(order_id, "it"), answer.version))
+    assert answers == [(RefusalKind.UNKNOWN, "there is no order it", 0)] * 2
+
+
+async def test_a_customers_own_order_is_told_to_stand_elsewhere(ordering: AtWork) -> None:
+    await ordering.accept(place("42"))
+    cancel = CancelOrder(order_id="42", reason="changed my mind", customer_id="ada")
+    answer = await ordering.send(cancel, expected_version=7)
+    assert isinstance(answer, Refused)
+    assert (answer.kind, answer.version) == (RefusalKind.STALE, 1)
