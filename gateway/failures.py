@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from gateway.incoming import incoming_of
+from gateway.limiting import count_by_address
 from gateway.problems import (
     INTERNAL,
     MALFORMED,
@@ -46,7 +47,14 @@ def on_problem(request: AnyRequest, problem: Problem) -> Response[bytes]:
 
 
 def on_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """One of the framework's: no such route, no such method, a request that makes no sense."""
+    """One of the framework's: no such route, no such method, a request that makes no sense.
+
+    It never came to the guard, so that it is counted here.
+    """
+    try:
+        count_by_address(incoming_of(request.scope))
+    except Problem as problem:
+        return problem_response(request, problem)
     match error.status_code:
         case 404:
             return problem_response(request, Problem(NOT_FOUND, "there is nothing at this path"))

@@ -8,13 +8,15 @@ NATS is away, each gateway grants the whole limit.
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import msgspec
 import structlog
+from msgspec import Meta
 from nats.aio.msg import Msg
 
 from gateway.identifiers import new_id
-from gateway.limits import Limits, RouteClass
+from gateway.limits import LONGEST_NAME, MOST_TOLD, Limits, RouteClass
 from gateway.nats_link import NatsLink
 from infra.nats import NatsUnavailable, publish
 
@@ -24,11 +26,15 @@ SECONDS = 0.1
 log = structlog.get_logger(__name__)
 
 
+Client = Annotated[str, Meta(max_length=LONGEST_NAME)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
 class Counted(msgspec.Struct, frozen=True):
     """What one gateway let through, by class and client."""
 
     gateway: str
-    counts: dict[RouteClass, dict[str, int]]
+    counts: dict[RouteClass, Annotated[dict[Client, Count], Meta(max_length=MOST_TOLD)]]
 
 
 encode = msgspec.json.Encoder().encode

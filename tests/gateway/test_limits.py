@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 
 import httpx
+import msgspec
 import nats as nats_client
 import pytest
 from nats.aio.msg import Msg
 
 from gateway.addresses import client_address
-from gateway.limit_exchange import SUBJECT
-from gateway.limits import MOST_TOLD, Limit, RouteClass
+from gateway.limit_exchange import DECODER, SUBJECT, Counted, encode
+from gateway.limits import LONGEST_NAME, MOST_TOLD, Limit, RouteClass
 from infra.settings import SettingsInvalid, load_settings
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
@@ -102,6 +103,45 @@ async def test_health_may_be_asked_without_end_and_metrics_may_not(gateway: Gate
     for _ in range(5):
         assert (await get(gateway, "/metrics")).status_code == 200
     assert_problem(await get(gateway, "/metrics"), 429, "rate-limited")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/wp-login.php", 404), ("PUT", "/v1/orders", 405)]
+)
+async def test_what_there_is_not_is_asked_for_so_often_and_no_more(
+    gateway: Gateway, method: str, path: str, status: int
+) -> None:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        for left in reversed(range(5)):
+            answer = await client.request(method, path)
+            assert answer.status_code == status
+            assert answer.headers["RateLimit"].startswith(f'"open";r={left};t=')
+        assert_problem(await client.request(method, path), 429, "rate-limited")
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"commands": {"shop-1": -1_000_000}},
+        {"commands": {"shop-1": 10**400}},
+        {"commands": {"x" * 65: 1}},
+        {"commands": {str(number): 1 for number in range(MOST_TOLD + 1)}},
+        {"everything": {"shop-1": 1}},
+    ],
+    ids=["given back", "endless", "a long name", "too many", "a class there is not"],
+)
+def test_what_no_gateway_says_is_not_heard(counts: dict[str, dict[str, int]]) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        DECODER.decode(json.dumps({"gateway": "another", "counts": counts}))
+
+
+def test_what_a_gateway_says_at_most_is_heard_and_fits_into_a_message() -> None:
+    limit = Limit(RouteClass.OPEN, 10, 60)
+    for number in range(MOST_TOLD):
+        limit.take(f"{number}" + "x" * (LONGEST_NAME - 6))
+    told = Counted("a-gateway", dict.fromkeys(RouteClass, limit.untold()))
+    assert DECODER.decode(encode(told)) == told
+    assert len(encode(told)) < 1_000_000
 
 
 async def test_gateways_have_one_limit_together(
