@@ -149,7 +149,7 @@ def read_keys(document: bytes, source: str) -> tuple[Key, ...]:
 
 def read_key(entry: dict[str, Any]) -> Key | None:
     """One key; None if it is of a kind that is not used here."""
-    algorithm = {"RSA": "RS256", "EC": "ES256"}.get(entry.get("kty", ""))
+    algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
     if algorithm is None or entry.get("alg", algorithm) != algorithm:
         return None
     try:
@@ -160,4 +160,4 @@ def read_key(entry: dict[str, Any]) -> Key | None:
     strong = (isinstance(public, rsa.RSAPublicKey) and public.key_size >= SMALLEST_RSA) or (
         isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1)
     )
-    return Key(str(entry.get("kid", "")), algorithm, public) if strong else None
+    return Key(str(entry.get("kid") or ""), algorithm, public) if strong else None

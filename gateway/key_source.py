@@ -18,6 +18,7 @@ FETCH_SECONDS = 5.0
 """For everything that one reading takes."""
 MAX_BYTES = 1_000_000
 DISCOVERY = "/.well-known/openid-configuration"
+UNPROTECTED = "is no https:// address (http:// is for this machine alone)"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -40,7 +41,11 @@ def key_source(jwks: str, oidc_issuer: str = "") -> KeySource:
     """By the settings of these names; the issuer is asked if `jwks` is empty. Raises SettingsInvalid."""
     if oidc_issuer and not jwks:
         return Discovered(oidc_issuer)
-    return Fetched(jwks) if jwks.startswith(("http://", "https://")) else File(jwks)
+    if not jwks.startswith(("http://", "https://")):
+        return File(jwks)
+    if not is_protected(urlsplit(jwks)):
+        raise SettingsInvalid(f"ORDERFOLD_JWKS: {jwks} {UNPROTECTED}")
+    return Fetched(jwks)
 
 
 class File:
@@ -80,9 +85,7 @@ class Discovered:
         """Raises SettingsInvalid for what cannot be trusted to be the issuer."""
         url = urlsplit(issuer)
         if not is_protected(url) or url.query or url.fragment:
-            raise SettingsInvalid(
-                f"ORDERFOLD_OIDC_ISSUER: {issuer} is no https:// address (http:// is for this machine alone)"
-            )
+            raise SettingsInvalid(f"ORDERFOLD_OIDC_ISSUER: {issuer} {UNPROTECTED}")
         self.name = issuer
         self._local = url.scheme == "http"
 

@@ -110,6 +110,31 @@ def test_an_issuer_that_anybody_could_pretend_to_be_keeps_the_gateway_from_start
         key_source("", issuer_url)
 
 
+@pytest.mark.parametrize("jwks", ["http://login.example.org/jwks.json", "http://", "https://"])
+def test_keys_that_anybody_could_exchange_on_their_way_keep_the_gateway_from_starting(jwks: str) -> None:
+    with pytest.raises(SettingsInvalid, match="ORDERFOLD_JWKS"):
+        key_source(jwks)
+
+
+async def test_redirects_are_not_followed(issuer: Issuer) -> None:
+    """Wherever they lead: the issuer names the address of its keys in its metadata."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        if path == "/jwks":
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+        else:
+            body = page(issuer.jwks())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await KeySet(key_source(f"{url}/elsewhere")).refresh()
+        with pytest.raises(KeysUnavailable, match="302"):
+            await KeySet(key_source(f"{url}/jwks")).refresh()
+
+
 def test_tokens_must_be_from_the_issuer_unless_said_otherwise() -> None:
     issuer = "https://login.example.org"
     assert load_settings({"ORDERFOLD_OIDC_ISSUER": issuer}).jwt_issuer == issuer

@@ -178,8 +178,21 @@ async def test_without_any_key_nobody_can_be_told_from_anybody(source: Path, iss
         {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
         {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "short"},
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "EC", "crv": "P-256", "x": "?", "y": 7, "kid": ["a"]},
+        {"kty": "RSA", "n": None, "e": "A", "kid": "odd"},
+        {"kty": ["RSA"]},
+        {"kty": "RSA", "n": "A", "e": "AQAB"},
     ],
-    ids=["a shared secret", "another kind", "a short one", "no point on the curve"],
+    ids=[
+        "a shared secret",
+        "another kind",
+        "a short one",
+        "no point on the curve",
+        "no coordinates",
+        "no numbers",
+        "no kind",
+        "no base64",
+    ],
 )
 def test_keys_that_may_not_be_used_are_left_out(issuer: Issuer, key: Any) -> None:
     found = read_keys(json.dumps({"keys": [key, *issuer.jwks()["keys"]]}).encode(), "test")
