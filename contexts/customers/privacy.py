@@ -16,7 +16,7 @@ from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeyUnknown
 from infra.vault.sealing import SealBroken, seal, unseal
 
-UNREADABLE = (KeyMissing, MasterKeyUnknown, SettingsInvalid)
+UNREADABLE = (KeyMissing, MasterKeyUnknown, SealBroken, SettingsInvalid)
 """The keys are not what they should be: an operator has to look."""
 
 E = TypeVar("E", bound=CustomersEvent)
@@ -44,7 +44,7 @@ class Privacy:
             return msgspec.json.decode(unseal(key, sealed, customer_id), type=PersonalData)
         except KeyDestroyed:
             return None
-        except (*UNREADABLE, SealBroken, msgspec.DecodeError) as error:
+        except (*UNREADABLE, msgspec.DecodeError) as error:
             raise Unavailable(f"the data of customer {customer_id} cannot be opened: {error}") from error
 
     async def sealed(self, event: E) -> E:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -42,17 +46,39 @@ def rotate(data: Path | None, console: Console) -> None:
     """Exchange the master key; raises CommandFailed. Ended in the middle, it goes on when it is run again."""
     settings = settings_of(data)
     try:
-        masters = begun(settings)
-        wrapped = asyncio.run(exchange(settings.key_store_url, masters, console))
-        if settings.master_key:
-            console.print(f"wrapped {wrapped:,} keys; remove all but the first from ORDERFOLD_MASTER_KEY")
-            return
-        write_master_keys(master_keys_file(settings), masters.alone())
+        with alone(settings):
+            masters = begun(settings)
+            wrapped = asyncio.run(exchange(settings.key_store_url, masters, console))
+            if settings.master_key:
+                console.print(f"wrapped {wrapped:,} keys; remove all but the first from ORDERFOLD_MASTER_KEY")
+                return
+            write_master_keys(master_keys_file(settings), masters.alone())
     except (SettingsInvalid, StoreUnavailable, MasterKeyUnknown, SealBroken) as error:
         raise CommandFailed(str(error)) from None
     except OSError as error:
         raise CommandFailed(f"the master keys cannot be written ({error.strerror})") from None
     console.print(f"wrapped {wrapped:,} keys with the new master key {masters.current}; the old one is gone")
+
+
+@contextlib.contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Keep other rotations out: of two new keys one would be lost, and all that was wrapped with it.
+
+    Raises CommandFailed.
+    """
+    if settings.master_key:
+        # Nothing is written: two do the same.
+        yield
+        return
+    folder = os.open(master_keys_file(settings).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CommandFailed("another `orderfold keys rotate` is at work; wait until it is done") from None
+    else:
+        yield
+    finally:
+        os.close(folder)
 
 
 def begun(settings: Settings) -> MasterKeys:

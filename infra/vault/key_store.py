@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from infra.group_read import GroupRead
 from infra.recorders.outcomes import StoreBusy
-from infra.vault.master_keys import MasterKeys
+from infra.vault.master_keys import MasterKeys, MasterKeyUnknown
 from infra.vault.postgres_table import PostgresTable
 from infra.vault.sealing import new_key
 from infra.vault.sqlite_table import SQLiteTable
@@ -57,12 +57,19 @@ class KeyStore:
         return GroupRead(self._thread, self._make, self._interrupt)
 
     async def key(self, subject: str) -> bytes:
-        """A subject's key; raises KeyDestroyed, KeyMissing or MasterKeyUnknown."""
-        return self._unwrapped(subject, await self._finds.ask(subject))
+        """A subject's key; raises KeyDestroyed, KeyMissing, MasterKeyUnknown or SealBroken."""
+        try:
+            return self._unwrapped(subject, await self._finds.ask(subject))
+        except MasterKeyUnknown:
+            # Found before a rotation came to it, and looked at after its end.
+            return self._unwrapped(subject, await self._finds.ask(subject))
 
     async def make(self, subject: str) -> bytes:
-        """A subject's key, made durably if there is none; raises KeyDestroyed or MasterKeyUnknown."""
-        return self._unwrapped(subject, await self._makes.ask(subject))
+        """A subject's key, made durably if there is none; raises as `key` does, but never KeyMissing."""
+        try:
+            return self._unwrapped(subject, await self._makes.ask(subject))
+        except MasterKeyUnknown:
+            return self._unwrapped(subject, await self._makes.ask(subject))
 
     async def destroyed(self, subject: str) -> bool:
         """Whether there was a key of this subject which is no more."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.settings import Settings, SettingsInvalid
 from infra.signing_keys import write_secret
-from infra.vault.sealing import KEY_BYTES, decrypt, encrypt, new_key
+from infra.vault.sealing import KEY_BYTES, SealBroken, decrypt, encrypt, new_key
 
 LARGEST_FILE = 100_000
 
@@ -42,7 +42,13 @@ class MasterKeys:
             raise MasterKeyUnknown(
                 f"keys are wrapped with the master key {master_id!r}, which is not among those configured"
             ) from None
-        return decrypt(master, wrapped, subject)
+        try:
+            return decrypt(master, wrapped, subject)
+        except SealBroken:
+            raise SealBroken(
+                f"the key of {subject} in the key store was changed, or is wrapped with another master key "
+                f"of the id {master_id!r}"
+            ) from None
 
     def exchanged(self) -> MasterKeys:
         """These and a new one, which becomes the current."""
