@@ -126,7 +126,7 @@ def verify(
     if erased is not None:
         from gateway.cli.erasure.command import verify_erased
 
-        verify_erased(data, erased, text, as_json=as_json, out=out(), err=err())
+        verify_erased(data, erased, text, wait, as_json=as_json, out=out(), err=err())
         return
     if text is not None:
         raise CommandFailed("--text goes with --erased CUSTOMER")

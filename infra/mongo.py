@@ -232,6 +232,13 @@ class Mongo(Access):
             restrict(context)
             present(context, settings)
         super().__init__(self._client[settings.mongo_database])
+        self.name = settings.mongo_database
+
+    async def collections(self) -> list[str]:
+        """The names of all there are."""
+        with _translated("list_collections"):
+            names = await self._database.list_collection_names()
+        return sorted(name for name in names if not name.startswith("system."))
 
     async def check(self) -> None:
         """Return if the server answers and can do transactions; raises MongoUnavailable."""

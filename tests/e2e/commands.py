@@ -11,18 +11,27 @@ from infra.embedded import EmbeddedStack
 SECONDS = 90
 
 
-async def orderfold(stack: EmbeddedStack, command: str, *arguments: str, status: int = 0) -> str:
-    """Run a command, which ends with this status; what it printed."""
+async def orderfold(
+    stack: EmbeddedStack, command: str, *arguments: str, status: int = 0, given: str = ""
+) -> str:
+    """Run a command with this on its standard input, which ends with this status; what it printed.
+
+    Of one that could not do what it was asked to (status 2) that is what it said of it.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "orderfold", command, *options(stack, command), *arguments),
         env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(SECONDS):
-        printed, problems = await process.communicate()
+        printed, problems = await process.communicate(given.encode())
     assert process.returncode == status, (printed + problems).decode()
+    if status == 2:
+        assert not printed, printed
+        return problems.decode()
     return printed.decode()
 
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from infra.embedded import EmbeddedStack
+from infra.mongo import Mongo
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
 from tests.shop import Shop
@@ -55,3 +56,11 @@ async def provider(stack: EmbeddedStack) -> AsyncIterator[httpx.AsyncClient]:
     """The sandbox payment provider, asked for its own books."""
     async with httpx.AsyncClient(base_url=stack.settings.provider_url) as client:
         yield client
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mongo(stack: EmbeddedStack) -> AsyncIterator[Mongo]:
+    """The read models' database."""
+    mongo = Mongo(stack.settings)
+    yield mongo
+    mongo.close()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from gateway.cli.erasure.evidence import Evidence, gather
-from gateway.cli.erasure.scan import SHORTEST, Scanned, scan
+from gateway.cli.erasure.databases import SearchedDatabases, postgres_urls, search_mongo, search_postgres
+from gateway.cli.erasure.evidence import CustomerUnknown, Evidence, gather
+from gateway.cli.erasure.files import SearchedFiles, search_files
+from gateway.cli.erasure.report import Report, for_programs, show
+from gateway.cli.erasure.texts import Texts, read_texts
 from gateway.cli.failure import CommandFailed, Differs
 from gateway.cli.progress import steps
 from gateway.cli.surroundings import running_settings
@@ -20,95 +22,115 @@ from infra.mongo import Mongo, MongoUnavailable
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore
-from infra.vault.master_keys import MasterKeySource
+from infra.vault.master_keys import MasterKeys
 
-MOST_TEXTS = 1_000
+MEGABYTE = 1_000_000
 
-UNANSWERED = (NatsUnavailable, MongoUnavailable, ContextUnavailable, StoreUnavailable, SettingsInvalid)
+UNANSWERED = (NatsUnavailable, MongoUnavailable, ContextUnavailable, StoreUnavailable)
 
 
 def verify_erased(
-    data: Path | None, customer_id: str, texts: Path | None, *, as_json: bool, out: Console, err: Console
+    data: Path | None,
+    customer_id: str,
+    texts: Path | None,
+    wait: float,
+    *,
+    as_json: bool,
+    out: Console,
+    err: Console,
 ) -> None:
     """Look, and print what was searched and found; raises Differs, or CommandFailed if it cannot be told."""
     settings = running_settings(data)
     wanted = read_texts(texts)
+    databases = SearchedDatabases()
     try:
-        evidence = asyncio.run(evidence_of(settings, customer_id))
+        evidence = asyncio.run(ask(settings, customer_id, wait, wanted, databases, err))
+        search_stores(settings, wanted, databases, err)
     except UNANSWERED as error:
         raise CommandFailed(f"{error}; is the stack running?") from None
-    with steps(err, "files") as shown:
-        scanned = scan(settings.data, wanted, shown.at)
-    clean = not (evidence.problems or scanned.found or scanned.unread)
+    except (CustomerUnknown, SettingsInvalid) as error:
+        raise CommandFailed(str(error)) from None
+    report = Report(
+        customer_id=customer_id,
+        texts=wanted.count,
+        evidence=evidence,
+        files=search_folder(settings.data, wanted, err),
+        databases=databases,
+        elsewhere=tuple(elsewhere(settings)),
+    )
     if as_json:
-        out.print_json(
-            data={
-                "erased": clean,
-                "texts": len(wanted),
-                **msgspec.to_builtins(evidence),
-                **msgspec.to_builtins(scanned),
-            }
-        )
+        out.print_json(data=for_programs(report))
     else:
-        show(customer_id, evidence, scanned, len(wanted), out)
-    if not clean:
+        show(report, out)
+    if not report.clean:
         raise Differs
 
 
-def read_texts(path: Path | None) -> list[str]:
-    """What to look for, a line each; `-` reads standard input. Raises CommandFailed."""
-    if path is None:
-        return []
-    try:
-        content = sys.stdin.read() if str(path) == "-" else path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"--text {path} cannot be read ({error})") from None
-    found = [line.strip() for line in content.splitlines() if line.strip()]
-    short = [number for number, text in enumerate(found, start=1) if len(text.encode()) < SHORTEST]
-    if short:
-        raise CommandFailed(
-            f"--text: line {short[0]} has under {SHORTEST} bytes and would be found by chance"
-        )
-    if not 0 < len(found) <= MOST_TEXTS:
-        raise CommandFailed(f"--text {path} has {len(found):,} lines; 1 to {MOST_TEXTS:,} can be looked for")
-    return found
-
-
-async def evidence_of(settings: Settings, customer_id: str) -> Evidence:
-    """What the running stack holds of a customer."""
-    keys = KeyStore(settings.key_store_url, MasterKeySource(settings))
+async def ask(
+    settings: Settings,
+    customer_id: str,
+    wait: float,
+    texts: Texts,
+    databases: SearchedDatabases,
+    err: Console,
+) -> Evidence:
+    """What the running stack holds of a customer, and of the texts in its documents."""
+    keys = KeyStore(key_store(settings), no_master_keys)
     nats = await connect(settings, "operator-erased")
     mongo = Mongo(settings)
     try:
-        return await gather(LogClient(nats), mongo, keys, customer_id)
+        evidence = await gather(LogClient(nats), mongo, keys, customer_id, wait)
+        if texts.wanted:
+            with steps(err, "documents") as shown:
+                await search_mongo(mongo, texts, databases, shown.at)
+        return evidence
     finally:
         mongo.close()
         await nats.close()
         await keys.close()
 
 
-def show(customer_id: str, evidence: Evidence, scanned: Scanned, texts: int, console: Console) -> None:
-    """Print it for people."""
-    console.print(
-        f"{evidence.events} events of {customer_id} in the store, {evidence.sealed} of them sealed; "
-        f"{evidence.documents} documents, {evidence.dead_letters} dead letters",
-        highlight=False,
-    )
-    for problem in evidence.problems:
-        console.print(f"not erased: {problem}", highlight=False)
-    if texts:
-        console.print(
-            f"searched {scanned.files:,} files ({scanned.bytes:,} bytes: stores, JetStream, MongoDB, logs) "
-            f"for {texts} texts, each as {', '.join(scanned.forms)}",
-            highlight=False,
+def key_store(settings: Settings) -> str:
+    """Where the key store is; raises CommandFailed where there is none: asking must not make one."""
+    url = settings.key_store_url
+    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:")).exists():
+        raise CommandFailed(
+            f"there is no key store {url.removeprefix('sqlite:')}; name it with ORDERFOLD_KEY_STORE"
         )
-    else:
-        console.print("no file was searched: --text FILE names what to look for", highlight=False)
-    for item in scanned.found:
-        console.print(
-            f"found text {item.text} ({item.form}) in {item.file} at byte {item.offset}", highlight=False
+    return url
+
+
+def no_master_keys() -> MasterKeys:
+    """Whether a key was destroyed can be seen without opening any."""
+    raise SettingsInvalid("keys are not opened to see whether one was destroyed")
+
+
+def search_stores(settings: Settings, texts: Texts, databases: SearchedDatabases, err: Console) -> None:
+    """Search the event stores that are no files of ours."""
+    urls = postgres_urls(settings) if texts.wanted else []
+    if urls:
+        with steps(err, "rows") as shown:
+            for url in urls:
+                search_postgres(url, texts, databases, shown.at)
+
+
+def search_folder(folder: Path, texts: Texts, err: Console) -> SearchedFiles:
+    """Search the files of the data folder."""
+    if not texts.wanted:
+        return search_files(folder, texts)
+    with steps(err, "megabytes") as shown:
+        return search_files(
+            folder,
+            texts,
+            lambda done, total: shown.at(done // MEGABYTE, None if total is None else total // MEGABYTE),
         )
-    for unread in scanned.unread:
-        console.print(f"could not be read: {unread}", highlight=False)
-    if not (evidence.problems or scanned.found or scanned.unread):
-        console.print(f"erased: nothing of {customer_id} can be read any more")
+
+
+def elsewhere(settings: Settings) -> Iterator[str]:
+    """What may hold something and does not lie in the data folder."""
+    if postgres_urls(settings):
+        yield "PostgreSQL's own files: rows changed or deleted stay in them, and in its log, for a while"
+    for folder, what in (("nats", "JetStream's files"), ("mongo", "MongoDB's files"), ("logs", "logs")):
+        if not (settings.data / folder).is_dir():
+            yield f"{what}: they are not under {settings.data}"
+    yield "backups, unless they lie there, and whatever else was ever told of the customer"

@@ -1,0 +1,40 @@
+"""A file of sales to a thousand customers, two of whom buy again and again."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gateway.cli.importer.source import COLUMNS
+
+CUSTOMERS = 1_000
+FIRST = 30_000
+"""Customers' numbers begin after this one."""
+EVERY = 100
+"""After so many orders of the others comes one of each regular."""
+SKUS = 20
+DAY = "2009-03-02"
+
+
+def write_sales(path: Path, *regulars: str) -> dict[str, list[str]]:
+    """Write an order for each of the others, of a line or two; the orders of each regular, in their order."""
+    others = CUSTOMERS - len(regulars)
+    coming: dict[str, list[str]] = {regular: [] for regular in regulars}
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(COLUMNS)
+        for number in range(1, others + 1):
+            writer.writerows(rows(f"ONCE{number}", number, str(FIRST + number)))
+            for regular in regulars if number % EVERY == 0 or number == others else ():
+                coming[regular].append(f"{regular}-{number}")
+                writer.writerows(rows(coming[regular][-1], number, regular))
+    return coming
+
+
+def rows(invoice: str, number: int, buyer: str) -> Iterator[Iterable[object]]:
+    """An invoice's rows: what is bought, and at which price, depends on the number alone."""
+    for line in range(1 + number % 2):
+        sku = f"FORGET-{(number + line) % SKUS}"
+        price = f"{1 + number % 7}.{number % 100:02}"
+        yield invoice, sku, f"Thing {sku}", 1 + number % 3, f"{DAY} 10:00", price, buyer, "France"
