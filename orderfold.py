@@ -109,7 +109,7 @@ def import_(
 def verify(
     *,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to let relays and projectors catch up first.")
+        float, typer.Option(min=0, help="Seconds to let relays, projectors and a forgetting catch up first.")
     ] = 30,
     erased: Annotated[
         str | None,
@@ -117,12 +117,17 @@ def verify(
     ] = None,
     text: Annotated[
         Path | None,
-        typer.Option(help="With --erased: what to search all files for, a line each; - for standard input."),
+        typer.Option(help="With --erased: what to search everything for, a line each; - for standard input."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: Data = None,
 ) -> None:
-    """Compare the stores with JetStream and the read models folded anew; status 1 if anything differs."""
+    """Compare the stores with JetStream and the read models folded anew; status 1 if anything differs.
+
+    With --erased: is the customer's key gone, is anything of them left in events and documents, and is any
+    of the texts in a file under the data folder (stores, JetStream, MongoDB, logs, copies), a document of
+    MongoDB or a row of PostgreSQL? Status 1 if so, 2 if it cannot be told. Texts are never repeated.
+    """
     if erased is not None:
         from gateway.cli.erasure.command import verify_erased
 
