@@ -161,6 +161,7 @@ class CommandService:
     async def _decide(self, command: Any, envelope: Envelope, print_: bytes) -> Answer:
         """Try until an answer stands; None from a try means that it was decided on what no longer holds."""
         try:
+            print_ = await self._context.fingerprint(command, print_)
             for attempt in range(ATTEMPTS):
                 answer = await self._try(command, envelope, print_, fresh=attempt > 0)
                 if answer is not None:
@@ -185,7 +186,7 @@ class CommandService:
                 return None
             except self._expected as error:
                 known = await self._streams.store.command(envelope.command_id)
-                if known is not None:
+                if known is not None and print_:
                     # It was carried out before; that it no longer could be does not matter.
                     return await self._again(known.reply) if known.fingerprint == print_ else REUSED
                 return None if self._may_be_outdated(session) else self._refusal(error)

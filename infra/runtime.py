@@ -64,6 +64,11 @@ class RunningContext:
     """Run a function on a Reaction and commit it, again from fresh state after a conflict."""
 
 
+async def as_sent(_: Any, fingerprint: bytes) -> bytes:
+    """Most commands say nothing that a fingerprint must not let anybody try guesses against."""
+    return fingerprint
+
+
 def no_companions(_: RunningContext) -> Sequence[Companion]:
     """Most contexts work alone."""
     return ()
@@ -76,6 +81,8 @@ class Context:
     `primary` names the stream a command's reply is about. `handle` loads, decides and records on a session;
     it raises the domain's refusals or Unavailable. It may run several times for one command, of which one is
     committed. `react` does the same for a batch of facts, whose checkpoints move in the same transaction.
+    `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
+    if that can no longer be told. It may raise Unavailable.
     """
 
     name: str
@@ -89,3 +96,4 @@ class Context:
     hears: Mapping[str, Any] = field(default_factory=dict)
     react: Callable[[Reaction, Sequence[Heard]], Awaitable[None]] | None = None
     companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
+    fingerprint: Callable[[Any, bytes], Awaitable[bytes]] = as_sent

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TypeVar
 
 import msgspec
 
+from contexts.customers.commands import CustomersCommand, ForgetCustomer, RegisterCustomer
 from contexts.customers.decider import Customer, Locked, Registered
 from contexts.customers.events import AddressChanged, CustomerRegistered, CustomersEvent, EmailChanged
 from contexts.customers.personal_data import PersonalData, Sealed
@@ -47,14 +49,29 @@ class Privacy:
         except (*UNREADABLE, msgspec.DecodeError) as error:
             raise Unavailable(f"the data of customer {customer_id} cannot be opened: {error}") from error
 
-    async def sealed(self, event: E) -> E:
+    async def fingerprint(self, command: CustomersCommand, plain: bytes) -> bytes:
+        """What a command is known again by, made with the customer's key; empty if there is none (any more).
+
+        A plain hash would outlive the key, also in backups: whoever has it could try names and addresses.
+        """
+        if isinstance(command, ForgetCustomer):
+            return plain
+        try:
+            registers = isinstance(command, RegisterCustomer)
+            key = await (self._keys.make if registers else self._keys.key)(command.customer_id)
+        except (KeyDestroyed, KeyMissing):
+            return b""
+        except UNREADABLE as error:
+            raise Unavailable(f"the key of customer {command.customer_id} cannot be used: {error}") from error
+        return hashlib.blake2b(plain, key=key, digest_size=len(plain), person=b"fingerprint").digest()
+
+    async def sealed(self, event: E, *, first: bool) -> E:
         """An event as it may be stored. A customer's first one makes the key."""
         if not isinstance(event, CustomerRegistered | EmailChanged | AddressChanged):
             return event
         customer_id = event.customer_id
         try:
-            makes = isinstance(event, CustomerRegistered)
-            key = await (self._keys.make(customer_id) if makes else self._keys.key(customer_id))
+            key = await (self._keys.make(customer_id) if first else self._keys.key(customer_id))
         except (KeyDestroyed, *UNREADABLE) as error:
             raise Unavailable(f"the data of customer {customer_id} cannot be sealed: {error}") from error
         sealed = seal(key, msgspec.json.encode(event.personal), customer_id)

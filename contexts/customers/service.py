@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from contexts.customers.attendance import Disclosure, Shredder
 from contexts.customers.commands import CustomersCommand, ForgetCustomer
-from contexts.customers.decider import decide, evolve
+from contexts.customers.decider import Locked, decide, evolve
 from contexts.customers.events import CustomersEvent
 from contexts.customers.privacy import Privacy
 from infra.runtime import Companion, Context, RunningContext, Session
@@ -30,7 +30,10 @@ def customers(keys: KeyStore) -> Context:
         (kept,) = await session.load(stream)
         forgetting = isinstance(command, ForgetCustomer)
         customer = kept if forgetting else await privacy.opened(command.customer_id, kept)
-        session.record(stream, [await privacy.sealed(event) for event in decide(customer, command)])
+        # Whoever has nothing sealed yet has no key yet: a new customer, or one of before there were keys.
+        first = not isinstance(kept, Locked)
+        events = decide(customer, command)
+        session.record(stream, [await privacy.sealed(event, first=first) for event in events])
 
     def companions(running: RunningContext) -> Sequence[Companion]:
         return (Disclosure(running, privacy), Shredder(running, keys))
@@ -44,6 +47,7 @@ def customers(keys: KeyStore) -> Context:
         primary=stream_of,
         handle=handle,
         companions=companions,
+        fingerprint=privacy.fingerprint,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,11 +19,12 @@ from contexts.customers.personal_data import Address, PersonalData
 from contexts.customers.privacy import Privacy
 from contexts.customers.service import customers
 from infra.command_client import CommandClient
-from infra.commands import RefusalKind
+from infra.commands import Accepted, RefusalKind, Refused, fingerprint
 from infra.context_process import reacting
+from infra.records import Append, Metadata, NewEvent, StreamAppend
 from infra.runtime import RunningContext
 from infra.settings import Settings
-from infra.vault.key_store import KeyStore
+from infra.vault.key_store import KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, new_master_keys
 from tests.at_work import AtWork, at_work
 
@@ -56,6 +59,62 @@ async def test_nothing_personal_is_stored_open(shop: AtWork, tmp_path: Path) -> 
     assert any(b"customers.EmailChanged" in content for content in written.values())
     for path, content in written.items():
         assert [text for text in PLAIN if text in content] == [], path
+
+
+async def test_nobody_can_try_guesses_against_what_is_kept_of_a_command(
+    shop: AtWork, keys: KeyStore, tmp_path: Path
+) -> None:
+    """It is to be known again while there is a key; once that is gone, so is all it could tell."""
+    for command in (register, change):
+        assert isinstance(await shop.send(command, type(command).__name__), Accepted)
+        assert isinstance(await shop.send(command, type(command).__name__), Accepted)
+        other = msgspec.structs.replace(command, email="mary@example.org")
+        answer = await shop.send(other, type(command).__name__)
+        assert isinstance(answer, Refused)
+        assert answer.kind is RefusalKind.REUSED
+    for command in (register, change):
+        guessed = fingerprint(type(command).__name__, msgspec.json.encode(command))
+        known = await shop.store.command(type(command).__name__)
+        assert known is not None
+        assert len(known.fingerprint) == len(guessed)
+        assert not any(guessed in content for content in contents(tmp_path).values())
+    await shop.accept(ForgetCustomer(customer_id="ada"))
+    await keys.destroy(["ada"])
+    answer = await shop.send(register, "RegisterCustomer")
+    assert isinstance(answer, Refused)
+    assert answer.rule == "customer ada has been forgotten"
+
+
+async def test_nobody_is_not_to_be_changed(shop: AtWork, keys: KeyStore) -> None:
+    assert "is not registered" in await shop.refuse(change, RefusalKind.UNKNOWN)
+    with pytest.raises(KeyMissing):
+        await keys.key("ada")
+
+
+async def test_a_spoilt_key_is_told_and_nothing_is_sealed_with_it(shop: AtWork, tmp_path: Path) -> None:
+    await shop.accept(register)
+    with sqlite3.connect(tmp_path / "vault" / "keys.db") as spoil:
+        spoil.execute("UPDATE keys SET wrapped = x'00'")
+    spoil.close()
+    for command in (register, change):
+        said = await shop.refuse(command, RefusalKind.UNAVAILABLE)
+        assert "the key of ada in the key store was changed" in said
+
+
+async def test_who_was_registered_before_there_were_keys_gets_one_with_the_first_change(
+    shop: AtWork, keys: KeyStore
+) -> None:
+    ada = PersonalData(name="Ada Byron", email="ada@example.org", address=bristol)
+    open_ = CustomerRegistered(customer_id="ada", country="GB", personal=ada)
+    stored = NewEvent("customers.CustomerRegistered", msgspec.json.encode(open_))
+    metadata = Metadata(time=datetime.now(UTC), causation_id="c", correlation_id="c", actor="tester")
+    await shop.store.append(Append(streams=(StreamAppend("customer-ada", 0, (stored,), metadata),)))
+    await shop.accept(change)
+    _, changed = await shop.events("customer-ada")
+    assert isinstance(changed, EmailChanged)
+    assert isinstance(changed.personal, str)
+    read = await Privacy(keys).read("ada", changed.personal)
+    assert read == msgspec.structs.replace(ada, email="countess@example.org")
 
 
 async def test_what_was_sealed_can_be_read_while_there_is_a_key(shop: AtWork, keys: KeyStore) -> None:
