@@ -10,6 +10,14 @@ from typing import Annotated
 import typer
 
 from infra.data_folder import DataFolder
+from infra.dev_ca import (
+    AUTHORITY,
+    AuthorityUnusable,
+    admit_containers,
+    certificate_file,
+    key_file,
+    make_certificates,
+)
 from infra.nats_keys import KeysUnusable, make_keys
 from infra.signing_keys import SigningKeyMissing, SigningKeys, write_secret
 from infra.vault.master_keys import new_master_keys, write_master_keys
@@ -28,6 +36,9 @@ PASSWORD_BYTES = 24
 KEYFILE_BYTES = 192
 """MongoDB takes 6 to 1024 characters."""
 MASTER_KEYS = "master-keys"
+CERTIFICATES = "tls"
+EDGE = "edge"
+"""Who is reached from this machine."""
 ISSUER = "orderfold-compose"
 LISTED = 0o711
 """Of the folder within: who is let in at all is up to the folder around it."""
@@ -35,8 +46,11 @@ READABLE = 0o444
 """Of the files: containers run under users of their own, and see them one by one, by mounts."""
 
 
-def make_secrets(root: Path, port: int) -> None:
-    """Make what is missing; raises OSError, KeysUnusable or SigningKeyMissing."""
+def make_secrets(root: Path, port: int, *, tls: bool = False) -> None:
+    """Make what is missing; raises OSError, KeysUnusable, SigningKeyMissing or AuthorityUnusable.
+
+    `tls`: with certificates, and by HTTPS from this machine.
+    """
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o700)
     folder = DataFolder(root)
@@ -52,7 +66,10 @@ def make_secrets(root: Path, port: int) -> None:
         write_master_keys(folder.keys / MASTER_KEYS, new_master_keys())
     make_keys(root / "nats")
     # For `orderfold token --data FOLDER` and `orderfold import --data FOLDER`.
-    folder.write_environment({"ORDERFOLD_PORT": str(port), "ORDERFOLD_JWT_ISSUER": ISSUER})
+    reached = {"ORDERFOLD_PORT": str(port), "ORDERFOLD_JWT_ISSUER": ISSUER}
+    if tls:
+        reached |= _certified(root.absolute() / CERTIFICATES)
+    folder.write_environment(reached)
     for inner in (root / "passwords", root / "keys", root / "nats"):
         inner.chmod(LISTED)
         for file in inner.iterdir():
@@ -61,14 +78,30 @@ def make_secrets(root: Path, port: int) -> None:
     (folder.keys / "signing.pem").chmod(0o600)
 
 
+def _certified(folder: Path) -> dict[str, str]:
+    """Make the certificates; how they are named to a process on this machine."""
+    make_certificates(folder)
+    admit_containers(folder)
+    return {
+        "ORDERFOLD_TLS_CA": str(certificate_file(folder, AUTHORITY)),
+        "ORDERFOLD_GATEWAY_TLS_CERTIFICATE": str(certificate_file(folder, EDGE)),
+        "ORDERFOLD_GATEWAY_TLS_KEY": str(key_file(folder, EDGE)),
+    }
+
+
 def run(
     folder: Annotated[Path, typer.Argument(help="Where they are, or will be.")] = Path(".compose"),
     port: Annotated[int, typer.Option(envvar="ORDERFOLD_PORT", help="Port it is published on.")] = 8080,
+    *,
+    tls: Annotated[bool, typer.Option("--tls", help="Certificates, too.")] = False,
 ) -> None:
-    """Make the passwords, keys and secrets that compose.yaml mounts; those that exist stay as they are."""
+    """Make the passwords, keys and secrets that compose.yaml mounts; those that exist stay as they are.
+
+    With --tls the certificates that infra/compose/tls.yaml mounts besides.
+    """
     try:
-        make_secrets(folder, port)
-    except (OSError, KeysUnusable, SigningKeyMissing) as error:
+        make_secrets(folder, port, tls=tls)
+    except (OSError, KeysUnusable, SigningKeyMissing, AuthorityUnusable) as error:
         sys.stderr.write(f"compose_secrets: {error}\n")
         raise SystemExit(2) from None
 

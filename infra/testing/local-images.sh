@@ -10,7 +10,7 @@ python=$PWD/.venv/bin/python
 parts=infra/testing/local-images
 cache=${ORDERFOLD_LOCAL_IMAGES:-${XDG_CACHE_HOME:-$HOME/.cache}/orderfold-local-images}
 base=localhost/orderfold-local-base
-packages=python3,python3-venv,libpython3.11,ca-certificates,bash,busybox-static,gosu,haproxy,libxml2,prometheus,prometheus-alertmanager
+packages=python3,python3-venv,libpython3.11,ca-certificates,bash,busybox-static,gosu,haproxy,libpq5,libreadline8,libxml2,prometheus,prometheus-alertmanager
 state=$({ cat "$0" requirements.lock; find "$parts" -type f | sort | xargs cat; } | sha256sum | cut -c1-16)
 wheels=$cache/wheels-$state
 log=$cache/log
@@ -52,6 +52,7 @@ bootstrap() {
     mmdebstrap --quiet --variant=essential --mode=root --include="$packages" --format=directory \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='APT::Install-Recommends "false"' \
+        --customize-hook="$parts/postgres/unpack-debians.sh" \
         "${ORDERFOLD_SUITE:-bookworm}" "$cache/system" >>"$log" 2>&1
 }
 

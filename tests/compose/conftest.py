@@ -1,9 +1,10 @@
-"""The stack of compose.yaml on this machine: images built, started once, taken down at the end."""
+"""The stack of compose.yaml on this machine: images built, started for a file of tests, then taken down."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -17,29 +18,64 @@ from infra.compose_secrets import ISSUER, make_secrets
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
 from tests.compose.stack import ROOT, Stack, eventually
+from tests.tls.authority import Certificates
 
 PROGRAMS = ("podman", "docker-compose", "mmdebstrap", "runc")
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The core of the stack, and Prometheus with it, ready."""
+def secrets() -> Path:
+    """The folder of what containers get as files, the images they are made of being there."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root and {', '.join(PROGRAMS)} (missing: {', '.join(missing) or 'root'})")
     subprocess.run([ROOT / "infra" / "testing" / "local-images.sh"], check=True)
-    make_secrets(ROOT / ".compose", 8080)
-    ports = {name: free_port() for name in ("ORDERFOLD_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
+    folder = ROOT / ".compose"
+    make_secrets(folder, 8080)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    """Where it is published."""
+    return {name: free_port() for name in ("ORDERFOLD_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, secrets: Path, ports: dict[str, int]) -> Iterator[Stack]:
+    """The core of the stack, ready."""
+    assert secrets.is_dir()
     with Stack(tmp_path_factory.mktemp("compose"), ports) as running:
         running.up()
-        eventually(lambda: ready(running), "the gateway's readiness")
+        eventually(lambda: ready(f"http://127.0.0.1:{running.port}"), "the gateway's readiness")
         yield running
 
 
-def ready(stack: Stack) -> bool:
+@pytest.fixture(scope="module")
+def certificates(secrets: Path) -> Iterator[Certificates]:
+    """Those that containers get."""
+    make_secrets(secrets, 8080, tls=True)
+    yield Certificates(secrets / "tls")
+    make_secrets(secrets, 8080)
+
+
+@pytest.fixture(scope="module")
+def tls_stack(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, ports: dict[str, int]
+) -> Iterator[Stack]:
+    """The core of the stack, and Prometheus with it, on mutual TLS, ready."""
+    with Stack(tmp_path_factory.mktemp("compose"), ports, "infra/compose/tls.yaml") as running:
+        running.up()
+        running.up("--no-deps", "--no-recreate", "prometheus")
+        here = f"https://localhost:{running.port}"
+        eventually(lambda: ready(here, certificates.context()), "the gateway's readiness")
+        yield running
+
+
+def ready(url: str, believing: ssl.SSLContext | None = None) -> bool:
     """Whether the gateway says that all it needs is there."""
     try:
-        return httpx.get(f"http://127.0.0.1:{stack.port}/health/ready", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=5, verify=believing or True).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import httpx
+
 ROOT = Path(__file__).parents[2]
 WITHOUT_SYSTEMD = ROOT / "infra" / "testing" / "containers.conf"
 PROJECT = "orderfold-test"
@@ -22,6 +24,8 @@ CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shippi
 TABLES = ("read-models-a", "read-models-b")
 SERVERS = ("nats", "postgres", "mongo")
 CORE = ("edge", "gateway", *TABLES, *CONTEXTS, "provider", *SERVERS)
+WATCHED = {*CONTEXTS, "read-models", "gateway"}
+"""What tells of itself, by the names it has there."""
 SECONDS = 90.0
 """How long anything may take that takes a few seconds on an idle machine."""
 
@@ -38,9 +42,10 @@ class End(NamedTuple):
 
 
 class Stack:
-    """The stack under a project name of its own."""
+    """The stack under a project name of its own; there is one at a time."""
 
-    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
+    def __init__(self, folder: Path, ports: dict[str, int], *over: str) -> None:
+        """`over` are files that change what compose.yaml says."""
         self._folder = folder
         self._socket = folder / "podman.sock"
         self.ports = ports
@@ -48,6 +53,7 @@ class Stack:
         self.environment = {
             **os.environ,
             "DOCKER_HOST": f"unix://{self._socket}",
+            "COMPOSE_FILE": os.pathsep.join(("compose.yaml", *over)),
             "COMPOSE_PROJECT_NAME": PROJECT,
             "COMPOSE_HTTP_TIMEOUT": "120",
             "ORDERFOLD_OTLP_ENDPOINT": "http://collector:4318",
@@ -107,7 +113,7 @@ class Stack:
         return self.run(["podman", *arguments], check=check)
 
     def compose(self, *arguments: str) -> str:
-        """Run docker-compose on compose.yaml."""
+        """Run docker-compose on its files."""
         return self.run(["docker-compose", *arguments])
 
     def up(self, *arguments: str) -> None:
@@ -168,6 +174,15 @@ class Stack:
     def operator(self, *command: str) -> str:
         """Run the orderfold command in a container, as an operator."""
         return self.compose("run", "--rm", "-T", "operator", *command)
+
+    def watched(self) -> set[str]:
+        """The services all processes of which Prometheus sees."""
+        query = {"query": 'min by (service) (up{job="orderfold"}) == 1'}
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.ports['PROMETHEUS_PORT']}/api/v1/query", params=query)
+        except httpx.TransportError:
+            return set()
+        return {found["metric"]["service"] for found in answer.json()["data"]["result"]}
 
     def left(self) -> list[str]:
         """What there still is of the project."""

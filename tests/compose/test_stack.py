@@ -9,8 +9,9 @@ from functools import partial
 import httpx
 import pytest
 
+from tests.compose.life import delivered
 from tests.compose.load import Load
-from tests.compose.stack import CONTEXTS, CORE, PROJECT, SERVERS, TABLES, Stack, eventually
+from tests.compose.stack import CONTEXTS, CORE, PROJECT, SERVERS, TABLES, WATCHED, Stack, eventually
 from tests.shop import Shop
 from tests.shop import eventually as becomes
 
@@ -22,15 +23,7 @@ STOPPED_SECONDS = 15.0
 
 async def test_an_order_becomes_a_delivered_parcel(stack: Stack, token: str) -> None:
     async with Shop(f"http://127.0.0.1:{stack.port}", token) as shop:
-        await shop.stock("TEAPOT", 10, price=950)
-        await shop.customer("ada")
-        await shop.order("life-1", "ada", {"TEAPOT": 3})
-        await shop.stage_becomes("life-1", "awaiting-dispatch")
-        await shop.do("/v1/shipments/life-1/dispatch", {"carrier": "Royal Mail", "tracking": "RM1"})
-        await shop.order_becomes("life-1", "dispatched")
-        await shop.do("/v1/shipments/life-1/deliver")
-        order = await shop.order_becomes("life-1", "completed")
-    assert order["payment"]["captured"] == 2850
+        assert await delivered(shop) == 2850
 
 
 async def test_everything_runs_as_it_should(stack: Stack) -> None:
@@ -99,24 +92,14 @@ async def test_the_spans_of_an_order_reach_the_collector_from_every_service(stac
 
     async def heard_of() -> set[str]:
         said = await asyncio.to_thread(stack.podman, "logs", collector)
-        return {name for name in (*CONTEXTS, "gateway", "read-models") if f"({name})" in said}
+        return {name for name in WATCHED if f"({name})" in said}
 
-    await becomes(heard_of, {*CONTEXTS, "gateway", "read-models"}.__eq__, "services whose spans came")
+    await becomes(heard_of, WATCHED.__eq__, "services whose spans came")
 
 
 async def test_prometheus_sees_every_process(stack: Stack) -> None:
     await asyncio.to_thread(stack.up, "--no-deps", "--no-recreate", "prometheus", "alertmanager")
-    wanted = {*CONTEXTS, "read-models", "gateway"}
-
-    async def seen() -> set[str]:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stack.ports['PROMETHEUS_PORT']}") as asked:
-            try:
-                answer = await asked.get("/api/v1/query", params={"query": 'up{job="orderfold"} == 1'})
-            except httpx.TransportError:
-                return set()
-            return {found["metric"]["service"] for found in answer.json()["data"]["result"]}
-
-    await becomes(seen, wanted.__eq__, "processes that Prometheus sees")
+    await asyncio.to_thread(eventually, lambda: stack.watched() == WATCHED, "Prometheus' sight of all")
 
 
 async def test_any_container_killed_comes_back_and_the_rest_goes_on(
