@@ -93,6 +93,7 @@ def query(
             description=inspect.getdoc(ask) or "",
             asks=asks,
             answer=document,
+            headers=("Cache-Control",),
             problems=(NOT_FOUND,) if "{" in path else (),
             waits=True,
             tagged=single,
@@ -118,9 +119,14 @@ def asked_of(incoming: Incoming, asks: type[Q]) -> Q:
     if len(given) != len(pairs):
         raise Problem(INVALID, "a query parameter is given twice")
     try:
-        return msgspec.convert(given, asks, strict=False)
+        asked = msgspec.convert(given, asks, strict=False)
     except msgspec.ValidationError as error:
         raise unfit(error) from error
+    for field, name in zip(asks.__struct_fields__, asks.__struct_encode_fields__, strict=True):
+        # The text null is taken for None here, and a misspelled wish would be none at all.
+        if name in given and getattr(asked, field) is None:
+            raise Problem(INVALID, f"{name} is null; leave it out", field=name)
+    return asked
 
 
 async def wait_for(incoming: Incoming, model: str) -> ReadModels:

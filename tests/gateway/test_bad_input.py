@@ -222,6 +222,7 @@ async def test_a_method_that_is_not_offered_is_refused_with_those_that_are(
     ("query", "field"),
     [
         ("limit=0", "limit"),
+        ("status=null", "status"),
         ("limit=201", "limit"),
         ("limit=many", "limit"),
         ("status=lost", "status"),
