@@ -21,7 +21,7 @@ from gateway.identifiers import command_id, derived_id, new_id
 from gateway.incoming import Incoming, incoming_of
 from gateway.ownership import Customers
 from gateway.preferences import DEFAULT_WAIT, expected_version_of, idempotency_key_of, tokens_of, wait_of
-from gateway.problems import MALFORMED, NOT_FOUND, REJECTED, Problem, refusal_problem, unfit
+from gateway.problems import MALFORMED, NOT_FOUND, REJECTED, Kind, Problem, refusal_problem, unfit
 from infra.commands import Accepted, Envelope, Refused, Token
 
 COMMAND_SECONDS = 5
@@ -42,6 +42,7 @@ def command(
     check: Check | None = None,
     customers: Customers = Customers.NONE,
     own: str | None = None,
+    refusals: Sequence[Kind] | None = None,
     summary: str,
 ) -> HTTPRouteHandler:
     """A route for one kind of command.
@@ -49,7 +50,8 @@ def command(
     `thing` is the field that names what it is about: in the path, else in the body. `makes` is the new
     thing's own path. Fields in `new` may be left out of the body; they are then derived from the
     idempotency key, or made up. `own` is the field that names the customer who asks, if one does: the
-    context then refuses what is somebody else's. All other fields are the body.
+    context then refuses what is somebody else's. All other fields are the body. `refusals` are what the
+    context may answer, unless that is the usual.
     """
     context, _, name = wire_name(message).partition(".")
     in_path = f"{{{thing}:str}}" in path
@@ -59,6 +61,7 @@ def command(
     decoder = msgspec.json.Decoder(shape)
     shown = tuple(dict.fromkeys((thing, *new)))
     status = 200 if makes is None else 201
+    usual = (REJECTED, NOT_FOUND) if makes is None else (REJECTED,)
     contract = Contract(
         access=access,
         customers=customers,
@@ -67,7 +70,7 @@ def command(
         status=status,
         body=shape,
         answer=answer_shape(name, shown),
-        problems=(REJECTED,) if makes else (REJECTED, NOT_FOUND),
+        problems=usual if refusals is None else refusals,
         is_command=True,
         waits=True,
         tagged=True,

@@ -30,6 +30,10 @@ class Contract:
     answer: Any = None
     """What the answer's body is; None when it has none."""
     media_type: str = "application/json"
+    bad_news: int | None = None
+    """The status with which the same body says that something is missing."""
+    headers: Sequence[str] = ()
+    """Those that its answer has beside what every answer of its sort has."""
     problems: Sequence[Kind] = ()
     """Those beside what every route of its sort may answer."""
     unlimited: bool = False

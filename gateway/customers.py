@@ -17,6 +17,7 @@ from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
 from gateway.ownership import Customers, own_customer
+from gateway.problems import NOT_FOUND
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import customers as model
 from read_models import orders as orders_model
@@ -107,6 +108,7 @@ customers = Router(
             thing="customer_id",
             customers=Customers.OWN,
             check=about_oneself,
+            refusals=(NOT_FOUND,),
             summary="Forget a customer",
         ),
     ],

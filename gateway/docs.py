@@ -28,7 +28,14 @@ def described(app: Litestar) -> tuple[bytes, bytes]:
 @get(
     "/openapi.json",
     name="openapi",
-    opt={"contract": Contract(access=Access.OPEN, summary="This description", answer=dict[str, Any])},
+    opt={
+        "contract": Contract(
+            access=Access.OPEN,
+            summary="This description",
+            answer=dict[str, Any],
+            headers=("Cache-Control",),
+        )
+    },
 )
 async def openapi_json(request: Request[Any, Any, Any]) -> Answer:
     """For programs."""
@@ -40,7 +47,11 @@ async def openapi_json(request: Request[Any, Any, Any]) -> Answer:
     name="docs",
     opt={
         "contract": Contract(
-            access=Access.OPEN, summary="This description as a page", answer=str, media_type="text/html"
+            access=Access.OPEN,
+            summary="This description as a page",
+            answer=str,
+            media_type="text/html",
+            headers=("Cache-Control", "Content-Security-Policy"),
         )
     },
 )

@@ -18,7 +18,11 @@ from gateway.readiness import Life, OwnReport, Report
     name="live",
     opt={
         "contract": Contract(
-            access=Access.OPEN, unlimited=True, summary="Whether the process lives", answer=Life
+            access=Access.OPEN,
+            unlimited=True,
+            summary="Whether the process lives",
+            answer=Life,
+            headers=("Cache-Control",),
         )
     },
 )
@@ -37,6 +41,8 @@ async def live() -> Answer:
             summary="Whether all it needs is there",
             description="Names each dependency and each read model's lag; 503 if anything is missing.",
             answer=Report,
+            bad_news=503,
+            headers=("Cache-Control",),
         )
     },
 )
@@ -57,6 +63,8 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
             description="For whoever spreads requests over several gateways: 503 only for what is wrong with "
             "this one. While a context or MongoDB is gone, requests that need it are answered 503.",
             answer=OwnReport,
+            bad_news=503,
+            headers=("Cache-Control",),
         )
     },
 )

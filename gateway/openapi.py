@@ -10,12 +10,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
 
 from gateway import problems
-from gateway.access import SCOPES, WITHOUT_TOKEN
+from gateway.access import SCOPES, WITHOUT_TOKEN, Access
 from gateway.contracts import Contract
 from gateway.incoming import MAX_BODY
 from gateway.openapi_headers import ANSWER_HEADERS, REQUEST_HEADERS
 from gateway.openapi_schemas import Schemas, key_schema, query_parameters
 from gateway.ownership import Customers
+from gateway.traced import API as TRACED
 
 Json = dict[str, Any]
 
@@ -28,7 +29,8 @@ Every answer to a command has a `Consistency-Token`. Sent along with a later que
 includes what the token names, or is a problem of the type `{problems.BEHIND.type}` (503) after the time of
 `Prefer: wait=SECONDS`.
 
-Amounts are integers in minor units of a currency. Unknown fields are refused. Bodies have at most
+Amounts are integers in minor units of a currency. Integers are written as such: 1.0 is none. Unknown fields
+and query parameters of queries are refused. Bodies have at most
 {MAX_BODY:,} bytes. Lists come in pages: `limit`, and `next` of one page is `cursor` of the following.
 
 Each client (a token's subject, else an address) has a quota for queries, one for commands, and one for what
@@ -94,7 +96,7 @@ def operation(handler: HTTPRouteHandler, contract: Contract, path: str, schemas:
         "summary": contract.summary,
         "tags": sorted(tag for layer in handler.ownership_layers for tag in layer.tags or ()),
         "parameters": parameters(contract, path),
-        "responses": responses(contract, schemas),
+        "responses": responses(contract, path, schemas),
         "security": [] if contract.access in WITHOUT_TOKEN else [{"bearer": [contract.access.value]}],
     }
     if contract.access not in WITHOUT_TOKEN:
@@ -117,6 +119,8 @@ def parameters(contract: Contract, path: str) -> list[Json]:
         if part.startswith("{")
     ]
     names = ["X-Correlation-Id", "traceparent"]
+    if contract.access is Access.SIGNED:
+        names += ["webhook-id", "webhook-timestamp", "webhook-signature"]
     if contract.waits:
         names += ["Consistency-Token", "Prefer"]
     if contract.is_command:
@@ -126,16 +130,14 @@ def parameters(contract: Contract, path: str) -> list[Json]:
     return [*in_path, *in_query, *in_headers]
 
 
-def responses(contract: Contract, schemas: Schemas) -> Json:
+def responses(contract: Contract, path: str, schemas: Schemas) -> Json:
     """What comes back: the answer, and every problem there may be."""
-    headers = ["X-Correlation-Id", "traceresponse", *standing(contract)]
-    headers += ["Consistency-Token"] if contract.is_command else []
-    headers += ["ETag"] if contract.tagged else []
-    headers += ["Location"] if contract.located else []
-    success: Json = {
-        "description": contract.summary,
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-    }
+    everywhere = ["X-Correlation-Id", *standing(contract, path)]
+    own = list(contract.headers)
+    own += ["Consistency-Token"] if contract.is_command else []
+    own += ["ETag"] if contract.tagged else []
+    own += ["Location"] if contract.located else []
+    success: Json = {"description": contract.summary, "headers": headers(*everywhere, *own)}
     if contract.answer is not None:
         success["content"] = {contract.media_type: {"schema": schemas.reference(contract.answer)}}
     by_status: dict[int, list[problems.Kind]] = {}
@@ -143,17 +145,39 @@ def responses(contract: Contract, schemas: Schemas) -> Json:
         by_status.setdefault(kind.status, []).append(kind)
     found = {str(contract.status): success}
     for status, several in sorted(by_status.items()):
-        found[str(status)] = problem(status, several, contract, schemas)
+        found[str(status)] = problem(status, several, everywhere, schemas)
+    if contract.bad_news is not None:
+        found[str(contract.bad_news)] = either(success, found[str(contract.bad_news)])
     return found
+
+
+def either(answer: Json, problem: Json) -> Json:
+    """The answer itself, saying that something is missing, or a problem."""
+    names = dict.fromkeys([*answer["headers"], *problem["headers"]])
+    return {
+        "description": f"Something is missing; or: {problem['description']}",
+        "headers": {
+            name: answer["headers"][name]
+            if name in answer["headers"] and name in problem["headers"]
+            else {**ANSWER_HEADERS[name], "required": False}
+            for name in names
+        },
+        "content": {**answer["content"], **problem["content"]},
+    }
+
+
+def headers(*names: str) -> Json:
+    """The headers of an answer."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def kinds(contract: Contract) -> Iterable[problems.Kind]:
     """Every kind of problem a route may answer."""
     found = dict.fromkeys(contract.problems)
     if not contract.unlimited:
-        found |= dict.fromkeys((problems.RATE_LIMITED,))
+        found |= dict.fromkeys((problems.RATE_LIMITED, problems.BUSY))
     if contract.access not in WITHOUT_TOKEN:
-        found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE, problems.UNAVAILABLE))
+        found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE))
         if contract.customers is not Customers.ALL:
             found |= dict.fromkeys((problems.NOT_YOURS,))
     if contract.asks is not None:
@@ -169,24 +193,26 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
             )
         )
     if contract.is_command:
-        found |= dict.fromkeys((problems.STALE_VERSION, problems.KEY_REUSED, problems.BUSY, problems.EXPIRED))
+        found |= dict.fromkeys((problems.STALE_VERSION, problems.KEY_REUSED, problems.EXPIRED))
     if contract.waits:
         found |= dict.fromkeys((problems.BEHIND,))
-    return [*found, problems.INTERNAL]
+    # A gateway that stops says so on every route.
+    return [*dict.fromkeys((*found, problems.UNAVAILABLE)), problems.INTERNAL]
 
 
-def standing(contract: Contract) -> list[str]:
-    """The headers that tell a client how much it may still ask."""
-    return [] if contract.unlimited else ["RateLimit-Policy", "RateLimit"]
+def standing(contract: Contract, path: str) -> list[str]:
+    """The headers that tell a client how much it may still ask, and what its request is called in a trace."""
+    limits = [] if contract.unlimited else ["RateLimit-Policy", "RateLimit"]
+    return [*limits, "traceresponse"] if path.startswith(TRACED) else limits
 
 
-def problem(status: int, several: list[problems.Kind], contract: Contract, schemas: Schemas) -> Json:
-    names = ["X-Correlation-Id", *standing(contract)]
-    names += ["Retry-After"] if status in {429, 503} else []
-    names += ["WWW-Authenticate"] if status in {401, 403} else []
+def problem(status: int, several: list[problems.Kind], everywhere: list[str], schemas: Schemas) -> Json:
+    own = ["Retry-After"] if status in {429, 503} else []
+    own += ["WWW-Authenticate"] if {problems.UNAUTHENTICATED, problems.MISSING_SCOPE} & set(several) else []
+    own += ["Accept-Post"] if status == 415 else []
     return {
         "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in several),
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "headers": headers(*everywhere, *own),
         "content": {problems.MEDIA_TYPE: {"schema": schemas.reference(problems.ProblemDetails)}},
     }
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-
-def request_header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+from gateway.known_contexts import CONTEXTS
 
 
-def answer_header(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "schema": schema}
+def request_header(
+    name: str, description: str, schema: dict[str, Any], *, required: bool = False
+) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": required, "description": description, "schema": schema}
+
+
+def answer_header(description: str, schema: dict[str, Any], *, always: bool = False) -> dict[str, Any]:
+    """`always`: wherever it is named, it is there."""
+    return {"description": description, "required": always, "schema": schema}
 
 
 TEXT = {"type": "string"}
+TOKEN = rf"(?:{'|'.join(CONTEXTS)}):[0-9]{{1,18}}\.(?:1[0-5]|[0-9])"
 
 REQUEST_HEADERS = {
     "X-Correlation-Id": request_header(
@@ -26,7 +32,7 @@ REQUEST_HEADERS = {
     "Consistency-Token": request_header(
         "Consistency-Token",
         "One or several (at most 32), with commas: the answer includes what they name.",
-        {**TEXT, "examples": ["ordering:42.7"]},
+        {**TEXT, "pattern": f"^(?:{TOKEN}(?: *, *{TOKEN}){{0,31}})?$", "examples": ["ordering:42.7"]},
     ),
     "Prefer": request_header(
         "Prefer",
@@ -37,21 +43,41 @@ REQUEST_HEADERS = {
         "Idempotency-Key",
         "1 to 255 printable ASCII characters, the caller's own. Sent again with the same body, the request "
         "has no further effect and gets the first answer.",
-        TEXT,
+        {**TEXT, "pattern": "^[!-~](?:[ -~]{0,253}[!-~])?$"},
     ),
     "If-Match": request_header(
         "If-Match",
         "An ETag: the command is carried out only if the thing still has this version, else 412.",
-        {**TEXT, "examples": ['"3"']},
+        {**TEXT, "pattern": r'^(?:"[0-9]{1,18}"|\*)$', "examples": ['"3"']},
+    ),
+    "webhook-id": request_header(
+        "webhook-id",
+        "Names the webhook: sent again, it has no further effect.",
+        {**TEXT, "pattern": "^[!-~]{1,128}$"},
+        required=True,
+    ),
+    "webhook-timestamp": request_header(
+        "webhook-timestamp",
+        "When it was sent, in seconds since 1970; at most 5 minutes ago.",
+        {**TEXT, "pattern": "^[0-9]{1,11}$"},
+        required=True,
+    ),
+    "webhook-signature": request_header(
+        "webhook-signature",
+        "One or several, with spaces: `v1,` and the base64 of an HMAC-SHA256 over id, time and body.",
+        {**TEXT, "pattern": "^v1,[A-Za-z0-9+/]{43}=( .+)?$"},
+        required=True,
     ),
 }
 
 ANSWER_HEADERS = {
-    "X-Correlation-Id": answer_header("What this request belongs to, also in our logs.", TEXT),
+    "X-Correlation-Id": answer_header("What this request belongs to, also in our logs.", TEXT, always=True),
     "traceresponse": answer_header("W3C trace context of this request, where traces are kept.", TEXT),
-    "Consistency-Token": answer_header("What a later request may ask to come after.", TEXT),
-    "ETag": answer_header("The thing's version, for `If-Match`.", TEXT),
-    "Location": answer_header("Where the new thing is found.", TEXT),
+    "Consistency-Token": answer_header("What a later request may ask to come after.", TEXT, always=True),
+    "ETag": answer_header("The thing's version, for `If-Match`.", TEXT, always=True),
+    "Location": answer_header("Where the new thing is found.", TEXT, always=True),
+    "Cache-Control": answer_header("Whether the answer may be kept, and how long.", TEXT, always=True),
+    "Content-Security-Policy": answer_header("What the page may load: nothing.", TEXT, always=True),
     "RateLimit-Policy": answer_header(
         "The quota that the request was counted for, unless there is none.",
         {**TEXT, "examples": ['"commands";q=60000;w=10']},
@@ -60,6 +86,7 @@ ANSWER_HEADERS = {
         "What remains of it, and in how many seconds all of it will be there.",
         {**TEXT, "examples": ['"commands";r=59999;t=1']},
     ),
-    "Retry-After": answer_header("Seconds after which to try again.", {"type": "integer"}),
-    "WWW-Authenticate": answer_header("What is wrong with the token.", TEXT),
+    "Retry-After": answer_header("Seconds after which to try again.", {"type": "integer"}, always=True),
+    "Accept-Post": answer_header("What is taken instead, unless it is the encoding that is not.", TEXT),
+    "WWW-Authenticate": answer_header("What is wrong with the token, unless it is whose it is.", TEXT),
 }

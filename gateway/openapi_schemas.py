@@ -75,8 +75,15 @@ def without_null(schema: dict[str, Any], described: dict[str, Any]) -> dict[str,
     return found
 
 
+def elsewhere(pattern: str) -> str:
+    """A pattern in ECMA 262's words, as JSON schemas have them.
+
+    There `$` never matches before a final newline, and fewer characters are spaces.
+    """
+    return pattern.removesuffix(r"(?!\n)").replace(r"[^@\s]", r"[^@\s\x1c-\x1f\x85]")
+
+
 REWORDED: dict[str, Callable[[Any], Any]] = {
-    # Elsewhere `$` never matches before a final newline.
-    "pattern": lambda pattern: pattern.removesuffix(r"(?!\n)"),
+    "pattern": elsewhere,
     "description": inspect.cleandoc,
 }

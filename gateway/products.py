@@ -19,6 +19,7 @@ from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
 from gateway.ownership import Customers
+from gateway.problems import NOT_FOUND
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import products as model
 from read_models.reading import Page
@@ -90,6 +91,7 @@ products = Router(
             RenameProduct,
             access=Access.CATALOG_WRITE,
             thing="sku",
+            refusals=(NOT_FOUND,),
             summary="Rename a product",
         ),
         command(
@@ -97,6 +99,7 @@ products = Router(
             RepriceProduct,
             access=Access.CATALOG_WRITE,
             thing="sku",
+            refusals=(NOT_FOUND,),
             summary="Change a product's price",
         ),
         command(
@@ -104,6 +107,7 @@ products = Router(
             DiscontinueProduct,
             access=Access.CATALOG_WRITE,
             thing="sku",
+            refusals=(NOT_FOUND,),
             summary="Stop selling a product",
         ),
         command(
@@ -111,6 +115,7 @@ products = Router(
             ReinstateProduct,
             access=Access.CATALOG_WRITE,
             thing="sku",
+            refusals=(NOT_FOUND,),
             summary="Sell a product again",
         ),
     ],

@@ -10,6 +10,7 @@ from contexts.inventory.commands import AdjustStock, ReceiveStock
 from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
+from gateway.problems import REJECTED
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import stock as model
 from read_models.reading import Page
@@ -44,6 +45,7 @@ stock = Router(
             ReceiveStock,
             access=Access.STOCK_WRITE,
             thing="sku",
+            refusals=(),
             summary="Receive units",
         ),
         command(
@@ -51,6 +53,7 @@ stock = Router(
             AdjustStock,
             access=Access.STOCK_WRITE,
             thing="sku",
+            refusals=(REJECTED,),
             summary="Correct a count",
         ),
     ],

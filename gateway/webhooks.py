@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
 from litestar import Request, Router, post
+from msgspec import Meta
 
 from contexts.messages import Currency, OrderId, Price
 from contexts.payments.commands import AuthorizePayment, PaymentMethod
@@ -38,7 +39,7 @@ class PaymentNews(msgspec.Struct, frozen=True, kw_only=True):
     """Something happened to a payment at the provider."""
 
     type: str
-    timestamp: datetime
+    timestamp: Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
     data: PaymentConcerned
 
 
