@@ -1,0 +1,65 @@
+"""A shop that has something of every kind: what a request can be about, so that it gets past "not found"."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import nats
+
+from infra.command_client import CommandClient
+from infra.commands import Accepted, Envelope
+from infra.embedded import EmbeddedStack
+from tests.shop import Shop
+
+SKUS = ("MUG", "OLD")
+CUSTOMERS = ("ann", "bob", "gone")
+ORDERS = ("placed", "confirmed", "dispatched", "completed", "cancelled", "stuck")
+"""Ann's; each is called by where it stands."""
+NEVER = "tok_late_9999999"
+"""A payment that is decided in three hours."""
+
+
+async def furnish(shop: Shop, stack: EmbeddedStack) -> None:
+    """Return when everything is there and stands where its name says."""
+    for sku in SKUS:
+        await shop.stock(sku, 1_000, price=950)
+    for customer_id in CUSTOMERS:
+        await shop.customer(customer_id)
+    await shop.do("/v1/products/OLD/discontinue")
+    await shop.do("/v1/customers/gone/forget")
+    for order_id in ORDERS:
+        await shop.order(
+            order_id, "ann", {"MUG": 2}, payment=NEVER if order_id == "placed" else "tok_approve"
+        )
+    await asyncio.gather(*(shop.stage_becomes(order_id, "awaiting-dispatch") for order_id in ORDERS[1:]))
+    await shop.do("/v1/orders/cancelled/cancel", {"reason": "changed my mind"})
+    await let_go(stack, "stuck")
+    for order_id in ("dispatched", "completed", "stuck"):
+        await shop.do(f"/v1/shipments/{order_id}/dispatch", {"carrier": "DHL", "tracking": "T1"})
+    await shop.order_becomes("completed", "dispatched")
+    await shop.do("/v1/shipments/completed/deliver")
+    await shop.stage_becomes("completed", "completed")
+    await shop.stage_becomes("cancelled", "cancelled")
+
+
+async def let_go(stack: EmbeddedStack, order_id: str) -> None:
+    """Release an order's units behind its fulfilment's back: they cannot be shipped, and it will be stuck."""
+    client = await nats.connect(stack.settings.nats_url)
+    now = datetime.now(UTC)
+    answer = await CommandClient(client).send(
+        "inventory",
+        "ReleaseReservation",
+        msgspec.json.encode({"order_id": order_id}),
+        Envelope(
+            command_id=f"let-go-{order_id}",
+            correlation_id="let-go",
+            causation_id="let-go",
+            actor="somebody",
+            time=now,
+            deadline=now + timedelta(seconds=10),
+        ),
+    )
+    await client.close()
+    assert isinstance(answer, Accepted), answer
