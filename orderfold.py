@@ -124,9 +124,10 @@ def verify(
 ) -> None:
     """Compare the stores with JetStream and the read models folded anew; status 1 if anything differs.
 
-    With --erased: is the customer's key gone, is anything of them left in events and documents, and is any
-    of the texts in a file under the data folder (stores, JetStream, MongoDB, logs, copies), a document of
-    MongoDB or a row of PostgreSQL? Status 1 if so, 2 if it cannot be told. Texts are never repeated.
+    With --erased: is the customer's key gone, is anything personal left in
+    events and documents, and is any of the texts in a file under the data
+    folder (stores, JetStream, MongoDB, logs, copies of them), in a document of
+    MongoDB or a row of PostgreSQL? Status 1 if so, 2 if it cannot be told.
     """
     if erased is not None:
         from gateway.cli.erasure.command import verify_erased
