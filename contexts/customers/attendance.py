@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -15,11 +14,9 @@ from contexts.messages import wire_name
 from infra.event_store import EventStore, StoreUnavailable
 from infra.questions import QuestionService
 from infra.records import key_of
-from infra.runtime import Reaction, RunningContext, Unavailable
+from infra.runtime import RunningContext, Unavailable
 from infra.vault.key_store import KeyStore
 
-SHREDDED = "shredded"
-"""The note that tells up to where in the log the forgotten customers' keys are destroyed."""
 AT_ONCE = 500
 LOOK_SECONDS = 10.0
 FIRST_PAUSE = 0.25
@@ -53,11 +50,11 @@ class Disclosure:
 class Shredder:
     """Destroys the key of every customer who was forgotten, as often as it takes.
 
-    The event comes first and the key goes after: killed in between, the next process finds the event.
+    The event comes first and the key goes after: killed in between, the next process finds the event. Each
+    process looks through the whole log once: keys that came back with a backup of the key store go again.
     """
 
     def __init__(self, running: RunningContext, keys: KeyStore) -> None:
-        self._running = running
         self._store: EventStore = running.store
         self._keys = keys
         self._committed = asyncio.Event()
@@ -74,11 +71,11 @@ class Shredder:
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE
-        position: int | None = None
+        position = 0
         while True:
             self._committed.clear()
             try:
-                position = await self._shred(await self._begin() if position is None else position)
+                position = await self._shred(position)
                 pause = FIRST_PAUSE
             except StoreUnavailable as error:
                 log.warning("keys of forgotten customers wait to be destroyed", error=str(error))
@@ -91,10 +88,6 @@ class Shredder:
             except TimeoutError:
                 continue
 
-    async def _begin(self) -> int:
-        note = (await self._store.notes(SHREDDED)).get("position", b"0")
-        return int(note)
-
     async def _shred(self, position: int) -> int:
         """Destroy what is due after a position, and return the position up to which nothing is due."""
         while True:
@@ -102,14 +95,8 @@ class Shredder:
             records = await self._store.read_log(position, AT_ONCE, names=(wire_name(CustomerForgotten),))
             if not records:
                 return max(head, position)
-            await self._keys.destroy([key_of(record.stream) for record in records])
+            due = await self._keys.not_destroyed([key_of(record.stream) for record in records])
+            if due:
+                await self._keys.destroy(due)
+                log.info("keys of forgotten customers destroyed", customers=len(due))
             position = records[-1].position
-            await self._running.react(_noting(position))
-            log.info("keys of forgotten customers destroyed", customers=len(records))
-
-
-def _noting(position: int) -> Callable[[Reaction], Awaitable[None]]:
-    async def note(reaction: Reaction) -> None:
-        reaction.note(SHREDDED, "position", str(position).encode())
-
-    return note

@@ -76,6 +76,15 @@ class KeyStore:
         found = await self._finds.ask(subject)
         return found is not None and found.destroyed
 
+    async def not_destroyed(self, subjects: Sequence[str]) -> list[str]:
+        """Those of the subjects that have a key, or of whom nothing is known."""
+        found = await self._call(lambda: self._find(subjects))
+        return [
+            subject
+            for subject, item in zip(subjects, found, strict=True)
+            if item is None or not item.destroyed
+        ]
+
     async def destroy(self, subjects: Collection[str]) -> None:
         """Make what was sealed with these keys unreadable, for good."""
         wanted = list(subjects)

@@ -178,6 +178,25 @@ async def test_the_key_of_a_forgotten_customer_is_destroyed_also_if_nobody_was_t
     assert forgotten == CustomerForgotten(customer_id="ada")
 
 
+async def test_a_key_that_came_back_with_a_backup_of_the_key_store_goes_again(
+    shop: AtWork, keys: KeyStore, tmp_path: Path
+) -> None:
+    await shop.accept(register)
+    with sqlite3.connect(tmp_path / "backup.db") as backup:
+        taken = sqlite3.connect(tmp_path / "vault" / "keys.db")
+        taken.backup(backup)
+        taken.close()
+    backup.close()
+    await shop.accept(ForgetCustomer(customer_id="ada"))
+    restored = KeyStore(f"sqlite:{tmp_path / 'backup.db'}", keys._masters)
+    for store in (keys, restored):
+        shredder = shredding(shop, store)
+        await shredder.start()
+        await until_destroyed(store, "ada")
+        await shredder.stop()
+    await restored.close()
+
+
 async def test_keys_are_destroyed_once_the_key_store_is_back(
     shop: AtWork, keys: KeyStore, tmp_path: Path
 ) -> None:
