@@ -61,6 +61,7 @@ async def test_nothing_is_left_in_postgresql_either(
         for name in (*CONTEXTS, "keys"):
             assert f"/erased_{name}\n" in printed
         assert "not searched: PostgreSQL's own files" in printed
+        assert printed.endswith("was destroyed, and nothing is left where was searched\n")
         files = search_files(data_directory(postgres_url), read_texts(texts))
         assert (files.found, files.unread) == ([], [])
         assert "clean: streams" in await orderfold(stack, "verify")

@@ -11,8 +11,10 @@ from unicodedata import normalize
 
 import pytest
 
+from gateway.cli.erasure.command import folders
 from gateway.cli.erasure.files import PIECE, search_files
 from gateway.cli.erasure.texts import read_texts
+from infra.settings import Settings
 
 NAME = "Zoë Nobody-Else"
 FORMS = {
@@ -89,3 +91,10 @@ def test_what_cannot_be_looked_into_is_told(tmp_path: Path, texts: Path) -> None
 def test_the_file_that_names_the_texts_is_left_out(tmp_path: Path, texts: Path) -> None:
     searched = search_files(tmp_path, read_texts(texts))
     assert (searched.found, searched.left_out) == ([], [str(texts)])
+
+
+def test_stores_that_are_files_elsewhere_are_searched_there(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    assert folders(Settings(data=data)) == [data]
+    assert folders(Settings(data=data, store=f"sqlite:{data / 'stores'}")) == [data]
+    assert folders(Settings(data=data, store=f"sqlite:{elsewhere}")) == [data, elsewhere]

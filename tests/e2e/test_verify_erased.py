@@ -55,7 +55,8 @@ async def test_what_is_left_is_found_and_not_repeated(
     assert "erased" not in printed.splitlines()[-1]
     report = json.loads(told)
     assert (report["erased"], report["problems"], report["unread"]) == (False, [], [])
-    assert {"stores", "nats", "mongo", "logs", "vault"} <= report["folders"].keys()
+    (searched,) = report["folders"]
+    assert {"stores", "nats", "mongo", "logs", "vault"} <= searched["by_folder"].keys()
     assert {item["place"] for item in report["found"]} >= {str(left)}
 
 

@@ -47,14 +47,15 @@ def verify_erased(
         evidence = asyncio.run(ask(settings, customer_id, wait, wanted, databases, err))
         search_stores(settings, wanted, databases, err)
     except UNANSWERED as error:
-        raise CommandFailed(f"{error}; is the stack running?") from None
+        advised = "" if "?" in str(error) else "; is the stack running?"
+        raise CommandFailed(f"{error}{advised}") from None
     except (CustomerUnknown, SettingsInvalid) as error:
         raise CommandFailed(str(error)) from None
     report = Report(
         customer_id=customer_id,
         texts=wanted.count,
         evidence=evidence,
-        files=search_folder(settings.data, wanted, err),
+        folders=tuple(search_folder(folder, wanted, err) for folder in folders(settings)),
         databases=databases,
         elsewhere=tuple(elsewhere(settings)),
     )
@@ -114,6 +115,13 @@ def search_stores(settings: Settings, texts: Texts, databases: SearchedDatabases
                 search_postgres(url, texts, databases, shown.at)
 
 
+def folders(settings: Settings) -> list[Path]:
+    """The data folder, and where event stores lie that are files elsewhere."""
+    store = Path(settings.store.removeprefix("sqlite:")).absolute()
+    apart = settings.store.startswith("sqlite:") and not store.is_relative_to(settings.data.absolute())
+    return [settings.data, *([store] if apart else [])]
+
+
 def search_folder(folder: Path, texts: Texts, err: Console) -> SearchedFiles:
     """Search the files of the data folder."""
     if not texts.wanted:
@@ -127,10 +135,11 @@ def search_folder(folder: Path, texts: Texts, err: Console) -> SearchedFiles:
 
 
 def elsewhere(settings: Settings) -> Iterator[str]:
-    """What may hold something and does not lie in the data folder."""
+    """What of the system may hold something and does not lie in the data folder."""
     if postgres_urls(settings):
         yield "PostgreSQL's own files: rows changed or deleted stay in them, and in its log, for a while"
+    elif not settings.store and not (settings.data / "stores").is_dir():
+        yield f"event stores: they are not under {settings.data}"
     for folder, what in (("nats", "JetStream's files"), ("mongo", "MongoDB's files"), ("logs", "logs")):
         if not (settings.data / folder).is_dir():
             yield f"{what}: they are not under {settings.data}"
-    yield "backups, unless they lie there, and whatever else was ever told of the customer"

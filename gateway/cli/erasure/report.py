@@ -17,24 +17,29 @@ MOST_SHOWN = 50
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything; `elsewhere` is what could not be searched because it does not lie here."""
+    """Everything; `elsewhere` is what of the system could not be searched because it does not lie here."""
 
     customer_id: str
     texts: int
     evidence: Evidence
-    files: SearchedFiles
+    folders: tuple[SearchedFiles, ...]
     databases: SearchedDatabases
     elsewhere: tuple[str, ...]
 
     @property
     def found(self) -> list[Found]:
         """Every place where one of the texts is."""
-        return [*self.files.found, *self.databases.found]
+        return [*(item for folder in self.folders for item in folder.found), *self.databases.found]
+
+    @property
+    def unread(self) -> list[str]:
+        """Every file that could not be searched."""
+        return [path for folder in self.folders for path in folder.unread]
 
     @property
     def clean(self) -> bool:
         """Whether nothing is left of the customer wherever was looked."""
-        return not (self.evidence.problems or self.found or self.files.unread)
+        return not (self.evidence.problems or self.found or self.unread)
 
 
 def for_programs(report: Report) -> dict[str, object]:
@@ -44,14 +49,19 @@ def for_programs(report: Report) -> dict[str, object]:
         "texts": report.texts,
         "forms": FORMS,
         **msgspec.to_builtins(report.evidence),
-        "root": report.files.root,
-        "files": report.files.files,
-        "bytes": report.files.bytes,
-        "folders": report.files.folders,
+        "folders": [
+            {
+                "root": it.root,
+                "files": it.files,
+                "bytes": it.bytes,
+                "by_folder": it.folders,
+                "left_out": it.left_out,
+            }
+            for it in report.folders
+        ],
         "databases": report.databases.rows,
         "found": msgspec.to_builtins(report.found),
-        "unread": report.files.unread,
-        "left_out": report.files.left_out,
+        "unread": report.unread,
         "elsewhere": report.elsewhere,
     }
 
@@ -64,10 +74,10 @@ def show(report: Report, console: Console) -> None:
 
 def lines(report: Report) -> Iterator[str]:
     """First what was looked at, then what is wrong, then the verdict."""
-    evidence, files = report.evidence, report.files
+    evidence = report.evidence
     yield (
-        f"{evidence.events} events of {report.customer_id} in the store, {evidence.sealed} of them sealed; "
-        f"{evidence.documents} documents, {evidence.dead_letters} dead letters"
+        f"{counted(evidence.events, 'event')} of {report.customer_id} in the store, "
+        f"{evidence.sealed} with what is sealed; {counted(evidence.documents, 'document')}, {counted(evidence.dead_letters, 'dead letter')}"
     )
     if report.texts:
         yield from _searched(report)
@@ -80,22 +90,38 @@ def lines(report: Report) -> Iterator[str]:
         yield f"found text {item.line} ({item.form}) in {item.place}{at}"
     if len(report.found) > MOST_SHOWN:
         yield f"… and in {len(report.found) - MOST_SHOWN:,} more places; --json tells all"
-    for unread in files.unread:
+    for unread in report.unread:
         yield f"could not be searched: {unread}"
-    if report.clean and report.texts:
-        yield f"erased: nothing of {report.customer_id} can be read any more"
-    elif report.clean:
-        yield f"erased: the key of {report.customer_id} was destroyed, and with it what is sealed"
+    if report.clean:
+        yield verdict(report)
+
+
+def verdict(report: Report) -> str:
+    """No more than what was looked at allows."""
+    if not report.texts:
+        return f"erased: the key of {report.customer_id} was destroyed, and with it what is sealed"
+    if report.elsewhere:
+        return (
+            f"erased: the key of {report.customer_id} was destroyed, and nothing is left where was searched"
+        )
+    return f"erased: nothing of {report.customer_id} can be read any more"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _searched(report: Report) -> Iterator[str]:
-    files = report.files
-    folders = ", ".join(f"{name} {count}" for name, count in sorted(files.folders.items()))
-    yield f"searched {files.files:,} files ({files.bytes:,} bytes) under {files.root}: {folders or 'nothing'}"
+    for it in report.folders:
+        where = ", ".join(f"{name} {count}" for name, count in sorted(it.folders.items()))
+        yield f"searched {counted(it.files, 'file')} ({it.bytes:,} bytes) under {it.root}: {where or 'none'}"
+        for path in it.left_out:
+            yield f"left out {path}: it is where the texts were read from"
     for database, rows in report.databases.rows.items():
-        yield f"searched {rows:,} {'documents' if database.startswith('MongoDB') else 'rows'} of {database}"
-    yield f"looked for {report.texts} texts, each as {', '.join(FORMS)}"
-    for path in files.left_out:
-        yield f"left out {path}: it is where the texts were read from"
+        what = "document" if database.startswith("MongoDB") else "row"
+        yield f"searched {counted(rows, what)} of {database}"
+    yield f"looked for {counted(report.texts, 'text')}, each as {', '.join(FORMS)}"
     for place in report.elsewhere:
         yield f"not searched: {place}"
+    yield "not searched: backups that lie elsewhere, and whoever else was told of the customer"
