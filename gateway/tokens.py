@@ -22,6 +22,8 @@ MAX_SUBJECT = 255
 TIMES = ("exp", "nbf", "iat")
 LATEST = 253_402_300_799
 """The last second of the year 9999."""
+OURS = frozenset({"fulfilment", "payment-provider"})
+"""Who acts by themselves: what a history says they did was done by nobody with a token."""
 CUSTOMER_ROLE = "customer"
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 REMEMBERED = 10_000
@@ -103,6 +105,8 @@ class TokenVerifier:
         subject = claims["sub"]
         if not (0 < len(subject) <= MAX_SUBJECT and subject.isprintable()):
             raise TokenRefused("the token's subject is not 1 to 255 printable characters")
+        if subject in OURS:
+            raise TokenRefused("the token's subject is a name of the system's own")
         check_times(claims)
         return Verified(Caller(subject, scopes(claims), customer(claims)), claims["exp"] + LEEWAY_SECONDS)
 

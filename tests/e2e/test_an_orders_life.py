@@ -57,7 +57,9 @@ async def test_history_tells_every_context_in_causal_order(shop: Shop) -> None:
         ("payments.PaymentAuthorized", "ordering.OrderConfirmed"),
     ):
         assert names.index(cause) < names.index(effect), names
-    assert history["items"][0]["actor"] == "shop"
+    actors = {item["event"]: item["actor"] for item in history["items"]}
+    assert actors.pop("ordering.OrderPlaced") == "shop"
+    assert set(actors.values()) == {"fulfilment"}, actors
 
 
 async def test_a_declined_payment_cancels_the_order_and_frees_the_stock(shop: Shop) -> None:
@@ -86,6 +88,9 @@ async def test_a_late_approval_in_time_confirms_the_order(shop: Shop) -> None:
     await shop.customer("late")
     await shop.order("late-1", "late", {"LATE-MUG": 1}, payment="tok_late_500")
     await shop.order_becomes("late-1", "confirmed")
+    history = await shop.get("/v1/orders/late-1/history")
+    [authorized] = [item for item in history["items"] if item["event"] == "payments.PaymentAuthorized"]
+    assert authorized["actor"] == "payment-provider"
 
 
 @pytest.mark.parametrize("token", ["tok_timeout_6000", "tok_late_6000"])

@@ -12,8 +12,11 @@ import pytest
 from litestar import Litestar, get
 from litestar.routes import HTTPRoute
 
+from contexts.fulfilment import dispatcher
+from gateway import webhooks
 from gateway.access import Access, AccessUndeclared, declared, refuse_undeclared
 from gateway.app import make_litestar, make_services
+from gateway.tokens import OURS
 from infra.settings import Settings
 from tests.gateway.conftest import Gateway
 from tests.gateway.issuer import Issuer
@@ -101,6 +104,8 @@ async def test_types_of_bearer_tokens_are_let_in(gateway: Gateway, issuer: Issue
         (lambda issuer: issuer.token(sub=""), "subject"),
         (lambda issuer: issuer.token(sub="a\nb"), "subject"),
         (lambda issuer: issuer.token(sub="x" * 256), "subject"),
+        (lambda issuer: issuer.token(sub="fulfilment"), "the system's own"),
+        (lambda issuer: issuer.token(sub="payment-provider"), "the system's own"),
         (lambda issuer: issuer.token(scope={"orders": "read"}), "scopes"),
         (lambda issuer: issuer.token(role="customer", customer_id=""), "names no customer"),
         (lambda issuer: issuer.token(role="customer", customer_id=["ann"]), "names no customer"),
@@ -133,6 +138,10 @@ async def test_a_token_that_proves_nothing_is_refused_with_the_reason(
     problem = assert_problem(answer, 401, "unauthenticated")
     assert why in problem["detail"]
     assert answer.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token"')
+
+
+def test_nobody_can_pass_for_those_who_act_by_themselves() -> None:
+    assert {webhooks.ACTOR, dispatcher.ACTOR} == OURS
 
 
 def swapped(signed: str, wanted: str) -> str:
