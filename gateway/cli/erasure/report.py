@@ -77,7 +77,8 @@ def lines(report: Report) -> Iterator[str]:
     evidence = report.evidence
     yield (
         f"{counted(evidence.events, 'event')} of {report.customer_id} in the store, "
-        f"{evidence.sealed} with what is sealed; {counted(evidence.documents, 'document')}, {counted(evidence.dead_letters, 'dead letter')}"
+        f"{evidence.sealed} sealed; "
+        f"{counted(evidence.documents, 'document')}, {counted(evidence.dead_letters, 'dead letter')}"
     )
     if report.texts:
         yield from _searched(report)
