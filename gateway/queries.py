@@ -94,7 +94,8 @@ def query(
             asks=asks,
             answer=document,
             headers=("Cache-Control",),
-            problems=(NOT_FOUND,) if "{" in path else (),
+            # A list may be empty.
+            problems=(NOT_FOUND,) if "{" in path and not issubclass(asks, AskedPage) else (),
             waits=True,
             tagged=single,
         )
