@@ -11,7 +11,7 @@ import nats
 from infra.command_client import CommandClient
 from infra.commands import Accepted, Envelope
 from infra.embedded import EmbeddedStack
-from tests.shop import Shop
+from tests.shop import Shop, eventually
 
 SKUS = ("MUG", "OLD")
 CUSTOMERS = ("ann", "bob", "gone")
@@ -19,6 +19,7 @@ ORDERS = ("placed", "confirmed", "dispatched", "completed", "cancelled", "stuck"
 """Ann's; each is called by where it stands."""
 NEVER = "tok_late_9999999"
 """A payment that is decided in three hours."""
+PARCEL = {"carrier": "DHL", "tracking": "T1"}
 
 
 async def furnish(shop: Shop, stack: EmbeddedStack) -> None:
@@ -37,7 +38,7 @@ async def furnish(shop: Shop, stack: EmbeddedStack) -> None:
     await shop.do("/v1/orders/cancelled/cancel", {"reason": "changed my mind"})
     await let_go(stack, "stuck")
     for order_id in ("dispatched", "completed", "stuck"):
-        await shop.do(f"/v1/shipments/{order_id}/dispatch", {"carrier": "DHL", "tracking": "T1"})
+        await shop.do(f"/v1/shipments/{order_id}/dispatch", PARCEL)
     await shop.order_becomes("completed", "dispatched")
     await shop.do("/v1/shipments/completed/deliver")
     await shop.stage_becomes("completed", "completed")
@@ -63,3 +64,10 @@ async def let_go(stack: EmbeddedStack, order_id: str) -> None:
     )
     await client.close()
     assert isinstance(answer, Accepted), answer
+
+
+async def becomes_stuck(shop: Shop, order_id: str) -> None:
+    """Return when its fulfilment has given up trying."""
+    await eventually(
+        lambda: shop.get(f"/v1/fulfilments/{order_id}"), lambda saga: saga["stuck"], f"{order_id} stuck"
+    )
