@@ -90,6 +90,24 @@ async def test_a_late_approval_is_recorded_when_the_webhook_asks_again(
     assert await payments.events("payment-late") == [authorized("late")]
 
 
+async def test_a_webhook_sent_again_changes_nothing_also_to_another_process(
+    shared_sandbox: Sandbox, sqlite_store: str, books: Books
+) -> None:
+    """Its id is its command's, which is kept with what it caused: the answer is the first one again."""
+    settings = Settings(provider_url=shared_sandbox.url, provider_timeout=0.5)
+    async with at_work(context(settings), sqlite_store) as payments:
+        first = await payments.send(authorize("replayed"), "webhook:msg_1")
+        await payments.accept(VoidPayment(order_id="replayed"))
+        happened = await payments.events("payment-replayed")
+    async with at_work(context(settings), sqlite_store) as restarted:
+        again = await restarted.send(authorize("replayed"), "webhook:msg_1")
+        assert isinstance(first, Accepted)
+        assert isinstance(again, Accepted)
+        assert (again.version, again.position) == (first.version, 1)
+        assert await restarted.events("payment-replayed") == happened
+    assert await books.entries("replayed") == [("authorized", 950), ("voided", 950)]
+
+
 async def test_a_payment_given_up_while_pending_is_voided_once_it_is_decided(
     payments: AtWork, books: Books, webhooks: WebhookListener
 ) -> None:
