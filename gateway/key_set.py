@@ -18,6 +18,8 @@ UNKNOWN_KEY_SECONDS = 10.0
 """A key id nobody has heard of makes the keys be read again, at most this often ..."""
 UNKNOWN_KEY_LOOKS = 3
 """... but so many times in a row: the issuer may begin with a new key just after somebody made one up."""
+MOST_WAITING = 256
+"""Tokens that wait for keys being read: whoever makes key ids up must not fill the gateway with them."""
 OLDEST_SECONDS = 86_400.0
 SMALLEST_RSA = 2048
 FIRST_PAUSE = 0.5
@@ -50,6 +52,7 @@ class KeySet:
         self._looks = float(UNKNOWN_KEY_LOOKS)
         self._looked_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
+        self._waiting = 0
         self.generation = 0
         """Counts the times the keys changed."""
 
@@ -83,18 +86,29 @@ class KeySet:
                 await asyncio.sleep(min(REFRESH_SECONDS, self._oldest / 2))
 
     async def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """The key a token names; None if there is none. Raises KeysUnavailable when none is known at all."""
+        """The key a token names; None if there is none.
+
+        Raises KeysUnavailable when none is known at all, or too many wait to know.
+        """
         key = self._known(kid, algorithm)
         if key is None and (self._reading is not None or self._may_look()):
-            try:
-                await self.refresh()
-            except KeysUnavailable:
-                if not self._keys:
-                    raise
+            await self._look()
             key = self._known(kid, algorithm)
         if not self._keys:
             raise KeysUnavailable(f"no key could be read from {self._source.name}")
         return key
+
+    async def _look(self) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise KeysUnavailable(f"too many wait for the keys of {self._source.name}")
+        self._waiting += 1
+        try:
+            await self.refresh()
+        except KeysUnavailable:
+            if not self._keys:
+                raise
+        finally:
+            self._waiting -= 1
 
     def _known(self, kid: str | None, algorithm: str) -> Key | None:
         fitting = [key for key in self._keys if key.algorithm == algorithm and kid in {None, key.kid}]

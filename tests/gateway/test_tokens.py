@@ -136,6 +136,25 @@ async def test_those_who_bring_an_unknown_key_together_are_told_by_one_look(issu
     assert len(answers) == 9
 
 
+async def test_so_many_wait_for_keys_that_do_not_come_and_no_more(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_set, "MOST_WAITING", 5)
+    silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(0), "127.0.0.1", 0)
+    async with silent:
+        known = verifier(f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/jwks.json", issuer)
+        tokens = [issuer.token(sub=f"shop-{number}").encode() for number in range(5)]
+        waiting = [asyncio.create_task(known.caller(token)) for token in tokens]
+        while known._keys._waiting < 5:
+            await asyncio.sleep(0)
+        with pytest.raises(KeysUnavailable, match="too many wait"):
+            await known.caller(issuer.token().encode())
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert known._keys._waiting == 0
+
+
 async def test_keys_that_were_read_too_long_ago_are_not_believed(source: Path, issuer: Issuer) -> None:
     """Also not for a token that is remembered: nobody knows whether its key was withdrawn."""
     known = verifier(source, issuer, oldest=0.5)
