@@ -8,7 +8,7 @@ import sys
 
 from infra.embedded import EmbeddedStack
 
-SECONDS = 90
+SECONDS = 150
 
 
 async def orderfold(
