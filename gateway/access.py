@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import structlog
@@ -11,10 +13,10 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.incoming import incoming_of
-from gateway.limiting import count_by_address, count_for
+from gateway.limiting import address_of, count_by_address, count_for
 from gateway.limits import RouteClass
 from gateway.ownership import Customers
-from gateway.problems import MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, Problem
+from gateway.problems import BUSY, MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, Problem
 from gateway.tokens import Caller
 
 
@@ -39,6 +41,9 @@ class Access(StrEnum):
     OPEN = "open"
     """Nothing at all: health, metrics, documentation."""
 
+
+MOST_OF_ONE_CLIENT = 512
+"""Requests under way: half of what there may be of everybody's."""
 
 WITHOUT_TOKEN = frozenset({Access.SIGNED, Access.OPEN})
 
@@ -110,9 +115,29 @@ class Guard:
                 raise Problem(MISSING_SCOPE, "this is open to nobody")
             require(caller.scopes, access)
             refuse_customer(scope["route_handler"], caller)
+            client = caller.subject
         elif not scope["route_handler"].opt["contract"].unlimited:
             count_by_address(incoming)
-        await self._app(scope, receive, send)
+            client = address_of(incoming)
+        else:
+            await self._app(scope, receive, send)
+            return
+        with among_those_of(client, incoming.services.under_way):
+            await self._app(scope, receive, send)
+
+
+@contextlib.contextmanager
+def among_those_of(client: str, under_way: Counter[str]) -> Iterator[None]:
+    """Raise a Problem if a client has too much under way: it would leave no room for others."""
+    if under_way[client] >= MOST_OF_ONE_CLIENT:
+        raise Problem(BUSY, f"one client may have {MOST_OF_ONE_CLIENT} requests under way")
+    under_way[client] += 1
+    try:
+        yield
+    finally:
+        under_way[client] -= 1
+        if not under_way[client]:
+            del under_way[client]
 
 
 def require(scopes: frozenset[str], access: Access, purpose: str = "this") -> None:

@@ -25,4 +25,9 @@ def count_for(incoming: Incoming, name: RouteClass, client: str) -> None:
 
 def count_by_address(incoming: Incoming) -> None:
     """Count one that proves nothing about who sends it; raises a Problem."""
-    count_for(incoming, RouteClass.OPEN, client_address(incoming.scope, incoming.services.proxies))
+    count_for(incoming, RouteClass.OPEN, address_of(incoming))
+
+
+def address_of(incoming: Incoming) -> str:
+    """Where it comes from, as far as our own proxies tell."""
+    return client_address(incoming.scope, incoming.services.proxies)

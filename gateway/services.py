@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from gateway.key_set import KeySet
 from gateway.limits import Limits
@@ -31,3 +32,5 @@ class Services:
     limits: Limits
     proxies: int
     """How many of our own stand before the gateway."""
+    under_way: Counter[str] = field(default_factory=Counter)
+    """Requests of each client that are not answered yet."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from gateway.access import MOST_OF_ONE_CLIENT
 from gateway.front import MOST_UNDER_WAY
 from gateway.server import BACKLOG, HEADER_BYTES, HEADER_MILLISECONDS
 from tests.gateway.conftest import Contexts, Gateway
@@ -101,21 +102,42 @@ async def test_more_silent_connections_than_wait_to_be_accepted_keep_nobody_out(
             assert (await http.post("/v1/orders", json=ORDER)).status_code == 201
 
 
+def unfinished(token: str) -> bytes:
+    """A command whose body never ends."""
+    return (
+        f"POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    ).encode()
+
+
+async def until_busy(http: httpx.AsyncClient) -> httpx.Response:
+    async with asyncio.timeout(8):
+        while (answer := await http.get("/v1/orders?cursor=")).status_code == 400:
+            await asyncio.sleep(0.05)
+    return answer
+
+
+async def test_one_client_leaves_room_for_others(
+    gateway: Gateway, http: httpx.AsyncClient, contexts: Contexts, issuer: Issuer
+) -> None:
+    async with connections(gateway, MOST_OF_ONE_CLIENT) as slow:
+        for _, writer in slow:
+            writer.write(unfinished(issuer.token(scope="orders:write")))
+        problem = assert_problem(await until_busy(http), 503, "busy")
+        assert f"one client may have {MOST_OF_ONE_CLIENT}" in problem["detail"]
+        other = {"Authorization": f"Bearer {issuer.token(scope='orders:write', sub='shop-2')}"}
+        assert (await http.post("/v1/orders", json=ORDER, headers=other)).status_code == 201
+
+
 async def test_requests_under_way_are_bounded_and_more_are_told_to_come_back(
     gateway: Gateway, http: httpx.AsyncClient, issuer: Issuer
 ) -> None:
     """Each holds what came of its body. Health is still told: the process is not to be killed for it."""
-    token = issuer.token(scope="orders:write")
-    head = (
-        f"POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
-    ).encode()
+    tokens = [issuer.token(scope="orders:write", sub=f"slow-{number}") for number in range(4)]
     async with connections(gateway, MOST_UNDER_WAY) as slow:
-        for _, writer in slow:
-            writer.write(head)
-        async with asyncio.timeout(8):
-            while (answer := await http.get("/v1/orders?cursor=")).status_code == 400:
-                await asyncio.sleep(0.05)
+        for number, (_, writer) in enumerate(slow):
+            writer.write(unfinished(tokens[number % len(tokens)]))
+        answer = await until_busy(http)
         assert_problem(answer, 503, "busy")
         assert int(answer.headers["Retry-After"]) >= 1
         assert (await http.get("/health/live")).status_code == 200
