@@ -58,6 +58,8 @@ class Shredder:
         self._store: EventStore = running.store
         self._keys = keys
         self._committed = asyncio.Event()
+        self._interrupted = False
+        """Whether keys may be destroyed of which something is still left in the key store's files."""
         self._task: asyncio.Task[None] | None = None
         self._store.on_commit(self._committed.set)
 
@@ -76,8 +78,9 @@ class Shredder:
             self._committed.clear()
             try:
                 position = await self._shred(position)
-                pause = FIRST_PAUSE
+                pause, self._interrupted = FIRST_PAUSE, False
             except StoreUnavailable as error:
+                self._interrupted = True
                 log.warning("keys of forgotten customers wait to be destroyed", error=str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -95,7 +98,8 @@ class Shredder:
             records = await self._store.read_log(position, AT_ONCE, names=(wire_name(CustomerForgotten),))
             if not records:
                 return max(head, position)
-            due = await self._keys.not_destroyed([key_of(record.stream) for record in records])
+            forgotten = [key_of(record.stream) for record in records]
+            due = forgotten if self._interrupted else await self._keys.not_destroyed(forgotten)
             if due:
                 await self._keys.destroy(due)
                 log.info("keys of forgotten customers destroyed", customers=len(due))

@@ -38,6 +38,8 @@ class SQLiteTable:
             )
             path.chmod(0o600)
             self._prepare()
+            # What another process was to destroy when it was killed.
+            self._empty_log()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"the key store {path} cannot be used ({error})") from error
 
@@ -74,10 +76,20 @@ class SQLiteTable:
             [(subject,) for subject in subjects],
         )
         try:
-            # The log holds the page as it was; emptied, nothing does.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            kept = self._empty_log()
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the key store {self._path} cannot be emptied ({error})") from error
+            raise StoreUnavailable(
+                f"the log of the key store {self._path} cannot be emptied ({error})"
+            ) from error
+        if kept:
+            raise StoreUnavailable(
+                f"the log of the key store {self._path} cannot be emptied while it is read"
+            )
+
+    def _empty_log(self) -> bool:
+        """Have the write-ahead log, which holds pages as they were, hold nothing; True if it still does."""
+        (kept, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(kept)
 
     def wrapped_otherwise(self, master_id: str, limit: int) -> dict[str, Wrapped]:
         return self._found(

@@ -24,6 +24,7 @@ from infra.context_process import reacting
 from infra.records import Append, Metadata, NewEvent, StreamAppend
 from infra.runtime import RunningContext
 from infra.settings import Settings
+from infra.vault import sqlite_table
 from infra.vault.key_store import KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, new_master_keys
 from tests.at_work import AtWork, at_work
@@ -176,6 +177,25 @@ async def test_the_key_of_a_forgotten_customer_is_destroyed_also_if_nobody_was_t
     assert not await keys.destroyed("eve")
     (_, forgotten) = await shop.events("customer-ada")
     assert forgotten == CustomerForgotten(customer_id="ada")
+
+
+async def test_a_key_is_not_left_in_the_files_because_they_were_read_when_it_was_destroyed(
+    shop: AtWork, keys: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_table, "BUSY_SECONDS", 0.05)
+    await shop.accept(register)
+    reader = sqlite3.connect(tmp_path / "vault" / "keys.db", isolation_level=None)
+    reader.execute("BEGIN")
+    (wrapped,) = reader.execute("SELECT wrapped FROM keys").fetchone()
+    await shop.accept(ForgetCustomer(customer_id="ada"))
+    shredder = shredding(shop, keys)
+    await shredder.start()
+    await until_destroyed(keys, "ada")
+    reader.close()
+    async with asyncio.timeout(10):
+        while any(wrapped in content for content in contents(tmp_path / "vault").values()):
+            await asyncio.sleep(0.01)
+    await shredder.stop()
 
 
 async def test_a_key_that_came_back_with_a_backup_of_the_key_store_goes_again(

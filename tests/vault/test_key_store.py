@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.recorders.outcomes import StoreBusy
+from infra.recorders.outcomes import StoreBusy, StoreUnavailable
+from infra.vault import sqlite_table
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, new_master_keys
 from infra.vault.sealing import SealBroken, new_key, seal, unseal
@@ -121,13 +122,36 @@ async def test_nothing_of_a_destroyed_key_is_left_in_the_files(tmp_path: Path, m
     await keys.close()
 
 
+async def test_who_reads_meanwhile_does_not_keep_a_destroyed_key_in_the_files(
+    tmp_path: Path, masters: MasterKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log cannot be emptied while somebody reads from it: that is told, and done once it can be."""
+    monkeypatch.setattr(sqlite_table, "BUSY_SECONDS", 0.2)
+    file = tmp_path / "keys.db"
+    keys = KeyStore(f"sqlite:{file}", lambda: masters)
+    await keys.make("ann")
+    reader = sqlite3.connect(file, isolation_level=None)
+    reader.execute("BEGIN")
+    (wrapped,) = reader.execute("SELECT wrapped FROM keys WHERE subject = 'ann'").fetchone()
+    with pytest.raises(StoreUnavailable, match="while it is read"):
+        await keys.destroy(["ann"])
+    with pytest.raises(KeyDestroyed):
+        await keys.key("ann")
+    reader.execute("COMMIT")
+    reader.close()
+    await keys.destroy(["ann"])
+    assert not any(wrapped in content for content in contents(tmp_path))
+    await keys.close()
+
+
 def contents(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.iterdir()]
 
 
 MAKING = """
 import asyncio, sys
-from infra.recorders.outcomes import StoreBusy
+from infra.recorders.outcomes import StoreBusy, StoreUnavailable
+from infra.vault import sqlite_table
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import parse
 
