@@ -19,8 +19,15 @@ def client_address(scope: Scope, proxies: int) -> str:
         named = b",".join(lines).decode("latin-1").split(",")
         # What stands before our own proxies' entries is whatever the client wrote.
         if len(named) >= proxies:
-            return network(named[-proxies].strip()) or network(peer) or UNKNOWN
+            return network(without_port(named[-proxies].strip())) or network(peer) or UNKNOWN
     return network(peer) or UNKNOWN
+
+
+def without_port(named: str) -> str:
+    """An address as some proxies write it: `10.1.1.1:4711`, `[2001:db8::1]:4711` or `[2001:db8::1]`."""
+    if named.startswith("["):
+        return named[1:].partition("]")[0]
+    return named.partition(":")[0] if named.count(":") == 1 else named
 
 
 def network(address: str) -> str | None:
