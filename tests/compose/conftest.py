@@ -43,10 +43,12 @@ def ports() -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, secrets: Path, ports: dict[str, int]) -> Iterator[Stack]:
-    """The core of the stack, ready."""
+    """The core of the stack, and Prometheus and Alertmanager with it, ready."""
     assert secrets.is_dir()
     with Stack(tmp_path_factory.mktemp("compose"), ports) as running:
         running.up()
+        # It looks every 15 s: early, so that nobody has to wait for it.
+        running.up("--no-deps", "--no-recreate", "prometheus", "alertmanager")
         eventually(lambda: ready(f"http://127.0.0.1:{running.port}"), "the gateway's readiness")
         yield running
 

@@ -176,8 +176,8 @@ class Stack:
         return self.compose("run", "--rm", "-T", "operator", *command)
 
     def watched(self) -> set[str]:
-        """The services all processes of which Prometheus sees."""
-        query = {"query": 'min by (service) (up{job="orderfold"}) == 1'}
+        """The services of which Prometheus sees a process."""
+        query = {"query": 'up{job="orderfold"} == 1'}
         try:
             answer = httpx.get(f"http://127.0.0.1:{self.ports['PROMETHEUS_PORT']}/api/v1/query", params=query)
         except httpx.TransportError:

@@ -38,7 +38,11 @@ async def test_everything_runs_as_it_should(stack: Stack) -> None:
         for name in stack.containers()
         if (ports := stack.podman("port", name, check=False).strip())
     }
-    assert published == {stack.container("edge"): f"8080/tcp -> 127.0.0.1:{stack.port}"}
+    assert published == {
+        stack.container("edge"): f"8080/tcp -> 127.0.0.1:{stack.port}",
+        stack.container("prometheus"): f"9090/tcp -> 127.0.0.1:{stack.ports['PROMETHEUS_PORT']}",
+        stack.container("alertmanager"): f"9093/tcp -> 127.0.0.1:{stack.ports['ALERTMANAGER_PORT']}",
+    }
 
 
 async def test_more_processes_share_the_work_under_load(stack: Stack, http: httpx.AsyncClient) -> None:
@@ -98,7 +102,6 @@ async def test_the_spans_of_an_order_reach_the_collector_from_every_service(stac
 
 
 async def test_prometheus_sees_every_process(stack: Stack) -> None:
-    await asyncio.to_thread(stack.up, "--no-deps", "--no-recreate", "prometheus", "alertmanager")
     await asyncio.to_thread(eventually, lambda: stack.watched() == WATCHED, "Prometheus' sight of all")
 
 
