@@ -76,7 +76,7 @@ def _place(order: Order | None, command: PlaceOrder, terms: Terms | None) -> tup
     if order is not None:
         if _same(order.placed, command):
             return ()
-        raise Rejected(f"order {command.order_id} was placed with other content")
+        raise _taken(command)
     if terms is None:
         raise ValueError("an order cannot be placed without terms")
     priced = price(command, terms)
@@ -95,10 +95,18 @@ def _place(order: Order | None, command: PlaceOrder, terms: Terms | None) -> tup
 
 
 def check_theirs(order: Order | None, command: OrderingCommand) -> None:
-    """Raise Unknown if a customer asks about an order that is somebody else's or not there."""
-    by_customer = isinstance(command, CancelOrder | RequestReturn) and command.customer_id is not None
-    if by_customer and (order is None or _is_anothers(order, command)):
-        raise _no_such(command)
+    """Raise what a customer is told who asks about an order that is somebody else's or not there."""
+    match command:
+        case CancelOrder(customer_id=str()) | RequestReturn(customer_id=str()):
+            if order is None or _is_anothers(order, command):
+                raise _no_such(command)
+        case PlaceOrder(customer_id=customer_id):
+            if order is not None and order.placed.customer_id != customer_id:
+                raise _taken(command)
+
+
+def _taken(command: PlaceOrder) -> Rejected:
+    return Rejected(f"order {command.order_id} was placed with other content")
 
 
 def _no_such(command: OrderingCommand) -> Unknown:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from contexts.catalog.events import ProductAdded, ProductDiscontinued, ProductReinstated, ProductRepriced
 from contexts.customers.events import AddressChanged, CustomerForgotten, CustomerRegistered
@@ -117,6 +118,16 @@ async def test_no_version_tells_a_customer_that_there_is_anothers_order(
         assert isinstance(answer, Refused)
         answers.append((answer.kind, answer.rule.replace(order_id, "it"), answer.version))
     assert answers == [(RefusalKind.UNKNOWN, "there is no order it", 0)] * 2
+
+
+@pytest.mark.parametrize("expected", [None, 0, 1, 7])
+async def test_an_id_that_somebody_else_has_taken_is_no_more_than_that(
+    ordering: AtWork, expected: int | None
+) -> None:
+    await ordering.accept(place("42"))
+    answer = await ordering.send(replace(place("42"), customer_id="eve"), expected_version=expected)
+    taken = Refused(RefusalKind.REJECTED, "order 42 was placed with other content")
+    assert answer == taken
 
 
 async def test_a_customers_own_order_is_told_to_stand_elsewhere(ordering: AtWork) -> None:
