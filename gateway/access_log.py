@@ -36,5 +36,5 @@ class AccessLog:
             method=method,
             status=status,
             milliseconds=round(seconds * 1_000, 1),
-            subject=incoming.subject,
+            subject=incoming.actor,
         )

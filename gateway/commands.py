@@ -150,7 +150,7 @@ def envelope_of(incoming: Incoming) -> Envelope:
         command_id=identity,
         correlation_id=incoming.correlation_id,
         causation_id=identity,
-        actor=subject,
+        actor=incoming.caller.actor,
         time=now,
         deadline=now + timedelta(seconds=seconds),
         traceparent=incoming.traceparent,

@@ -81,9 +81,9 @@ class Incoming:
         return self._caller
 
     @property
-    def subject(self) -> str | None:
+    def actor(self) -> str | None:
         """Who sent it, if that is known by now."""
-        return None if self._caller is None else self._caller.subject
+        return None if self._caller is None else self._caller.actor
 
     def read_from(self, models: ReadModels) -> None:
         """Answer from these read models: they include what the request's tokens name."""

@@ -24,6 +24,7 @@ LATEST = 253_402_300_799
 """The last second of the year 9999."""
 OURS = frozenset({"fulfilment", "payment-provider"})
 """Who acts by themselves: what a history says they did was done by nobody with a token."""
+AS_CUSTOMER = "customer:"
 CUSTOMER_ROLE = "customer"
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 REMEMBERED = 10_000
@@ -39,6 +40,11 @@ class Caller(msgspec.Struct, frozen=True):
     subject: str
     scopes: frozenset[str]
     customer_id: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """Who this is in logs and histories: a customer by id, as a subject may be an e-mail address."""
+        return self.subject if self.customer_id is None else AS_CUSTOMER + self.customer_id
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -105,7 +111,7 @@ class TokenVerifier:
         subject = claims["sub"]
         if not (0 < len(subject) <= MAX_SUBJECT and subject.isprintable()):
             raise TokenRefused("the token's subject is not 1 to 255 printable characters")
-        if subject in OURS:
+        if subject in OURS or subject.startswith(AS_CUSTOMER):
             raise TokenRefused("the token's subject is a name of the system's own")
         check_times(claims)
         return Verified(Caller(subject, scopes(claims), customer(claims)), claims["exp"] + LEEWAY_SECONDS)

@@ -106,6 +106,7 @@ async def test_types_of_bearer_tokens_are_let_in(gateway: Gateway, issuer: Issue
         (lambda issuer: issuer.token(sub="x" * 256), "subject"),
         (lambda issuer: issuer.token(sub="fulfilment"), "the system's own"),
         (lambda issuer: issuer.token(sub="payment-provider"), "the system's own"),
+        (lambda issuer: issuer.token(sub="customer:ann"), "the system's own"),
         (lambda issuer: issuer.token(scope={"orders": "read"}), "scopes"),
         (lambda issuer: issuer.token(role="customer", customer_id=""), "names no customer"),
         (lambda issuer: issuer.token(role="customer", customer_id=["ann"]), "names no customer"),

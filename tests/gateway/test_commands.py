@@ -14,7 +14,7 @@ import pytest
 from infra.command_wire import from_headers
 from infra.commands import RefusalKind, Refused, Token
 from infra.records import partition_of
-from tests.gateway.conftest import Contexts
+from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
 
@@ -55,6 +55,20 @@ async def test_the_context_gets_the_command_and_who_sent_it(
     assert envelope.deadline - envelope.time == timedelta(seconds=5)
     assert envelope.expected_version is None
     assert envelope.after == ()
+
+
+async def test_a_customer_is_recorded_by_the_id_that_erasure_leaves(
+    gateway: Gateway, contexts: Contexts, issuer: Issuer
+) -> None:
+    """Its token's subject may be an e-mail address, which would stand in events for ever."""
+    token = issuer.token(scope="customers:write", role="customer", sub="ann@example.org", customer_id="ann")
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "k"}
+        answer = await client.post("/v1/customers/ann/forget", headers=headers)
+    assert answer.status_code == 200
+    [message] = contexts.received
+    assert from_headers(message.headers).actor == "customer:ann"
+    assert "example.org" not in f"{message.headers}{message.data!r}"
 
 
 @pytest.mark.parametrize(
