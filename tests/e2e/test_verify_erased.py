@@ -79,7 +79,7 @@ async def test_what_cannot_be_looked_for_is_said_in_a_line(
         (gone, "--text", str(tmp_path)): "cannot be read: Is a directory",
         (gone, "--text", str(tmp_path / "short")): "line 3 has under 4 bytes and would be found by chance",
         (gone, "--text", str(tmp_path / "binary")): "is not UTF-8",
-        (gone, "--text", "-"): "--text - has 0 texts; 1 to 1,000 can be looked for",
+        (gone, "--text", "-"): "--text - has 0 texts; 1 to 100 can be looked for",
     }
     for arguments, why in wrong.items():
         told = await orderfold(stack, "verify", "--erased", *arguments, status=2)

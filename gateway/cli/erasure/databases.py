@@ -10,6 +10,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 import contexts
+from gateway.cli.erasure.forms import Pattern
 from gateway.cli.erasure.search import Found, search
 from gateway.cli.erasure.texts import Texts
 from infra.mongo import Mongo
@@ -93,10 +94,10 @@ def _octets(row: Iterable[object]) -> Iterator[bytes]:
 
 
 def _search(
-    place: str, batch: list[bytes], left: tuple[tuple[bytes, int, str], ...], searched: SearchedDatabases
-) -> tuple[tuple[bytes, int, str], ...]:
+    place: str, batch: list[bytes], left: tuple[Pattern, ...], searched: SearchedDatabases
+) -> tuple[Pattern, ...]:
     """Search a batch for what was not yet found in this place; what is still to be found."""
     found = list(search(place, [b"\0".join(batch)], left, counted=False))
     searched.found += found
     seen = {(item.line, item.form) for item in found}
-    return tuple(item for item in left if item[1:] not in seen)
+    return tuple(pattern for pattern in left if (pattern.line, pattern.form) not in seen)

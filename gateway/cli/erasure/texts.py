@@ -8,19 +8,19 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.cli.erasure.forms import SHORTEST, patterns
+from gateway.cli.erasure.forms import SHORTEST, Pattern, patterns
 from gateway.cli.failure import CommandFailed
 
-MOST_TEXTS = 1_000
+MOST_TEXTS = 100
 MOST_BYTES = 1_000_000
 STANDARD_INPUT = "-"
 
 
 class Texts(msgspec.Struct, frozen=True):
-    """The bytes to look for, each with its line and its form; `file` is where they were read from."""
+    """How many there are, and the bytes to look for; `file` is where they were read from."""
 
     count: int = 0
-    wanted: tuple[tuple[bytes, int, str], ...] = ()
+    wanted: tuple[Pattern, ...] = ()
     file: tuple[int, int] | None = None
     """By device and inode: it may lie where is searched, and is left out."""
 
@@ -41,7 +41,7 @@ def read_texts(path: Path | None) -> Texts:
     status = None if str(path) == STANDARD_INPUT else path.stat()
     return Texts(
         len(found),
-        tuple((octets, number, form) for number, line in found for octets, form in patterns(line).items()),
+        tuple(pattern for number, line in found for pattern in patterns(line, number)),
         None if status is None else (status.st_dev, status.st_ino),
     )
 
