@@ -13,7 +13,15 @@ JSON: Header = (b"content-type", b"application/json")
 UNSTORED: Header = (b"cache-control", b"no-store")
 """What a client may see is for nobody else, and is old a moment later."""
 
-encode = msgspec.json.Encoder().encode
+
+def plain(value: Any) -> int:
+    """An integer of more than 32 bits as MongoDB's driver reads it, as any other."""
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"{type(value)} cannot be shown")
+
+
+encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 
 class Answer:

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 
+from contexts.catalog.events import ProductAdded
 from contexts.fulfilment.events import CommandFailed, Stage, StepTaken
 from infra.mongo import Mongo, replacing
 from infra.records import Checkpoint, partition_of
@@ -33,6 +34,9 @@ BEHIND = f"ordering:8.{PARTITION}"
 """One position further than the read models have come."""
 REACHED = f"ordering:7.{PARTITION}"
 
+GOLD = ProductAdded(sku="GOLD", name="Bar", unit_price=10**11, currency="GBP")
+"""What costs more than 32 bits can tell."""
+
 
 def happened() -> list[tuple[str, msgspec.Struct]]:
     """Everything about order 42, and seven more orders that were only placed."""
@@ -44,6 +48,7 @@ def happened() -> list[tuple[str, msgspec.Struct]]:
     failed = CommandFailed(order_id="42", command_id="fulfilment-42:1:1", command="c", reason="r")
     return [
         ("product-MUG", examples.added),
+        ("product-GOLD", GOLD),
         ("stock-MUG", examples.received),
         ("customer-ann", examples.registered),
         ("order-42", examples.placed()),
@@ -120,6 +125,14 @@ async def test_a_document_is_shown_with_its_version(http: httpx.AsyncClient, pat
     assert "_id" not in answer.json()
 
 
+@pytest.mark.parametrize("path", ["/v1/products/GOLD", "/v1/products"])
+async def test_a_price_beyond_32_bits_is_shown(http: httpx.AsyncClient, path: str) -> None:
+    """MongoDB's driver has a kind of integer of its own for those."""
+    answer = await http.get(path)
+    assert answer.status_code == 200, answer.text
+    assert '"unit_price":100000000000,' in answer.text
+
+
 @pytest.mark.parametrize("thing", ["products", "stock", "customers", "orders", "shipments", "fulfilments"])
 async def test_what_there_is_not_is_not_found(http: httpx.AsyncClient, thing: dict[str, str]) -> None:
     assert_problem(await http.get(f"/v1/{thing}/nobody-9"), 404, "not-found")
@@ -128,7 +141,7 @@ async def test_what_there_is_not_is_not_found(http: httpx.AsyncClient, thing: di
 @pytest.mark.parametrize(
     ("path", "field", "found"),
     [
-        ("/v1/products", "sku", ["MUG"]),
+        ("/v1/products", "sku", ["GOLD", "MUG"]),
         ("/v1/products?q=mug", "sku", ["MUG"]),
         ("/v1/products?q=cup", "sku", []),
         ("/v1/stock", "sku", ["MUG"]),

@@ -49,5 +49,5 @@ def _keys(examples: KeyExamples) -> str:
 def _value(value: Any) -> Text:
     if value is UNSET:
         return Text("absent", style="dim")
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=int).decode()
     return Text(text if len(text) <= WIDEST else text[: WIDEST - 1] + "…")
