@@ -26,6 +26,7 @@ async def furnish(shop: Shop, stack: EmbeddedStack) -> None:
     """Return when everything is there and stands where its name says."""
     for sku in SKUS:
         await shop.stock(sku, 1_000, price=950)
+    await shop.stock("GOLD", 1_000, price=10**10)
     for customer_id in CUSTOMERS:
         await shop.customer(customer_id)
     await shop.do("/v1/products/OLD/discontinue")

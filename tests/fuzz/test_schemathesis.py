@@ -17,10 +17,10 @@ import pytest
 from infra.embedded import EmbeddedStack
 from tests.fuzz.conftest import Issuer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 110
+SECONDS = 200
 CASES = {"staff": 3_000, "customer": 2_000}
 """How many it must at least have made up: fewer would mean that it did not get far."""
 
