@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +52,13 @@ def back_up(data: Path, backup: Path) -> None:
     for store in (data / "stores").glob("*.db"):
         copy_database(store, backup / "stores" / store.name)
     for folder in ("nats", "mongo", "logs", "provider"):
-        shutil.copytree(data / folder, backup / folder)
+        shutil.copytree(data / folder, backup / folder, copy_function=copy_if_there)
+
+
+def copy_if_there(source: str, to: str) -> None:
+    """Copy a file of a server at work, which may delete it at this moment."""
+    with suppress(FileNotFoundError):
+        shutil.copyfile(source, to)
 
 
 def copy_database(file: Path, to: Path) -> None:
@@ -129,7 +135,9 @@ async def restored_without_keys(stack: EmbeddedStack, shop: Shop) -> None:
         lambda: shop.look("/v1/orders/kept-1"), lambda answer: answer.status_code == 200, "the order"
     )
     assert (order.json()["status"], order.json()["customer_id"]) == ("confirmed", "eloise")
-    answer = await shop.look("/v1/customers/eloise")
+    answer = await eventually(
+        lambda: shop.look("/v1/customers/eloise"), lambda answer: answer.status_code != 404, "the customer"
+    )
     assert answer.status_code == 503
     assert "there is no key of eloise" in stack.folder.log("gateway").read_text()
     await shop.customer("new")
