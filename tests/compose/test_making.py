@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.compose_secrets import make_secrets
+from infra.data_folder import DataFolder
 from infra.locked import entries
 from infra.servers import free_port
+from infra.settings import load_settings
 from tests.compose.stack import ROOT
 
 
@@ -28,6 +30,18 @@ def test_secrets_are_made_once_and_nobody_else_gets_to_them(tmp_path: Path) -> N
     passwords = [made[file] for file in made if file.parent.name == "passwords"]
     assert len(set(passwords)) == len(passwords)
     assert min(map(len, passwords)) >= 32
+
+
+def test_with_tls_there_are_certificates_and_the_gateway_is_reached_by_https(tmp_path: Path) -> None:
+    root = tmp_path / "secrets"
+    make_secrets(root, 8080, tls=True)
+    settings = load_settings(DataFolder(root).read_environment())
+    assert settings.gateway_url == "https://127.0.0.1:8080"
+    assert settings.tls_ca == root / "tls" / "ca.pem"
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (root / "tls").iterdir()}
+    assert (modes["ca.key"], modes["gateway.key"]) == (0o600, 0o444)
+    make_secrets(root, 8080)
+    assert load_settings(DataFolder(root).read_environment()).gateway_url == "http://127.0.0.1:8080"
 
 
 def test_an_entry_of_the_lock_has_its_hashes() -> None:
