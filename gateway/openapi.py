@@ -78,7 +78,8 @@ def document(routes: Iterable[BaseRoute], version: str) -> Json:
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": paths,
+        # The framework keeps a path's methods in no order, and each process would describe them in its own.
+        "paths": {path: dict(sorted(methods.items())) for path, methods in paths.items()},
         "components": {
             "schemas": schemas.components(),
             "parameters": REQUEST_HEADERS,
