@@ -51,7 +51,8 @@ bootstrap() {
     rm -rf "$cache/system"
     mmdebstrap --quiet --variant=essential --mode=root --include="$packages" --format=directory \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='APT::Install-Recommends "false"' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/javascript/*' \
+        --dpkgopt='path-exclude=/usr/bin/promtool' --dpkgopt='path-exclude=/usr/bin/amtool' --aptopt='APT::Install-Recommends "false"' \
         --customize-hook="$parts/postgres/unpack-debians.sh" \
         "${ORDERFOLD_SUITE:-bookworm}" "$cache/system" >>"$log" 2>&1
 }
