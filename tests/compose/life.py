@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
-from tests.shop import Shop
+import asyncio
+import json
+from typing import Any
+
+from gateway.identifiers import new_id
+from tests.compose.stack import Stack
+from tests.shop import ADDRESS, Shop, eventually
+
+SEARCHED = {"nats", "mongo", "postgres"}
+"""Whose files there are."""
+
+
+class PatientShop(Shop):
+    """One that comes again when it is told to: what has just been started may still look for its servers.
+
+    Old podmans' name server loses questions, and a context connects to its store with the first command.
+    """
+
+    async def do(self, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+        """Send a command that must be accepted in the end, and is carried out once."""
+        key = new_id()
+        answer = await eventually(
+            lambda: self.post(path, body, Idempotency_Key=key, **headers),
+            lambda answer: answer.status_code != 503,
+            path,
+        )
+        assert answer.status_code in {200, 201}, (path, answer.status_code, answer.text)
+        return dict(answer.json())
 
 
 async def delivered(shop: Shop, payment: str = "tok_approve") -> int:
@@ -16,3 +43,19 @@ async def delivered(shop: Shop, payment: str = "tok_approve") -> int:
     await shop.do("/v1/shipments/life-1/deliver")
     order = await shop.order_becomes("life-1", "completed")
     return int(order["payment"]["captured"])
+
+
+async def nothing_is_left_of_the_forgotten(stack: Stack, shop: Shop) -> None:
+    """Forget a customer, and have every database and every file searched for what was known of the person."""
+    person = {"name": "Éloïse Quatremère", "email": "eloise.quatremere@example.org", "address": ADDRESS}
+    await shop.do("/v1/customers", {"customer_id": "eloise", **person})
+    await shop.do("/v1/customers/eloise/forget")
+    texts = (person["name"], person["email"])
+    found = json.loads(await asyncio.to_thread(stack.auditor, "eloise", *map(str, texts)))
+    assert found["erased"], found
+    assert found["folders"][0]["by_folder"].keys() >= SEARCHED
+    # Or its silence would mean nothing: the id is what is left.
+    there = json.loads(await asyncio.to_thread(stack.auditor, "eloise", "customer-eloise", check=False))
+    places = " ".join(item["place"] for item in there["found"])
+    for place in ("/data/nats/", "/data/postgres/", "of PostgreSQL postgres:5432/customers"):
+        assert place in places

@@ -91,12 +91,15 @@ class Stack:
             for container in self.podman("ps", "--quiet", *UNHEALTHY, check=False).split():
                 self.podman("healthcheck", "run", container, check=False)
 
-    def run(self, command: Sequence[str], *, check: bool = True, seconds: float = 300.0) -> str:
-        """What a program says on stdout; raises CommandFailed."""
+    def run(
+        self, command: Sequence[str], *, check: bool = True, seconds: float = 300.0, told: str = ""
+    ) -> str:
+        """What a program says on stdout that is told this on stdin; raises CommandFailed."""
         done = subprocess.run(
             command,
             cwd=ROOT,
             env=self.environment,
+            input=told,
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -174,6 +177,11 @@ class Stack:
     def operator(self, *command: str) -> str:
         """Run the orderfold command in a container, as an operator."""
         return self.compose("run", "--rm", "-T", "operator", *command)
+
+    def auditor(self, customer_id: str, *texts: str, check: bool = True) -> str:
+        """Look whether anything is left of a forgotten customer, these texts for one."""
+        command = ["docker-compose", "run", "--rm", "-T", "auditor", customer_id, "--json", "--text", "-"]
+        return self.run(command, check=check, told="\n".join(texts))
 
     def watched(self) -> set[str]:
         """The services of which Prometheus sees a process."""

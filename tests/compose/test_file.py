@@ -14,6 +14,7 @@ FILE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 OURS = "localhost/orderfold:dev"
 WITHOUT_A_PROGRAM_TO_ASK_WITH = {"collector", "tempo"}
+ON_DEMAND = {"operator", "auditor"}
 PUBLISHED = {"edge", "prometheus", "alertmanager", "grafana"}
 MADE = "./.compose/"
 
@@ -29,9 +30,9 @@ def test_a_service_is_bounded_and_looked_after(name: str) -> None:
     assert ":" in service["image"].rpartition("/")[2]
     assert {"mem_limit", "cpus", "pids_limit", "stop_grace_period"} <= service.keys()
     assert "no-new-privileges:true" in service["security_opt"]
-    if name != "operator":
+    if name not in ON_DEMAND:
         assert service["restart"] == "unless-stopped"
-    if name not in WITHOUT_A_PROGRAM_TO_ASK_WITH | {"operator"}:
+    if name not in WITHOUT_A_PROGRAM_TO_ASK_WITH | ON_DEMAND:
         command = service["healthcheck"]["test"]
         assert command[0] == "CMD"
         assert not [argument for argument in command if " " in argument]

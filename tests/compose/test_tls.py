@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.life import delivered
+from tests.compose.life import PatientShop, delivered, nothing_is_left_of_the_forgotten
 from tests.compose.stack import CONTEXTS, PROJECT, WATCHED, Stack, eventually
-from tests.shop import Shop
 from tests.tls.authority import Certificates
 
 pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -45,7 +44,7 @@ async def test_an_order_becomes_a_parcel_by_https(
     tls_stack: Stack, certificates: Certificates, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
-    async with Shop(f"https://localhost:{tls_stack.port}", token) as shop:
+    async with PatientShop(f"https://localhost:{tls_stack.port}", token) as shop:
         # The provider approves it later, by a webhook over HTTPS.
         assert await delivered(shop, payment="tok_late_200") == 2850
 
@@ -64,6 +63,15 @@ def test_the_operator_finds_everything_as_the_stores_say(tls_stack: Stack) -> No
     found = json.loads(tls_stack.operator("verify", "--json"))
     assert found["clean"], found
     assert {checked["context"] for checked in found["contexts"]} == set(CONTEXTS)
+
+
+async def test_nothing_is_left_of_a_customer_who_was_forgotten(
+    tls_stack: Stack, certificates: Certificates, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is searched by mutual TLS, too."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    async with PatientShop(f"https://localhost:{tls_stack.port}", token) as shop:
+        await nothing_is_left_of_the_forgotten(tls_stack, shop)
 
 
 @pytest.fixture(scope="module")
