@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import uuid
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -23,6 +24,17 @@ with patch.dict(sys.modules, {"eventsourcing.cipher": SimpleNamespace(AESCipher=
     from eventsourcing.tests import persistence as library
 
 
+SECONDS = 20.0
+
+
+def readers_end() -> None:
+    """Wait for the threads that a case has left reading: on a connection closed under them SQLite crashes."""
+    for thread in threading.enumerate():
+        if thread.name.endswith("(read_continuously)"):
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+
+
 class OnSQLite:
     """A recorder on a fresh file."""
 
@@ -32,6 +44,7 @@ class OnSQLite:
     def fresh(self, sqlite_store: str) -> Any:
         self.datastore = SQLiteDatastore(sqlite_store.removeprefix("sqlite:"), originator_id_type="text")
         yield
+        readers_end()
         self.datastore.close()
 
     def create_recorder(self) -> SQLiteEventRecorder:
@@ -52,6 +65,7 @@ class OnPostgres:
     def fresh(self, postgres_store: str) -> Any:
         self.datastore = datastore_of(parameters(postgres_store))
         yield
+        readers_end()
         self.datastore.close()
 
     def create_recorder(self) -> PostgresEventRecorder:
