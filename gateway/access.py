@@ -16,7 +16,7 @@ from gateway.incoming import incoming_of
 from gateway.limiting import address_of, count_by_address, count_for
 from gateway.limits import RouteClass
 from gateway.ownership import Customers
-from gateway.problems import BUSY, MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, Problem
+from gateway.problems import BUSY, MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, UNKNOWN_ROLE, Problem
 from gateway.tokens import Caller
 
 
@@ -107,7 +107,7 @@ class Guard:
             try:
                 caller = await incoming.authenticate()
             except Problem as problem:
-                if problem.kind is UNAUTHENTICATED:
+                if problem.kind in {UNAUTHENTICATED, UNKNOWN_ROLE}:
                     count_by_address(incoming)
                 raise
             count_for(incoming, class_of(scope["route_handler"]), caller.subject)

@@ -26,6 +26,7 @@ from gateway.observation import observation
 from gateway.orders import orders
 from gateway.products import products
 from gateway.readiness import Readiness
+from gateway.roles import role_names
 from gateway.sales import sales
 from gateway.services import Services
 from gateway.shipments import shipments
@@ -68,7 +69,7 @@ def make_services(settings: Settings) -> Services:
         mongo=mongo,
         models=models,
         keys=keys,
-        tokens=TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience),
+        tokens=TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience, role_names(settings)),
         metrics=Metrics(),
         monitor=monitor,
         readiness=Readiness(contexts, mongo.check, models, keys),

@@ -21,9 +21,11 @@ from gateway.problems import (
     MALFORMED,
     UNAUTHENTICATED,
     UNAVAILABLE,
+    UNKNOWN_ROLE,
     UNSUPPORTED_MEDIA_TYPE,
     Problem,
 )
+from gateway.roles import RoleUnknown
 from gateway.services import Services
 from gateway.tokens import Caller, TokenRefused
 from read_models.reading import ReadModels
@@ -119,6 +121,8 @@ class Incoming:
                 str(refused),
                 headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{refused}"'},
             ) from refused
+        except RoleUnknown as error:
+            raise Problem(UNKNOWN_ROLE, str(error)) from error
         except KeysTooOld as error:
             raise Problem(UNAVAILABLE, "the keys of bearer tokens were read too long ago") from error
         except KeysUnavailable as error:

@@ -63,7 +63,7 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
     if not contract.unlimited:
         found |= dict.fromkeys((problems.RATE_LIMITED, problems.BUSY))
     if contract.access not in WITHOUT_TOKEN:
-        found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE))
+        found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE, problems.UNKNOWN_ROLE))
         if contract.customers is not Customers.ALL:
             found |= dict.fromkeys((problems.NOT_YOURS,))
     if contract.asks is not None:

@@ -12,6 +12,7 @@ import jwt
 import msgspec
 
 from gateway.key_set import Key, KeySet
+from gateway.roles import Role, RoleNames, RolesUnreadable
 
 ALGORITHMS = ("RS256", "ES256")
 TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
@@ -25,7 +26,6 @@ LATEST = 253_402_300_799
 OURS = frozenset({"fulfilment", "payment-provider"})
 """Who acts by themselves: what a history says they did was done by nobody with a token."""
 AS_CUSTOMER = "customer:"
-CUSTOMER_ROLE = "customer"
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 REMEMBERED = 10_000
 
@@ -57,8 +57,17 @@ class Verified(msgspec.Struct, frozen=True):
 class TokenVerifier:
     """Tells whose a bearer token is."""
 
-    def __init__(self, keys: KeySet, issuer: str, audience: str, *, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self,
+        keys: KeySet,
+        issuer: str,
+        audience: str,
+        roles: RoleNames,
+        *,
+        remembered: int = REMEMBERED,
+    ) -> None:
         self._keys = keys
+        self._roles = roles
         self._issuer = issuer
         self._audience = audience
         self._most = remembered
@@ -66,7 +75,7 @@ class TokenVerifier:
         self._generation = keys.generation
 
     async def caller(self, token: bytes) -> Caller:
-        """Who sent this token; raises TokenRefused, or KeysUnavailable when that cannot be told now."""
+        """Who sent this token; raises TokenRefused, RoleUnknown or KeysUnavailable."""
         self._keys.check()
         self._forget_withdrawn()
         if len(token) > MAX_LENGTH:
@@ -114,7 +123,12 @@ class TokenVerifier:
         if subject in OURS or subject.startswith(AS_CUSTOMER):
             raise TokenRefused("the token's subject is a name of the system's own")
         check_times(claims)
-        return Verified(Caller(subject, scopes(claims), customer(claims)), claims["exp"] + LEEWAY_SECONDS)
+        try:
+            role = self._roles.role(claims)
+        except RolesUnreadable as error:
+            raise TokenRefused(str(error)) from error
+        caller = Caller(subject, scopes(claims), customer(claims, role))
+        return Verified(caller, claims["exp"] + LEEWAY_SECONDS)
 
     async def _key(self, token: bytes) -> Key:
         try:
@@ -153,24 +167,9 @@ def check_times(claims: dict[str, Any]) -> None:
                 raise TokenRefused(f"the token's {name} is no time")
 
 
-def roles(claims: dict[str, Any]) -> frozenset[str]:
-    """The roles in `roles` and `role` together, in lower case: each a list, or text with spaces or commas."""
-    found: set[str] = set()
-    for name in ("roles", "role"):
-        given = claims.get(name, ())
-        names = given.replace(",", " ").split() if isinstance(given, str) else given
-        if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
-            raise TokenRefused("the token's roles are neither text nor a list of it")
-        found.update(each.strip().lower() for each in names)
-    return frozenset(found)
-
-
-def customer(claims: dict[str, Any]) -> str | None:
-    """The customer a token with the role `customer` is for: its `customer_id`, else its subject.
-
-    Who is no customer is staff: whatever might say customer is taken for it.
-    """
-    if CUSTOMER_ROLE not in roles(claims):
+def customer(claims: dict[str, Any], role: Role) -> str | None:
+    """The customer a customer's token is for: its `customer_id`, else its subject; None for staff."""
+    if role is Role.STAFF:
         return None
     customer_id = claims.get("customer_id", claims["sub"])
     if not isinstance(customer_id, str) or CUSTOMER_ID.fullmatch(customer_id) is None:

@@ -116,6 +116,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="`iss` a bearer token must have [default: oidc_issuer, if that is set]")
     ] = "orderfold-embedded"
     jwt_audience: Annotated[str, Meta(description="`aud` a bearer token must have")] = "orderfold"
+    roles_claim: Annotated[
+        str,
+        Meta(
+            description="claims of a bearer token that hold roles, comma-separated, as realm_access.roles "
+            "[default: roles, role, groups, cognito:groups, realm_access.roles, "
+            "resource_access.<jwt_audience>.roles, https://…/roles]"
+        ),
+    ] = ""
+    staff_roles: Annotated[
+        str, Meta(description="roles whose tokens are staff's, comma-separated; no other token is")
+    ] = "staff"
+    customer_roles: Annotated[
+        str, Meta(description="roles whose tokens are a customer's own, comma-separated")
+    ] = "customer"
     provider_url: Annotated[str, Meta(description="payment provider")] = "http://127.0.0.1:8090"
     provider_timeout: Annotated[float, Meta(gt=0, description="seconds to wait for the provider")] = 5.0
     webhook_secret: Annotated[

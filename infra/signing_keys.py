@@ -115,9 +115,9 @@ class SigningKeys:
         lifetime: timedelta,
         issuer: str,
         audience: str,
-        role: str | None = None,
+        role: str = "staff",
     ) -> str:
-        """A signed bearer token that is good from now on for `lifetime`."""
+        """A signed bearer token that is good from now on for `lifetime`; `role` is staff or customer."""
         now = datetime.now(UTC)
         claims: dict[str, object] = {
             "iss": issuer,
@@ -127,9 +127,8 @@ class SigningKeys:
             "iat": now,
             "exp": now + lifetime,
             "jti": uuid.uuid4().hex,
+            "role": role,
         }
-        if role is not None:
-            claims["role"] = role
         return jwt.encode(claims, self._private, ALGORITHM, headers={"kid": self.kid})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.access import SCOPES
 from gateway.cli.failure import CommandFailed
+from gateway.roles import Role, minted_role
 from infra.data_folder import DataFolder, FolderUnusable
 from infra.settings import Settings, SettingsInvalid, load_settings
 from infra.signing_keys import SigningKeyMissing, SigningKeys
@@ -51,9 +52,9 @@ def url_of(settings: Settings) -> str:
 
 
 def mint(
-    settings: Settings, scopes: list[str], subject: str, lifetime: timedelta, role: str | None = None
+    settings: Settings, scopes: list[str], subject: str, lifetime: timedelta, role: Role = Role.STAFF
 ) -> str:
-    """A bearer token of the embedded issuer; raises CommandFailed."""
+    """A bearer token of the embedded issuer; raises CommandFailed or SettingsInvalid."""
     try:
         keys = SigningKeys.load(DataFolder(settings.data).keys)
     except SigningKeyMissing as error:
@@ -64,5 +65,5 @@ def mint(
         lifetime=lifetime,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
-        role=role,
+        role=minted_role(settings, role),
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 from gateway.access import SCOPES
 from gateway.cli.failure import CommandFailed
 from gateway.cli.surroundings import mint, settings_of
-from gateway.tokens import CUSTOMER_ID, CUSTOMER_ROLE
+from gateway.roles import Role
+from gateway.tokens import CUSTOMER_ID
 from infra.signing_keys import duration
 
 
@@ -28,5 +29,5 @@ def token(data: Path | None, scopes: list[str], subject: str, ttl: str, customer
         raise CommandFailed(f"--ttl: {error}") from None
     settings = settings_of(data)
     if customer is not None:
-        return mint(settings, wanted, customer, lifetime, role=CUSTOMER_ROLE)
+        return mint(settings, wanted, customer, lifetime, role=Role.CUSTOMER)
     return mint(settings, wanted, subject, lifetime)

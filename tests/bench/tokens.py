@@ -12,7 +12,9 @@ from statistics import median
 
 from gateway.key_set import KeySet
 from gateway.key_source import key_source
+from gateway.roles import role_names
 from gateway.tokens import TokenVerifier
+from infra.settings import Settings
 from infra.signing_keys import SigningKeys, jwks_file
 from tests.bench.orders_http import CONNECTIONS, WARM_UP, ours, place
 from tests.bench.table import Row
@@ -57,7 +59,9 @@ async def run() -> list[Row]:
 async def first_time(folder: Path) -> float:
     """Seconds one token takes."""
     keys = SigningKeys.ensure(folder / "keys")
-    verifier = TokenVerifier(KeySet(key_source(str(jwks_file(folder / "keys")))), "bench", "bench")
+    verifier = TokenVerifier(
+        KeySet(key_source(str(jwks_file(folder / "keys")))), "bench", "bench", role_names(Settings())
+    )
     tokens = [
         keys.mint(
             ["orders:write"], subject="bench", lifetime=timedelta(hours=1), issuer="bench", audience="bench"

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.tokens import CUSTOMER_ROLE
+from gateway.roles import Role
 from infra.embedded import EmbeddedStack
 from infra.signing_keys import SigningKeys
 from tests.e2e.conftest import SCOPES
@@ -29,7 +29,7 @@ def customers_token(stack: EmbeddedStack, customer_id: str) -> str:
         lifetime=timedelta(hours=1),
         issuer=stack.settings.jwt_issuer,
         audience=stack.settings.jwt_audience,
-        role=CUSTOMER_ROLE,
+        role=Role.CUSTOMER,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.access import SCOPES
-from gateway.tokens import CUSTOMER_ROLE
+from gateway.roles import Role
 from infra.embedded import EmbeddedStack
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
@@ -27,7 +27,7 @@ class Issuer:
         self._settings = stack.settings
         self._keys = SigningKeys.load(stack.folder.keys)
 
-    def token(self, subject: str = "staff", *, scopes: str | None = None, role: str | None = None) -> str:
+    def token(self, subject: str = "staff", *, scopes: str | None = None, role: Role = Role.STAFF) -> str:
         """A token with every scope, unless told otherwise."""
         return self._keys.mint(
             [str(scope) for scope in SCOPES] if scopes is None else scopes.split(),
@@ -40,7 +40,7 @@ class Issuer:
 
     def customer(self, customer_id: str) -> str:
         """A customer's own token."""
-        return self.token(customer_id, role=CUSTOMER_ROLE)
+        return self.token(customer_id, role=Role.CUSTOMER)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

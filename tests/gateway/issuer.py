@@ -48,6 +48,7 @@ class Issuer:
             "sub": "shop-1",
             "exp": int(time.time()) + 300,
             "scope": "",
+            "role": "staff",
         } | changed
         return {name: value for name, value in claims.items() if value is not None}
 

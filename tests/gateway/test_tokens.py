@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gateway import key_set, tokens
 from gateway.key_set import OLDEST_SECONDS, KeySet, KeysTooOld, read_keys
 from gateway.key_source import KeysUnavailable, key_source
+from gateway.roles import role_names
 from gateway.tokens import REMEMBERED, TokenRefused, TokenVerifier
+from infra.settings import Settings
 from tests.gateway.issuer import Issuer
 
 
@@ -32,7 +34,7 @@ def verifier(
     source: Path | str, issuer: Issuer, remembered: int = REMEMBERED, oldest: float = OLDEST_SECONDS
 ) -> TokenVerifier:
     keys = KeySet(key_source(str(source)), oldest)
-    return TokenVerifier(keys, issuer.name, issuer.audience, remembered=remembered)
+    return TokenVerifier(keys, issuer.name, issuer.audience, role_names(Settings()), remembered=remembered)
 
 
 def publish(source: Path, keys: list[dict[str, Any]]) -> None:

@@ -34,8 +34,10 @@ function provider() {
     scopes: ['openid', ...scope.split(' ')],
     cookies: { keys: ['for tests alone'] },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-    // Whoever has signed in at the web site is a customer.
-    extraTokenClaims: (_, token) => (token.accountId ? { roles: ['customer'] } : {}),
+    // Whoever has signed in at the web site is a customer, the back end is staff, as Keycloak would say it.
+    extraTokenClaims: (_, token) => ({
+      realm_access: { roles: ['offline_access', token.accountId ? 'ROLE_CUSTOMER' : 'ROLE_STAFF'] },
+    }),
     features: {
       clientCredentials: { enabled: true },
       resourceIndicators: {
