@@ -18,12 +18,17 @@ from contexts.ordering.events import (
     ReturnRequested,
 )
 from contexts.payments.events import (
+    CaptureRequested,
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentMismatched,
     PaymentRefunded,
+    PaymentRequested,
     PaymentsEvent,
     PaymentVoided,
+    RefundRequested,
+    VoidRequested,
 )
 from contexts.shipping.events import (
     ReturnReceived,
@@ -47,7 +52,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
-    """`status`: none, authorized, declined, captured, voided, refunded (wholly); amounts in minor units."""
+    """`status`: none, authorized, declined, mismatched, captured, voided, refunded (wholly).
+
+    Amounts in minor units. Mismatched: the provider's books are not what was asked for.
+    """
 
     status: str = "none"
     authorized: int = 0
@@ -104,7 +112,16 @@ def project(document: Order | None, occurrence: Occurrence) -> Order:
     event: OrderingEvent | PaymentsEvent | ShippingEvent = occurrence.event
     match event:
         case (
-            PaymentAuthorized() | PaymentDeclined() | PaymentCaptured() | PaymentVoided() | PaymentRefunded()
+            PaymentRequested()
+            | PaymentAuthorized()
+            | PaymentDeclined()
+            | CaptureRequested()
+            | PaymentCaptured()
+            | VoidRequested()
+            | PaymentVoided()
+            | RefundRequested()
+            | PaymentRefunded()
+            | PaymentMismatched()
         ):
             changed = msgspec.structs.replace(order, payment=_payment(order.payment, event))
         case (
@@ -166,7 +183,7 @@ def _order(order: Order, event: OrderingEvent) -> Order:
     return changed
 
 
-def _payment(payment: Payment, event: PaymentsEvent) -> Payment:
+def _payment(payment: Payment, event: PaymentsEvent) -> Payment:  # noqa: PLR0911 - a table
     match event:
         case PaymentAuthorized():
             return msgspec.structs.replace(payment, status="authorized", authorized=event.amount)
@@ -180,6 +197,10 @@ def _payment(payment: Payment, event: PaymentsEvent) -> Payment:
             refunded = payment.refunded + event.amount
             status = "refunded" if refunded >= payment.captured else payment.status
             return msgspec.structs.replace(payment, status=status, refunded=refunded)
+        case PaymentMismatched():
+            return msgspec.structs.replace(payment, status="mismatched")
+        case PaymentRequested() | CaptureRequested() | VoidRequested() | RefundRequested():
+            return payment
         case _:
             assert_never(event)
 

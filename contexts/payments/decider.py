@@ -169,4 +169,4 @@ def evolve(payment: Payment, event: PaymentsEvent) -> Payment:
             refunds = {**payment.refunds, event.return_id: event.amount}
             return Payment(payment.status, payment.amount, payment.currency, refunds)
         case _:
-            assert_never(event)
+            return payment
