@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -11,36 +11,32 @@ from nats.aio.client import Client
 
 from infra import tracing
 from infra.commands import Token
+from infra.dead_letters import DEAD_LETTER, DeadLetter, Fate, ParkedFacts
 from infra.error_text import described
-from infra.event_codec import EventCodec, EventUnreadable
+from infra.event_codec import EventCodec
 from infra.event_store import CheckpointMoved, Conflict, StoreUnavailable
 from infra.log import belonging
 from infra.log_feed import LogDiffers
 from infra.log_reader import Batch, LogReader
 from infra.log_service import Delivered
-from infra.records import Checkpoint, CheckpointMove
+from infra.records import Checkpoint, CheckpointMove, Note, key_of
 from infra.runtime import Context, Heard, Reaction, Unavailable
 from infra.streams import Streams
 
 READER = "inbox"
-DEAD_LETTER = "dead-letter"
+SETTLED = "dead-letters"
+"""A reader's name whose position counts what was done about dead letters: two leaders cannot both do it."""
 BATCH = 500
 POLL_SECONDS = 0.05
 """How often a process that does not lead looks how far the leader has heard."""
 LONGEST_PAUSE = 5.0
 
+Effect = Callable[[Reaction], Awaitable[None]]
+
+TRANSIENT = (Conflict, CheckpointMoved, StoreUnavailable, Unavailable)
+"""What says nothing about a fact: it is tried again as it is."""
+
 log = structlog.get_logger(__name__)
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A fact the context could not take; it stays in the store's notes until an operator deals with it."""
-
-    context: str
-    stream: str
-    position: int
-    name: str
-    data: str
-    error: str
 
 
 class Inbox:
@@ -54,6 +50,9 @@ class Inbox:
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._moved = asyncio.Condition()
         self._leading = False
+        self.parked = ParkedFacts()
+        self._settled = 0
+        self._taking = asyncio.Lock()
 
     async def up_to(self, tokens: Sequence[Token]) -> None:
         """Return when what the tokens name was heard; tokens of contexts not listened to are ignored."""
@@ -80,12 +79,14 @@ class Inbox:
             while True:
                 try:
                     self._checkpoints = await self._streams.store.checkpoints(READER)
+                    await self._load_parked()
                     self._leading = True
                     await reader.start(self._checkpoints)
                     while True:
                         batch = await reader.next(BATCH)
                         if batch is not None:
-                            await self._take(batch)
+                            async with self._taking:
+                                await self._take(batch)
                             await reader.done(batch)
                             pause = 0.1
                 except LogDiffers:
@@ -104,14 +105,29 @@ class Inbox:
 
     async def _take(self, batch: Batch) -> None:
         moves = self._moves(batch.checkpoints)
+        waiting = [event for event in batch.events if key_of(event.stream) in self.parked]
+        others = [event for event in batch.events if key_of(event.stream) not in self.parked]
         try:
-            await self._react(batch.events, moves)
-        except (Conflict, CheckpointMoved, StoreUnavailable, Unavailable):
+            await self._take_and_keep(others, waiting, moves)
+        except TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - a fact that cannot be taken must not stop the others
             log.warning("a batch is taken fact by fact", error=described(error))
             await self._take_singly(batch)
             await self._react((), self._moves(batch.checkpoints))
+
+    async def _take_and_keep(
+        self, events: Sequence[Delivered], waiting: Sequence[Delivered], moves: Sequence[CheckpointMove]
+    ) -> None:
+        """Take some facts; others wait behind a parked one of their key."""
+        letters = [self.parked.letter(event, None, after=number) for number, event in enumerate(waiting)]
+
+        async def keep(reaction: Reaction) -> None:
+            for letter in letters:
+                reaction.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
+
+        await self._react(events, moves, keep)
+        self.parked.keep(letters)
 
     async def _take_singly(self, batch: Batch) -> None:
         for event in batch.events:
@@ -119,18 +135,88 @@ class Inbox:
             moves = self._moves(
                 {(event.context, event.partition): msgspec.structs.replace(now, position=event.position)}
             )
+            if key_of(event.stream) in self.parked:
+                await self._take_and_keep((), [event], moves)
+                continue
             try:
                 await self._react((event,), moves)
-            except (Conflict, CheckpointMoved, StoreUnavailable, Unavailable):
+            except TRANSIENT:
                 raise
             except Exception as error:
                 log.exception(
                     "fact parked",
+                    context=self._context.name,
                     fact=event.event_id,
                     name=event.name,
+                    advice=f"orderfold replay dead-letters show {self._context.name} {key_of(event.stream)}",
                     **belonging(event.data, event.metadata),
                 )
-                await self._react((), moves, parked=_dead_letter(event, error))
+                await self._park(self.parked.letter(event, error), moves)
+
+    async def _park(self, letter: DeadLetter, moves: Sequence[CheckpointMove]) -> None:
+        async def park(reaction: Reaction) -> None:
+            reaction.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
+            await self._tell(reaction, letter, "parked")
+
+        async def park_untold(reaction: Reaction) -> None:
+            reaction.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
+
+        try:
+            await self._react((), moves, park)
+        except TRANSIENT:
+            raise
+        except Exception:
+            # What the context keeps about it may be unreadable, too: the letter is kept all the same.
+            log.exception("the context could not be told of a parked fact", fact=letter.event_id)
+            await self._react((), moves, park_untold)
+        self.parked.keep([letter])
+
+    async def _tell(self, reaction: Reaction, letter: DeadLetter, fate: Fate) -> None:
+        if self._context.on_dead_letter is not None:
+            await self._context.on_dead_letter(reaction, letter, fate)
+
+    async def retry(self, letter: DeadLetter, fact: Delivered, audit: Sequence[Note]) -> DeadLetter | None:
+        """Take a parked fact; None if it was taken, else the letter with the reason of now.
+
+        `audit` is noted in the same transaction if it was taken. Raises what a store raises, CheckpointMoved
+        when another process leads, and Unavailable.
+        """
+
+        async def forget(reaction: Reaction) -> None:
+            await self._forget(reaction, letter, "retried", audit)
+
+        async with self._taking:
+            try:
+                await self._react((fact,), (self._settling(),), forget)
+            except TRANSIENT:
+                raise
+            except Exception as error:
+                log.exception("parked fact cannot be taken", context=self._context.name, fact=fact.event_id)
+                again = msgspec.structs.replace(
+                    self.parked.letter(fact, error), number=letter.number, parked_at=letter.parked_at
+                )
+                await self._park(again, (self._settling(),))
+                return again
+            self.parked.remove(letter)
+        return None
+
+    async def skip(self, letter: DeadLetter, audit: Sequence[Note]) -> None:
+        """Never take a parked fact; raises as `retry` does."""
+
+        async def forget(reaction: Reaction) -> None:
+            await self._forget(reaction, letter, "skipped", audit)
+
+        async with self._taking:
+            await self._react((), (self._settling(),), forget)
+            self.parked.remove(letter)
+
+    async def _forget(
+        self, reaction: Reaction, letter: DeadLetter, fate: Fate, audit: Sequence[Note]
+    ) -> None:
+        reaction.note(DEAD_LETTER, letter.note_key, None)
+        for note in audit:
+            reaction.note(note.kind, note.key, note.value)
+        await self._tell(reaction, letter, fate)
 
     def _moves(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> tuple[CheckpointMove, ...]:
         known = self._checkpoints
@@ -141,13 +227,20 @@ class Inbox:
             for (context, partition), checkpoint in checkpoints.items()
         )
 
+    async def _load_parked(self) -> None:
+        store = self._streams.store
+        await self.parked.load(store)
+        mine = await store.checkpoints(SETTLED)
+        self._settled = mine.get((self._context.name, 0), Checkpoint()).position
+
+    def _settling(self) -> CheckpointMove:
+        moved = Checkpoint(position=self._settled + 1)
+        return CheckpointMove(SETTLED, self._context.name, 0, self._settled, moved)
+
     async def _react(
-        self,
-        events: Sequence[Delivered],
-        moves: Sequence[CheckpointMove],
-        parked: DeadLetter | None = None,
+        self, events: Sequence[Delivered], moves: Sequence[CheckpointMove], also: Effect | None = None
     ) -> None:
-        """Take some facts in one transaction; after a conflict with a command, again."""
+        """Take some facts and do something else, in one transaction; after a conflict, again."""
         assert self._context.react is not None
         heard = self._decode(events)
         with tracing.hearing(self._context.name, heard):
@@ -156,16 +249,19 @@ class Inbox:
                 async with Reaction(self._streams, fresh=fresh) as reaction:
                     if heard:
                         await self._context.react(reaction, heard)
-                    if parked is not None:
-                        key = f"{parked.context}:{parked.position}"
-                        reaction.note(DEAD_LETTER, key, msgspec.json.encode(parked))
+                    if also is not None:
+                        await also(reaction)
                     try:
                         await reaction.commit(checkpoints=moves)
                     except Conflict:
                         fresh = True
                         continue
                 break
-        self._checkpoints.update({(move.context, move.partition): move.checkpoint for move in moves})
+        for move in moves:
+            if move.reader == SETTLED:
+                self._settled = move.checkpoint.position
+            else:
+                self._checkpoints[move.context, move.partition] = move.checkpoint
         async with self._moved:
             self._moved.notify_all()
 
@@ -187,9 +283,3 @@ class Inbox:
                     )
                 )
         return heard
-
-
-def _dead_letter(event: Delivered, error: Exception) -> DeadLetter:
-    text = event.data.decode(errors="replace")
-    reason = str(error) if isinstance(error, EventUnreadable) else repr(error)
-    return DeadLetter(event.context, event.stream, event.position, event.name, text, reason)

@@ -10,6 +10,7 @@ import msgspec
 from nats.aio.client import Client
 
 from infra.command_client import CommandClient
+from infra.dead_letters import DeadLetter, Fate
 from infra.event_codec import Upcaster
 from infra.event_store import EventStore
 from infra.records import Metadata
@@ -17,7 +18,17 @@ from infra.session import Reaction, Session
 from infra.settings import Settings
 from infra.streams import Streams
 
-__all__ = ["Companion", "Context", "Heard", "Reaction", "RunningContext", "Session", "Unavailable"]
+__all__ = [
+    "Companion",
+    "Context",
+    "DeadLetter",
+    "Fate",
+    "Heard",
+    "Reaction",
+    "RunningContext",
+    "Session",
+    "Unavailable",
+]
 
 
 class Unavailable(Exception):
@@ -81,6 +92,8 @@ class Context:
     `primary` names the stream a command's reply is about. `handle` loads, decides and records on a session;
     it raises the domain's refusals or Unavailable. It may run several times for one command, of which one is
     committed. `react` does the same for a batch of facts, whose checkpoints move in the same transaction.
+    `on_dead_letter` is told, in the same transaction, of a fact that could not be taken and is parked, and of
+    a parked one that was retried successfully or skipped; not of those that wait behind it for its key.
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
     if that can no longer be told. It may raise Unavailable.
     """
@@ -95,5 +108,6 @@ class Context:
     upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
     hears: Mapping[str, Any] = field(default_factory=dict)
     react: Callable[[Reaction, Sequence[Heard]], Awaitable[None]] | None = None
+    on_dead_letter: Callable[[Reaction, DeadLetter, Fate], Awaitable[None]] | None = None
     companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
     fingerprint: Callable[[Any, bytes], Awaitable[bytes]] = as_sent
