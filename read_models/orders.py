@@ -6,16 +6,24 @@ from typing import Any, assert_never
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from contexts.ordering.events import (
+    CancellationRefused,
+    CancellationRequested,
+    OrderAbandoned,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderDispatched,
     OrderingEvent,
     OrderPlaced,
+    OrderResumed,
     ReturnAccepted,
+    ReturnReceived,
+    ReturnRefused,
     ReturnRequested,
+    ReturnWithdrawn,
 )
 from contexts.payments.events import (
     CaptureRequested,
@@ -30,13 +38,12 @@ from contexts.payments.events import (
     RefundRequested,
     VoidRequested,
 )
+from contexts.shipping.events import ReturnReceived as ParcelReturned
 from contexts.shipping.events import (
-    ReturnReceived,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentDelivered,
     ShipmentDispatched,
-    ShippingEvent,
 )
 from read_models.model import Occurrence, ReadModel, Source, instant, latest
 from read_models.reading import Page, ReadModels
@@ -78,18 +85,42 @@ class ReturnedLine(msgspec.Struct, frozen=True, kw_only=True):
     quantity: int
 
 
+class ReceivedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of one SKU that came back: restocked, or written off."""
+
+    sku: str
+    restocked: int
+    written_off: int
+
+
 class Return(msgspec.Struct, frozen=True, kw_only=True):
-    """`status`: requested, accepted; `refund` in minor units."""
+    """`status`: requested, received, accepted, refused, withdrawn.
+
+    `lines` were requested, `received` is what came. `refund` (minor units) is for what came; before that, for
+    what was requested.
+    """
 
     return_id: str
     status: str
     lines: tuple[ReturnedLine, ...]
     reason: str
     refund: int
+    received: tuple[ReceivedLine, ...] | UnsetType = UNSET
+    refused_reason: str | UnsetType = UNSET
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """`status`: requested while the shipment decides, refused; why it was asked for, or refused."""
+
+    status: str
+    reason: str
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """`status`: placed, confirmed, dispatched, completed, cancelled, returned; `version` of its stream."""
+    """`status`: placed, confirmed, dispatched, completed, cancelled, returned; `version` of its stream.
+
+    `abandoned` is there, and true, while the order's fulfilment is given up.
+    """
 
     order_id: str
     customer_id: str | None = None
@@ -104,6 +135,28 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str | None = None
     version: int = 0
     cancelled_reason: str | UnsetType = UNSET
+    cancellation: Cancellation | UnsetType = UNSET
+    abandoned: bool | UnsetType = UNSET
+
+
+ShippingEvent = ShipmentCreated | ShipmentDispatched | ShipmentDelivered | ShipmentCancelled | ParcelReturned
+"""Those of shipping's events that change an order's document."""
+
+OrderEvent = (
+    OrderPlaced
+    | OrderConfirmed
+    | OrderCancelled
+    | CancellationRequested
+    | CancellationRefused
+    | OrderDispatched
+    | OrderCompleted
+    | OrderAbandoned
+    | OrderResumed
+)
+"""What happens to an order as a whole."""
+
+ReturnEvent = ReturnRequested | ReturnReceived | ReturnAccepted | ReturnRefused | ReturnWithdrawn
+"""What happens to an order's returns."""
 
 
 def project(document: Order | None, occurrence: Occurrence) -> Order:
@@ -123,82 +176,112 @@ def project(document: Order | None, occurrence: Occurrence) -> Order:
             | PaymentRefunded()
             | PaymentMismatched()
         ):
-            changed = msgspec.structs.replace(order, payment=_payment(order.payment, event))
+            changed = replace(order, payment=_payment(order.payment, event))
         case (
             ShipmentCreated()
             | ShipmentDispatched()
             | ShipmentDelivered()
             | ShipmentCancelled()
-            | ReturnReceived()
+            | ParcelReturned()
         ):
-            changed = msgspec.structs.replace(order, shipment=_shipment(order.shipment, event))
+            changed = replace(order, shipment=_shipment(order.shipment, event))
+        case ReturnRequested() | ReturnReceived() | ReturnAccepted() | ReturnRefused() | ReturnWithdrawn():
+            changed = replace(_returned(order, event), version=occurrence.version)
         case _:
-            changed = msgspec.structs.replace(_order(order, event), version=occurrence.version)
-    return msgspec.structs.replace(changed, updated_at=latest(order.updated_at, occurrence.time))
+            changed = replace(_order(order, event), version=occurrence.version)
+    return replace(changed, updated_at=latest(order.updated_at, occurrence.time))
 
 
-def _order(order: Order, event: OrderingEvent) -> Order:
+def _order(order: Order, event: OrderEvent) -> Order:  # noqa: PLR0911 - a table, a row for each fact
     match event:
         case OrderPlaced():
-            changed = msgspec.structs.replace(
-                order,
-                customer_id=event.customer_id,
-                status="placed",
-                lines=tuple(
-                    Line(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
-                    for line in event.lines
-                ),
-                total=event.total,
-                currency=event.currency,
-                placed_at=instant(event.placed_at),
-            )
+            return _placed(order, event)
         case OrderConfirmed():
-            changed = msgspec.structs.replace(order, status="confirmed")
+            return replace(order, status="confirmed")
         case OrderCancelled():
-            changed = msgspec.structs.replace(order, status="cancelled", cancelled_reason=event.reason)
+            return replace(order, status="cancelled", cancelled_reason=event.reason, cancellation=UNSET)
+        case CancellationRequested():
+            return replace(order, cancellation=Cancellation(status="requested", reason=event.reason))
+        case CancellationRefused():
+            return replace(order, cancellation=Cancellation(status="refused", reason=event.reason))
         case OrderDispatched():
-            changed = msgspec.structs.replace(order, status="dispatched")
+            return replace(order, status="dispatched")
         case OrderCompleted():
-            changed = msgspec.structs.replace(order, status="completed")
-        case ReturnRequested():
-            requested = Return(
-                return_id=event.return_id,
-                status="requested",
-                lines=tuple(ReturnedLine(sku=line.sku, quantity=line.quantity) for line in event.lines),
-                reason=event.reason,
-                refund=event.refund,
-            )
-            changed = msgspec.structs.replace(order, returns=(*order.returns, requested))
-        case ReturnAccepted():
-            returns = tuple(
-                msgspec.structs.replace(item, status="accepted")
-                if item.return_id == event.return_id
-                else item
-                for item in order.returns
-            )
-            status = "returned" if event.whole else order.status
-            changed = msgspec.structs.replace(order, returns=returns, status=status)
+            return replace(order, status="completed")
+        case OrderAbandoned():
+            return replace(order, abandoned=True)
+        case OrderResumed():
+            return replace(order, abandoned=UNSET)
         case _:
             assert_never(event)
-    return changed
+
+
+def _placed(order: Order, event: OrderPlaced) -> Order:
+    return replace(
+        order,
+        customer_id=event.customer_id,
+        status="placed",
+        lines=tuple(
+            Line(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
+            for line in event.lines
+        ),
+        total=event.total,
+        currency=event.currency,
+        placed_at=instant(event.placed_at),
+    )
+
+
+def _returned(order: Order, event: ReturnEvent) -> Order:
+    if isinstance(event, ReturnRequested):
+        requested = Return(
+            return_id=event.return_id,
+            status="requested",
+            lines=tuple(ReturnedLine(sku=line.sku, quantity=line.quantity) for line in event.lines),
+            reason=event.reason,
+            refund=event.refund,
+        )
+        return replace(order, returns=(*order.returns, requested))
+    returns = tuple(
+        _return(item, event) if item.return_id == event.return_id else item for item in order.returns
+    )
+    whole = isinstance(event, ReturnAccepted) and event.whole
+    return replace(order, returns=returns, status="returned" if whole else order.status)
+
+
+def _return(item: Return, event: ReturnReceived | ReturnAccepted | ReturnRefused | ReturnWithdrawn) -> Return:
+    match event:
+        case ReturnReceived():
+            received = tuple(
+                ReceivedLine(sku=line.sku, restocked=line.restocked, written_off=line.written_off)
+                for line in event.lines
+            )
+            return replace(item, status="received", received=received, refund=event.refund)
+        case ReturnAccepted():
+            return replace(item, status="accepted")
+        case ReturnRefused():
+            return replace(item, status="refused", refused_reason=event.reason)
+        case ReturnWithdrawn():
+            return replace(item, status="withdrawn")
+        case _:
+            assert_never(event)
 
 
 def _payment(payment: Payment, event: PaymentsEvent) -> Payment:  # noqa: PLR0911 - a table
     match event:
         case PaymentAuthorized():
-            return msgspec.structs.replace(payment, status="authorized", authorized=event.amount)
+            return replace(payment, status="authorized", authorized=event.amount)
         case PaymentDeclined():
-            return msgspec.structs.replace(payment, status="declined")
+            return replace(payment, status="declined")
         case PaymentCaptured():
-            return msgspec.structs.replace(payment, status="captured", captured=event.amount)
+            return replace(payment, status="captured", captured=event.amount)
         case PaymentVoided():
-            return msgspec.structs.replace(payment, status="voided")
+            return replace(payment, status="voided")
         case PaymentRefunded():
             refunded = payment.refunded + event.amount
             status = "refunded" if refunded >= payment.captured else payment.status
-            return msgspec.structs.replace(payment, status=status, refunded=refunded)
+            return replace(payment, status=status, refunded=refunded)
         case PaymentMismatched():
-            return msgspec.structs.replace(payment, status="mismatched")
+            return replace(payment, status="mismatched")
         case PaymentRequested() | CaptureRequested() | VoidRequested() | RefundRequested():
             return payment
         case _:
@@ -208,16 +291,14 @@ def _payment(payment: Payment, event: PaymentsEvent) -> Payment:  # noqa: PLR091
 def _shipment(shipment: Shipment, event: ShippingEvent) -> Shipment:
     match event:
         case ShipmentCreated():
-            return msgspec.structs.replace(shipment, status="created")
+            return replace(shipment, status="created")
         case ShipmentDispatched():
-            return msgspec.structs.replace(
-                shipment, status="dispatched", carrier=event.carrier, tracking=event.tracking
-            )
+            return replace(shipment, status="dispatched", carrier=event.carrier, tracking=event.tracking)
         case ShipmentDelivered():
-            return msgspec.structs.replace(shipment, status="delivered")
+            return replace(shipment, status="delivered")
         case ShipmentCancelled():
-            return msgspec.structs.replace(shipment, status="cancelled")
-        case ReturnReceived():
+            return replace(shipment, status="cancelled")
+        case ParcelReturned():
             return shipment
         case _:
             assert_never(event)

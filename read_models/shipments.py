@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from contexts.shipping.events import (
     ReturnReceived,
+    ShipmentAbandoned,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentDelivered,
     ShipmentDispatched,
+    ShipmentResumed,
     ShippingEvent,
 )
 from read_models.model import Occurrence, ReadModel, Source, latest
@@ -26,9 +30,10 @@ class ParcelLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shipment(msgspec.Struct, frozen=True, kw_only=True):
-    """`status`: created, dispatched, delivered, cancelled; `returns_received` counts parcels that came back.
+    """`status`: created, dispatched, delivered, cancelled; `version` of the shipment's stream.
 
-    `version` of the shipment's stream.
+    `returns_received` counts parcels that came back before returns were received by their ids. `abandoned` is
+    there, and true, while the order's fulfilment is given up.
     """
 
     order_id: str
@@ -42,25 +47,28 @@ class Shipment(msgspec.Struct, frozen=True, kw_only=True):
     delivered_at: str | None = None
     updated_at: str | None = None
     version: int = 0
+    abandoned: bool | UnsetType = UNSET
 
 
 def project(document: Shipment | None, occurrence: Occurrence) -> Shipment:
     """The shipment after one more event."""
     shipment = document or Shipment(order_id=occurrence.key)
-    return msgspec.structs.replace(
+    return replace(
         _shipment(shipment, occurrence.event, occurrence.time),
         updated_at=latest(shipment.updated_at, occurrence.time),
         version=occurrence.version,
     )
 
 
-def _shipment(shipment: Shipment, event: ShippingEvent, time: str) -> Shipment:
+def _shipment(  # noqa: PLR0911 - a table, a row for each fact
+    shipment: Shipment, event: ShippingEvent, time: str
+) -> Shipment:
     match event:
         case ShipmentCreated():
             lines = tuple(ParcelLine(sku=line.sku, quantity=line.quantity) for line in event.lines)
-            return msgspec.structs.replace(shipment, status="created", lines=lines, created_at=time)
+            return replace(shipment, status="created", lines=lines, created_at=time)
         case ShipmentDispatched():
-            return msgspec.structs.replace(
+            return replace(
                 shipment,
                 status="dispatched",
                 carrier=event.carrier,
@@ -68,11 +76,15 @@ def _shipment(shipment: Shipment, event: ShippingEvent, time: str) -> Shipment:
                 dispatched_at=time,
             )
         case ShipmentDelivered():
-            return msgspec.structs.replace(shipment, status="delivered", delivered_at=time)
+            return replace(shipment, status="delivered", delivered_at=time)
         case ShipmentCancelled():
-            return msgspec.structs.replace(shipment, status="cancelled")
+            return replace(shipment, status="cancelled")
         case ReturnReceived():
-            return msgspec.structs.replace(shipment, returns_received=event.number)
+            return replace(shipment, returns_received=event.number)
+        case ShipmentAbandoned():
+            return replace(shipment, abandoned=True)
+        case ShipmentResumed():
+            return replace(shipment, abandoned=UNSET)
         case _:
             assert_never(event)
 
@@ -83,6 +95,8 @@ SHIPMENTS = ReadModel(
     document=Shipment,
     project=project,
     indexes=((("status", 1), ("_id", 1)),),
+    # A shipment may be abandoned before there is one.
+    visible={"status": {"$gt": ""}},
 )
 
 

@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import assert_never
 
-import msgspec
-
-from contexts.messages import Rejected, ReturnId, Unknown
+from contexts.messages import Rejected, Unknown
+from contexts.ordering import returning
 from contexts.ordering.commands import (
-    AcceptReturn,
+    AbandonOrder,
+    ApproveCancellation,
     CancelOrder,
     CompleteOrder,
     ConfirmOrder,
     MarkDispatched,
     OrderingCommand,
     PlaceOrder,
+    ReceiveReturn,
+    RefuseReturn,
     RequestReturn,
+    ResumeOrder,
+    WithdrawReturn,
 )
 from contexts.ordering.events import (
+    CancellationRefused,
+    OrderAbandoned,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderDispatched,
     OrderingEvent,
     OrderPlaced,
-    ReturnAccepted,
-    ReturnRequested,
+    OrderResumed,
 )
+from contexts.ordering.order import Order, Status, evolve
 from contexts.ordering.order_lines import Sale
 from contexts.ordering.price_list import Terms, price
-from contexts.ordering.returns import merged, refund, units
+from contexts.ordering.returning import ReturnCommand
+from contexts.ordering.returns import units
 
+__all__ = ["Order", "Status", "check_theirs", "decide", "evolve"]
 
-class Status(StrEnum):
-    """Where an order is."""
+Progress = ConfirmOrder | CancelOrder | ApproveCancellation | MarkDispatched | CompleteOrder
+"""What moves an order on, or ends it."""
 
-    PLACED = "placed"
-    CONFIRMED = "confirmed"
-    DISPATCHED = "dispatched"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    RETURNED = "returned"
-
-
-class Order(msgspec.Struct, frozen=True):
-    """An order as it was placed, where it is, and what came back of it or is to come back."""
-
-    placed: OrderPlaced
-    status: Status = Status.PLACED
-    requested: Mapping[ReturnId, ReturnRequested] = {}
-    accepted: frozenset[ReturnId] = frozenset()
+FromClients = CancelOrder | RequestReturn | WithdrawReturn | RefuseReturn | ReceiveReturn
+"""What clients ask about an order that was placed; the rest comes from the saga."""
 
 
 def decide(
@@ -66,8 +59,16 @@ def decide(
             return _place(order, command, terms)
         case _ if order is None or _is_anothers(order, command):
             raise _no_such(command)
-        case RequestReturn() | AcceptReturn():
-            return _return(order, command)
+        case AbandonOrder() if not order.abandoned:
+            return (OrderAbandoned(order_id=command.order_id, reason=command.reason),)
+        case ResumeOrder() if order.abandoned:
+            return (OrderResumed(order_id=command.order_id),)
+        case AbandonOrder() | ResumeOrder():
+            return ()
+        case _ if order.abandoned and isinstance(command, FromClients):
+            raise Rejected(f"order {command.order_id} is abandoned: an operator has to settle or resume it")
+        case _ if isinstance(command, ReturnCommand):
+            return returning.decide(order, command)
         case _:
             return _progress(order, command)
 
@@ -97,7 +98,11 @@ def _place(order: Order | None, command: PlaceOrder, terms: Terms | None) -> tup
 def check_theirs(order: Order | None, command: OrderingCommand) -> None:
     """Raise what a customer is told who asks about an order that is somebody else's or not there."""
     match command:
-        case CancelOrder(customer_id=str()) | RequestReturn(customer_id=str()):
+        case (
+            CancelOrder(customer_id=str())
+            | RequestReturn(customer_id=str())
+            | WithdrawReturn(customer_id=str())
+        ):
             if order is None or _is_anothers(order, command):
                 raise _no_such(command)
         case PlaceOrder(customer_id=customer_id):
@@ -115,7 +120,8 @@ def _no_such(command: OrderingCommand) -> Unknown:
 
 def _is_anothers(order: Order, command: OrderingCommand) -> bool:
     """Whether a customer asks about an order of somebody else's."""
-    wanted = command.customer_id if isinstance(command, CancelOrder | RequestReturn) else None
+    asked_by_customers = CancelOrder | RequestReturn | WithdrawReturn
+    wanted = command.customer_id if isinstance(command, asked_by_customers) else None
     return wanted not in {None, order.placed.customer_id}
 
 
@@ -134,21 +140,22 @@ def _same(placed: OrderPlaced, command: PlaceOrder) -> bool:
 
 
 def _progress(  # noqa: C901, PLR0911 - a table, a row for each answer
-    order: Order, command: ConfirmOrder | CancelOrder | MarkDispatched | CompleteOrder
+    order: Order, command: Progress
 ) -> tuple[OrderingEvent, ...]:
     match command, order.status:
         case ConfirmOrder(order_id=order_id), Status.PLACED:
             return (OrderConfirmed(order_id=order_id, sale=_whole_sale(order.placed)),)
         case ConfirmOrder(), status if status is not Status.CANCELLED:
             return ()
-        case CancelOrder(order_id=order_id, reason=reason), Status.PLACED:
-            return (OrderCancelled(order_id=order_id, reason=reason),)
-        case CancelOrder(order_id=order_id, reason=reason), Status.CONFIRMED:
-            return (OrderCancelled(order_id=order_id, reason=reason, sale=_whole_sale(order.placed)),)
-        case CancelOrder(), Status.CANCELLED:
+        case ((CancelOrder() | ApproveCancellation()), Status.PLACED):
+            return (OrderCancelled(order_id=command.order_id, reason=command.reason),)
+        case ((CancelOrder() | ApproveCancellation()), Status.CONFIRMED):
+            sale = _whole_sale(order.placed)
+            return (OrderCancelled(order_id=command.order_id, reason=command.reason, sale=sale),)
+        case ((CancelOrder() | ApproveCancellation()), Status.CANCELLED):
             return ()
-        case MarkDispatched(order_id=order_id, carrier=carrier, tracking=tracking), Status.CONFIRMED:
-            return (OrderDispatched(order_id=order_id, carrier=carrier, tracking=tracking),)
+        case MarkDispatched(), Status.CONFIRMED:
+            return _dispatched(order, command)
         case MarkDispatched(), Status.DISPATCHED | Status.COMPLETED | Status.RETURNED:
             return ()
         case CompleteOrder(order_id=order_id), Status.DISPATCHED:
@@ -159,11 +166,19 @@ def _progress(  # noqa: C901, PLR0911 - a table, a row for each answer
             raise Rejected(f"cannot {_verb(command)} an order that is {status}")
 
 
-def _verb(command: ConfirmOrder | CancelOrder | MarkDispatched | CompleteOrder) -> str:
+def _dispatched(order: Order, command: MarkDispatched) -> tuple[OrderingEvent, ...]:
+    order_id = command.order_id
+    dispatched = OrderDispatched(order_id=order_id, carrier=command.carrier, tracking=command.tracking)
+    if order.cancelling:
+        return (CancellationRefused(order_id=order_id, reason="dispatched"), dispatched)
+    return (dispatched,)
+
+
+def _verb(command: Progress) -> str:
     match command:
         case ConfirmOrder():
             return "confirm"
-        case CancelOrder():
+        case CancelOrder() | ApproveCancellation():
             return "cancel"
         case MarkDispatched():
             return "dispatch"
@@ -173,103 +188,12 @@ def _verb(command: ConfirmOrder | CancelOrder | MarkDispatched | CompleteOrder) 
             assert_never(command)
 
 
-def _return(order: Order, command: RequestReturn | AcceptReturn) -> tuple[OrderingEvent, ...]:
-    requested = order.requested.get(command.return_id)
-    match command:
-        case RequestReturn() if requested is not None:
-            if (merged(command.lines), command.reason) == (requested.lines, requested.reason):
-                return ()
-            raise Rejected(f"return {command.return_id} was requested with other content")
-        case RequestReturn() if order.status in {Status.DISPATCHED, Status.COMPLETED}:
-            return (_request(order, command),)
-        case RequestReturn():
-            raise Rejected(f"cannot return anything of an order that is {order.status}")
-        case AcceptReturn() if requested is None:
-            raise Unknown(f"order {command.order_id} has no return {command.return_id}")
-        case AcceptReturn(return_id=return_id):
-            return () if return_id in order.accepted else (_accept(order, requested),)
-        case _:
-            assert_never(command)
-
-
-def _request(order: Order, command: RequestReturn) -> ReturnRequested:
-    lines = merged(command.lines)
-    before = units(line for earlier in order.requested.values() for line in earlier.lines)
-    return ReturnRequested(
-        order_id=command.order_id,
-        return_id=command.return_id,
-        lines=lines,
-        reason=command.reason,
-        refund=refund(order.placed.lines, before, lines),
-        currency=order.placed.currency,
-    )
-
-
-def _accept(order: Order, back: ReturnRequested) -> ReturnAccepted:
-    accepted = order.accepted | {back.return_id}
-    whole = _units_back(order, accepted) == _units_sold(order.placed)
-    return ReturnAccepted(
-        order_id=back.order_id,
-        return_id=back.return_id,
-        lines=back.lines,
-        refund=back.refund,
-        sale=Sale(
-            placed_at=order.placed.placed_at,
-            country=order.placed.country,
-            currency=order.placed.currency,
-            orders=1 if whole else 0,
-            units=sum(units(back.lines).values()),
-            amount=back.refund,
-        ),
-        whole=whole,
-    )
-
-
-def _units_sold(placed: OrderPlaced) -> int:
-    return sum(line.quantity for line in placed.lines)
-
-
-def _units_back(order: Order, returns: frozenset[ReturnId]) -> int:
-    return sum(line.quantity for return_id in returns for line in order.requested[return_id].lines)
-
-
 def _whole_sale(placed: OrderPlaced) -> Sale:
     return Sale(
         placed_at=placed.placed_at,
         country=placed.country,
         currency=placed.currency,
         orders=1,
-        units=_units_sold(placed),
+        units=sum(units(placed.lines).values()),
         amount=placed.total,
     )
-
-
-def evolve(  # noqa: PLR0911 - a table, a row for each fact
-    order: Order | None, event: OrderingEvent
-) -> Order:
-    """The order after one more fact."""
-    match event:
-        case OrderPlaced():
-            return Order(event)
-        case _ if order is None:
-            raise ValueError(f"{event!r} without an OrderPlaced before it")
-        case OrderConfirmed():
-            return _moved(order, Status.CONFIRMED)
-        case OrderCancelled():
-            return _moved(order, Status.CANCELLED)
-        case OrderDispatched():
-            return _moved(order, Status.DISPATCHED)
-        case OrderCompleted():
-            return _moved(order, Status.COMPLETED)
-        case ReturnRequested():
-            requested = {**order.requested, event.return_id: event}
-            return Order(order.placed, order.status, requested, order.accepted)
-        case ReturnAccepted():
-            status = Status.RETURNED if event.whole else order.status
-            return Order(order.placed, status, order.requested, order.accepted | {event.return_id})
-        case _:
-            assert_never(event)
-
-
-def _moved(order: Order, status: Status) -> Order:
-    return Order(order.placed, status, order.requested, order.accepted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contexts.messages import Amount, Country, Currency, CustomerId, Event, OrderId, ReturnId, Time
-from contexts.ordering.order_lines import OrderLine, ReturnLines, Sale
+from contexts.ordering.order_lines import OrderLine, ReceivedLines, ReturnLines, Sale
 
 
 class OrderingEventMessage(Event, tag=lambda name: f"ordering.{name}"):
@@ -36,6 +36,18 @@ class OrderCancelled(OrderingEventMessage):
     sale: Sale | None = None
 
 
+class CancellationRequested(OrderingEventMessage):
+    """The order is cancelled if its shipment can still be stopped."""
+
+    order_id: OrderId
+    reason: str
+
+
+class CancellationRefused(OrderingEventMessage):
+    order_id: OrderId
+    reason: str
+
+
 class OrderDispatched(OrderingEventMessage):
     order_id: OrderId
     carrier: str
@@ -47,7 +59,7 @@ class OrderCompleted(OrderingEventMessage):
 
 
 class ReturnRequested(OrderingEventMessage):
-    """`refund` (minor units) is what the lines were sold for."""
+    """`refund` (minor units) is what the lines were sold for; what is refunded depends on what comes."""
 
     order_id: OrderId
     return_id: ReturnId
@@ -57,8 +69,32 @@ class ReturnRequested(OrderingEventMessage):
     currency: Currency
 
 
+class ReturnWithdrawn(OrderingEventMessage):
+    order_id: OrderId
+    return_id: ReturnId
+
+
+class ReturnRefused(OrderingEventMessage):
+    order_id: OrderId
+    return_id: ReturnId
+    reason: str
+
+
+class ReturnReceived(OrderingEventMessage):
+    """`lines` is what came, one line for each SKU; `refund` (minor units) is what it was sold for."""
+
+    order_id: OrderId
+    return_id: ReturnId
+    lines: ReceivedLines
+    refund: Amount
+    currency: Currency
+
+
 class ReturnAccepted(OrderingEventMessage):
-    """`sale` is what it takes back from the sales; `whole` when nothing of the order is left sold."""
+    """`lines` and `refund` are of what came, `sale` is what it takes back from the sales.
+
+    `whole` when nothing of the order is left sold.
+    """
 
     order_id: OrderId
     return_id: ReturnId
@@ -68,13 +104,31 @@ class ReturnAccepted(OrderingEventMessage):
     whole: bool = False
 
 
+class OrderAbandoned(OrderingEventMessage):
+    """Its fulfilment was given up: clients may ask nothing about the order until it is resumed."""
+
+    order_id: OrderId
+    reason: str
+
+
+class OrderResumed(OrderingEventMessage):
+    order_id: OrderId
+
+
 OrderingEvent = (
     OrderPlaced
     | OrderConfirmed
     | OrderCancelled
+    | CancellationRequested
+    | CancellationRefused
     | OrderDispatched
     | OrderCompleted
     | ReturnRequested
+    | ReturnWithdrawn
+    | ReturnRefused
+    | ReturnReceived
     | ReturnAccepted
+    | OrderAbandoned
+    | OrderResumed
 )
 """Every event of ordering."""

@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from contexts.messages import MAX_LINES, Amount, Country, Currency, Name, Price, Quantity, Sku, Time
 
+ReceivedUnits = Annotated[int, Meta(ge=0, le=1_000_000)]
+
 
 class WantedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line as asked for; `unit_price` (minor units) only for callers who may agree prices."""
@@ -34,6 +36,14 @@ class ReturnLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quantity: Quantity
 
 
+class ReceivedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Units of one SKU that came back: those to be sold again, and those that no one can sell any more."""
+
+    sku: Sku
+    restocked: ReceivedUnits = 0
+    written_off: ReceivedUnits = 0
+
+
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
     """What a fact adds to the sales of the day the order was placed, or takes back from them.
 
@@ -50,3 +60,4 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
 
 WantedLines = Annotated[tuple[WantedLine, ...], Meta(min_length=1, max_length=MAX_LINES)]
 ReturnLines = Annotated[tuple[ReturnLine, ...], Meta(min_length=1, max_length=MAX_LINES)]
+ReceivedLines = Annotated[tuple[ReceivedLine, ...], Meta(min_length=1, max_length=MAX_LINES)]

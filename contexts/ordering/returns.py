@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from contexts.messages import Rejected, Sku
-from contexts.ordering.order_lines import OrderLine, ReturnLine
+from contexts.ordering.order_lines import OrderLine, ReceivedLine, ReturnLine
 
 
 def units(lines: Iterable[OrderLine] | Iterable[ReturnLine]) -> Counter[Sku]:
@@ -23,28 +23,37 @@ def merged(lines: Iterable[ReturnLine]) -> tuple[ReturnLine, ...]:
     return tuple(ReturnLine(sku=sku, quantity=total[sku]) for sku in sorted(total))
 
 
-def refund(sold: tuple[OrderLine, ...], before: Mapping[Sku, int], back: tuple[ReturnLine, ...]) -> int:
-    """What the returning units were sold for, in minor units; raises Rejected if there are not so many.
+def merged_received(lines: Iterable[ReceivedLine]) -> tuple[ReceivedLine, ...]:
+    """The same units, one line for each SKU of which any came, sorted."""
+    restocked: Counter[Sku] = Counter()
+    written_off: Counter[Sku] = Counter()
+    for line in lines:
+        restocked[line.sku] += line.restocked
+        written_off[line.sku] += line.written_off
+    return tuple(
+        ReceivedLine(sku=sku, restocked=restocked[sku], written_off=written_off[sku])
+        for sku in sorted(+(restocked + written_off))
+    )
 
-    Where a SKU was sold at several prices, units go back in the order of the order's lines, after those that
-    went back `before`.
-    """
+
+def check_left(sold: Iterable[OrderLine], taken: Mapping[Sku, int], back: Iterable[ReturnLine]) -> None:
+    """Raise Rejected if there are not so many units that could come back beside those already `taken`."""
     bought = units(sold)
     for line in back:
-        left = bought[line.sku] - before.get(line.sku, 0)
+        left = bought[line.sku] - taken.get(line.sku, 0)
         if line.quantity > left:
             raise Rejected(f"only {left} of {line.sku} can be returned, not {line.quantity}")
-    return sum(_paid(sold, line, before.get(line.sku, 0)) for line in back)
 
 
-def _paid(sold: tuple[OrderLine, ...], back: ReturnLine, skip: int) -> int:
-    wanted, paid = back.quantity, 0
+def paid(sold: Iterable[OrderLine], back: Mapping[Sku, int]) -> int:
+    """What the units that are `back` were sold for, in minor units.
+
+    Where a SKU was sold at several prices, units go back in the order of the order's lines. Whatever comes in
+    whichever parts, the whole was sold for the order's total.
+    """
+    left, total = Counter(back), 0
     for line in sold:
-        if line.sku != back.sku:
-            continue
-        skipped = min(skip, line.quantity)
-        taken = min(wanted, line.quantity - skipped)
-        skip -= skipped
-        wanted -= taken
-        paid += taken * line.unit_price
-    return paid
+        taken = min(left[line.sku], line.quantity)
+        left[line.sku] -= taken
+        total += taken * line.unit_price
+    return total

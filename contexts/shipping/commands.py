@@ -37,5 +37,26 @@ class ReceiveReturn(ShippingCommandMessage):
     order_id: OrderId
 
 
-ShippingCommand = CreateShipment | DispatchShipment | DeliverShipment | CancelShipment | ReceiveReturn
+class AbandonShipment(ShippingCommandMessage):
+    """Keep the parcel where it is until the order's fulfilment is settled or resumed."""
+
+    order_id: OrderId
+    reason: Text
+
+
+class ResumeShipment(ShippingCommandMessage):
+    """Let a parcel that was abandoned go on."""
+
+    order_id: OrderId
+
+
+ShippingCommand = (
+    CreateShipment
+    | DispatchShipment
+    | DeliverShipment
+    | CancelShipment
+    | ReceiveReturn
+    | AbandonShipment
+    | ResumeShipment
+)
 """Every command of shipping."""

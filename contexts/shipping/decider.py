@@ -6,22 +6,27 @@ from enum import StrEnum
 from typing import assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from contexts.messages import Rejected, Unknown
 from contexts.shipping.commands import (
+    AbandonShipment,
     CancelShipment,
     CreateShipment,
     DeliverShipment,
     DispatchShipment,
     ReceiveReturn,
+    ResumeShipment,
     ShippingCommand,
 )
 from contexts.shipping.events import (
     ReturnReceived,
+    ShipmentAbandoned,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentDelivered,
     ShipmentDispatched,
+    ShipmentResumed,
     ShippingEvent,
 )
 
@@ -37,19 +42,34 @@ class Status(StrEnum):
 
 
 class Shipment(msgspec.Struct, frozen=True):
-    """An order's shipment, and how many parcels of it came back."""
+    """An order's shipment; `abandoned` while the order's fulfilment is given up.
+
+    `returns` counts the parcels that came back.
+    """
 
     status: Status = Status.UNKNOWN
     carrier: str = ""
     tracking: str = ""
     returns: int = 0
+    abandoned: bool = False
 
 
-def decide(  # noqa: C901, PLR0911 - a table, a row for each answer
+def decide(  # noqa: C901, PLR0911, PLR0912 - a table, a row for each answer
     shipment: Shipment, command: ShippingCommand
 ) -> tuple[ShippingEvent, ...]:
     """Answer a command with the facts it causes; none if nothing changes."""
     match command, shipment.status:
+        case AbandonShipment(order_id=order_id, reason=reason), _ if not shipment.abandoned:
+            return (ShipmentAbandoned(order_id=order_id, reason=reason),)
+        case ResumeShipment(order_id=order_id), _ if shipment.abandoned:
+            return (ShipmentResumed(order_id=order_id),)
+        case ((AbandonShipment() | ResumeShipment()), _):
+            return ()
+        case ((DispatchShipment() | DeliverShipment()), _) if shipment.abandoned:
+            raise Rejected(
+                f"the shipment of order {command.order_id} is abandoned: "
+                "an operator has to settle or resume its fulfilment"
+            )
         case CreateShipment(order_id=order_id, lines=lines), Status.UNKNOWN:
             return (ShipmentCreated(order_id=order_id, lines=lines),)
         case CreateShipment(), _:
@@ -78,7 +98,7 @@ def decide(  # noqa: C901, PLR0911 - a table, a row for each answer
             raise Rejected(f"cannot {_verb(command)} a shipment that is {shipment.status}")
 
 
-def _verb(command: ShippingCommand) -> str:
+def _verb(command: ShippingCommand) -> str:  # noqa: PLR0911 - a table
     match command:
         case CreateShipment():
             return "create"
@@ -90,22 +110,32 @@ def _verb(command: ShippingCommand) -> str:
             return "cancel"
         case ReceiveReturn():
             return "receive a return of"
+        case AbandonShipment():
+            return "abandon"
+        case ResumeShipment():
+            return "resume"
         case _:
             assert_never(command)
 
 
-def evolve(shipment: Shipment, event: ShippingEvent) -> Shipment:
+def evolve(  # noqa: PLR0911 - a table, a row for each fact
+    shipment: Shipment, event: ShippingEvent
+) -> Shipment:
     """The shipment after one more fact."""
     match event:
         case ShipmentCreated():
-            return Shipment(Status.CREATED)
+            return replace(shipment, status=Status.CREATED)
         case ShipmentDispatched():
-            return Shipment(Status.DISPATCHED, event.carrier, event.tracking)
+            return replace(shipment, status=Status.DISPATCHED, carrier=event.carrier, tracking=event.tracking)
         case ShipmentDelivered():
-            return msgspec.structs.replace(shipment, status=Status.DELIVERED)
+            return replace(shipment, status=Status.DELIVERED)
         case ShipmentCancelled():
-            return Shipment(Status.CANCELLED)
+            return replace(shipment, status=Status.CANCELLED)
         case ReturnReceived():
-            return msgspec.structs.replace(shipment, returns=event.number)
+            return replace(shipment, returns=event.number)
+        case ShipmentAbandoned():
+            return replace(shipment, abandoned=True)
+        case ShipmentResumed():
+            return replace(shipment, abandoned=False)
         case _:
             assert_never(event)

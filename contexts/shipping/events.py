@@ -30,11 +30,33 @@ class ShipmentCancelled(ShippingEventMessage):
 
 
 class ReturnReceived(ShippingEventMessage):
-    """`number` counts the parcels that came back of this order, from 1."""
+    """`number` counts the parcels that came back of this order, from 1.
+
+    Only in old logs: returns are received in ordering.
+    """
 
     order_id: OrderId
     number: int
 
 
-ShippingEvent = ShipmentCreated | ShipmentDispatched | ShipmentDelivered | ShipmentCancelled | ReturnReceived
+class ShipmentAbandoned(ShippingEventMessage):
+    """The order's fulfilment was given up: the parcel is neither sent nor delivered until it is resumed."""
+
+    order_id: OrderId
+    reason: str
+
+
+class ShipmentResumed(ShippingEventMessage):
+    order_id: OrderId
+
+
+ShippingEvent = (
+    ShipmentCreated
+    | ShipmentDispatched
+    | ShipmentDelivered
+    | ShipmentCancelled
+    | ReturnReceived
+    | ShipmentAbandoned
+    | ShipmentResumed
+)
 """Every event of shipping."""
