@@ -18,13 +18,18 @@ class Outcome:
     def __init__(self, attempt: Callable[[], Sequence[Event]]) -> None:
         self._attempt = attempt
 
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The facts that follow; raises Rejected."""
+        return tuple(self._attempt())
+
     def then(self, *events: Event) -> None:
         """Exactly these facts follow."""
-        assert tuple(self._attempt()) == events
+        assert self.events == events
 
     def then_nothing(self) -> None:
         """The command is accepted and changes nothing."""
-        assert tuple(self._attempt()) == ()
+        assert self.events == ()
 
     def then_rejected(self, *words: str) -> None:
         """A rule refuses the command; its message has these words."""

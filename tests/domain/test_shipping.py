@@ -6,20 +6,24 @@ import pytest
 
 from contexts.messages import Event
 from contexts.shipping.commands import (
+    AbandonShipment,
     CancelShipment,
     CreateShipment,
     DeliverShipment,
     DispatchShipment,
     ReceiveReturn,
+    ResumeShipment,
     ShippingCommand,
 )
 from contexts.shipping.decider import Shipment, decide, evolve
 from contexts.shipping.events import (
     ReturnReceived,
+    ShipmentAbandoned,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentDelivered,
     ShipmentDispatched,
+    ShipmentResumed,
 )
 from contexts.shipping.parcel_lines import ParcelLine
 from tests.spec import Spec
@@ -35,6 +39,10 @@ deliver = DeliverShipment(order_id="42")
 delivered = ShipmentDelivered(order_id="42")
 cancel = CancelShipment(order_id="42")
 cancelled = ShipmentCancelled(order_id="42")
+abandon = AbandonShipment(order_id="42", reason="the provider lost the payment")
+abandoned = ShipmentAbandoned(order_id="42", reason="the provider lost the payment")
+resume = ResumeShipment(order_id="42")
+resumed = ShipmentResumed(order_id="42")
 receive_return = ReceiveReturn(order_id="42")
 
 
@@ -94,6 +102,38 @@ def test_a_shipment_cancelled_before_it_was_created_is_never_created() -> None:
     shipment.when(cancel).then(cancelled)
     shipment.given(cancelled).when(create).then_nothing()
     shipment.given(cancelled).when(dispatch).then_rejected("cancelled")
+
+
+@pytest.mark.parametrize(
+    "history", [[], [created], [created, dispatched], [created, dispatched, delivered], [created, cancelled]]
+)
+def test_a_shipment_is_abandoned_and_resumed(history: list[Event]) -> None:
+    shipment.given(*history).when(abandon).then(abandoned)
+    shipment.given(*history, abandoned).when(abandon).then_nothing()
+    shipment.given(*history, abandoned).when(resume).then(resumed)
+    shipment.given(*history, abandoned, resumed).when(resume).then_nothing()
+
+
+@pytest.mark.parametrize("command", [dispatch, deliver], ids=lambda it: type(it).__name__)
+@pytest.mark.parametrize(
+    "history",
+    [
+        [abandoned],
+        [abandoned, created],
+        [created, abandoned],
+        [created, dispatched, abandoned],
+        [created, dispatched, delivered, abandoned],
+        [created, abandoned, cancelled],
+    ],
+)
+def test_an_abandoned_parcel_stays_where_it_is(history: list[Event], command: ShippingCommand) -> None:
+    shipment.given(*history).when(command).then_rejected("order 42 is abandoned")
+
+
+def test_a_resumed_parcel_goes_on() -> None:
+    shipment.given(created, abandoned, resumed).when(dispatch).then(dispatched)
+    shipment.given(created, dispatched, abandoned, resumed).when(dispatch).then_nothing()
+    shipment.given(created, dispatched, abandoned, resumed).when(deliver).then(delivered)
 
 
 def test_every_parcel_that_comes_back_counts() -> None:

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from contexts.messages import Event
+from contexts.ordering.events import (
+    CancellationRefused,
+    CancellationRequested,
+    OrderAbandoned,
+    OrderResumed,
+    ReturnReceived,
+    ReturnRefused,
+    ReturnWithdrawn,
+)
+from contexts.ordering.order_lines import ReceivedLine
 from read_models.orders import ORDERS
 from tests.read_models.examples import (
     authorized,
@@ -135,6 +148,80 @@ def test_a_return_of_everything_makes_the_order_returned_and_the_payment_refunde
     assert order is not None
     assert order["status"] == "returned"
     assert order["payment"]["status"] == "refunded"
+
+
+def returns_of(*events: Event) -> list[Any]:
+    """The returns of an order once these have happened to it."""
+    order = given(ORDERS, ("order-42", placed()), *(("order-42", event) for event in events)).document("42")
+    assert order is not None
+    return list(order["returns"])
+
+
+def test_a_received_return_says_what_came_and_what_is_refunded_for_it() -> None:
+    came = ReturnReceived(
+        order_id="42",
+        return_id="r1",
+        lines=(ReceivedLine(sku="MUG", restocked=1, written_off=2),),
+        refund=700,
+        currency="GBP",
+    )
+    asked = {
+        "return_id": "r1",
+        "lines": [{"sku": "MUG", "quantity": 1}],
+        "reason": "chipped",
+    }
+    received = [{"sku": "MUG", "restocked": 1, "written_off": 2}]
+    assert returns_of(return_requested) == [{**asked, "status": "requested", "refund": 250}]
+    assert returns_of(return_requested, came) == [
+        {**asked, "status": "received", "refund": 700, "received": received}
+    ]
+    assert returns_of(return_requested, came, return_accepted) == [
+        {**asked, "status": "accepted", "refund": 700, "received": received}
+    ]
+
+
+def test_a_return_that_is_not_taken_says_so() -> None:
+    other = msgspec.structs.replace(return_requested, return_id="r2")
+    returns = returns_of(
+        return_requested,
+        other,
+        ReturnRefused(order_id="42", return_id="r1", reason="worn"),
+        ReturnWithdrawn(order_id="42", return_id="r2"),
+    )
+    assert [(it["return_id"], it["status"], it.get("refused_reason")) for it in returns] == [
+        ("r1", "refused", "worn"),
+        ("r2", "withdrawn", None),
+    ]
+
+
+def test_a_requested_cancellation_is_shown_until_it_is_decided() -> None:
+    wanted = CancellationRequested(order_id="42", reason="changed my mind")
+    history = [("order-42", placed()), ("order-42", confirmed()), ("order-42", wanted)]
+    order = given(ORDERS, *history).document("42")
+    assert order is not None
+    assert order["status"] == "confirmed"
+    assert order["cancellation"] == {"status": "requested", "reason": "changed my mind"}
+
+    order = given(ORDERS, *history, ("order-42", cancelled())).document("42")
+    assert order is not None
+    assert (order["status"], order["cancelled_reason"]) == ("cancelled", "changed my mind")
+    assert "cancellation" not in order
+
+    left = CancellationRefused(order_id="42", reason="dispatched")
+    order = given(ORDERS, *history, ("order-42", left), ("order-42", dispatched)).document("42")
+    assert order is not None
+    assert order["status"] == "dispatched"
+    assert order["cancellation"] == {"status": "refused", "reason": "dispatched"}
+
+
+def test_an_order_is_abandoned_until_it_is_resumed() -> None:
+    history = [("order-42", placed()), ("order-42", OrderAbandoned(order_id="42", reason="stuck"))]
+    order = given(ORDERS, *history).document("42")
+    assert order is not None
+    assert (order["status"], order["abandoned"]) == ("placed", True)
+    given(ORDERS, *history, ("order-42", OrderResumed(order_id="42"))).then(
+        "42", **PLACED | {"updated_at": at(3), "version": 3}
+    )
 
 
 def test_updated_at_is_the_latest_time_and_not_the_last_heard() -> None:

@@ -15,7 +15,7 @@ from contexts.fulfilment.events import (
 )
 from contexts.inventory.events import StockAdjusted, StockReserved, StockRestocked
 from contexts.inventory.stock_line import StockLine
-from contexts.shipping.events import ShipmentCancelled
+from contexts.shipping.events import ShipmentAbandoned, ShipmentCancelled, ShipmentResumed
 from read_models.customers import CUSTOMERS
 from read_models.fulfilments import FULFILMENTS
 from read_models.products import PRODUCTS
@@ -173,6 +173,19 @@ def test_a_shipment_may_be_cancelled_before_it_was_created() -> None:
     shipment = given(SHIPMENTS, ("shipment-42", ShipmentCancelled(order_id="42"))).document("42")
     assert shipment is not None
     assert (shipment["status"], shipment["version"]) == ("cancelled", 1)
+
+
+def test_a_shipment_is_abandoned_until_it_is_resumed() -> None:
+    history = [
+        ("shipment-42", parcel_created),
+        ("shipment-42", ShipmentAbandoned(order_id="42", reason="stuck")),
+    ]
+    shipment = given(SHIPMENTS, *history).document("42")
+    assert shipment is not None
+    assert (shipment["status"], shipment["abandoned"]) == ("created", True)
+    shipment = given(SHIPMENTS, *history, ("shipment-42", ShipmentResumed(order_id="42"))).document("42")
+    assert shipment is not None
+    assert "abandoned" not in shipment
 
 
 DAY = {"partition": 8, "day": "2010-12-01", "country": "GB", "currency": "GBP"}
