@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from infra.commands import Accepted, Envelope, Refused, Token
 COMMAND_SECONDS = 5
 """How long a command may take when the client does not say how long it waits."""
 
-Check = Callable[[Incoming, Any], None]
+Check = Callable[[Incoming, Any], Awaitable[None] | None]
 """Raises a Problem when the caller may not send this command."""
 
 
@@ -92,8 +92,8 @@ def command(
                 values[field] = named(incoming, envelope, field)
         order = message(**values)
         structlog.contextvars.bind_contextvars(order_id=values.get("order_id"))
-        if check is not None:
-            check(incoming, order)
+        if check is not None and (checking := check(incoming, order)) is not None:
+            await checking
         accepted = await carried_out(incoming, context, name, encode(order), envelope)
         location = None if makes is None else makes.format(values[thing])
         return command_answer({key: values[key] for key in shown}, context, accepted, status, location)

@@ -10,7 +10,7 @@ from contexts.inventory.commands import AdjustStock, ReceiveStock
 from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
-from gateway.problems import REJECTED
+from gateway.problems import NOT_FOUND, Problem
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import stock as model
 from read_models.reading import Page
@@ -34,6 +34,18 @@ async def get_stock(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     return await model.get(incoming.services.models, incoming.key("sku"))
 
 
+async def product_known(incoming: Incoming, order: ReceiveStock | AdjustStock) -> None:
+    """Raise a Problem if there is no such product.
+
+    The catalog's own log is asked: what others heard of it may be older than the client's last command.
+    Products are never removed, so one that is there now is there when the command is carried out.
+    """
+    logs = incoming.services.contexts.logs
+    page = await logs.page("catalog", 0, stream=f"product-{order.sku}", limit=1)
+    if not page.events:
+        raise Problem(NOT_FOUND, f"there is no product {order.sku}")
+
+
 stock = Router(
     "/v1/stock",
     tags=["stock"],
@@ -45,16 +57,17 @@ stock = Router(
             ReceiveStock,
             access=Access.STOCK_WRITE,
             thing="sku",
-            refusals=(),
-            summary="Receive units",
+            refusals=(NOT_FOUND,),
+            check=product_known,
+            summary="Receive units of a product",
         ),
         command(
             "/{sku:str}/adjust",
             AdjustStock,
             access=Access.STOCK_WRITE,
             thing="sku",
-            refusals=(REJECTED,),
-            summary="Correct a count",
+            check=product_known,
+            summary="Correct a product's count",
         ),
     ],
 )

@@ -42,6 +42,20 @@ async def test_an_order_becomes_a_delivered_parcel(shop: Shop, provider: httpx.A
     assert (await charged(provider, "life-1"))["captured"] == 2850
 
 
+async def test_stock_is_of_products_from_the_moment_they_are_added(shop: Shop) -> None:
+    """A client that adds a product and receives it right away need not wait for anything."""
+    refused = await shop.http.post("/v1/stock/NO-SUCH-MUG/receive", json={"quantity": 1})
+    assert refused.status_code == 404, refused.text
+    assert "NO-SUCH-MUG" in refused.json()["detail"]
+    adjusted = {"delta": 1, "reason": "found"}
+    assert (await shop.http.post("/v1/stock/NO-SUCH-MUG/adjust", json=adjusted)).status_code == 404
+    for number in range(20):
+        product = {"sku": f"NEW-{number}", "name": "New mug", "unit_price": 950, "currency": "GBP"}
+        assert (await shop.http.post("/v1/products", json=product)).status_code == 201
+        received = await shop.http.post(f"/v1/stock/NEW-{number}/receive", json={"quantity": 1})
+        assert received.status_code == 200, received.text
+
+
 async def test_history_tells_every_context_in_causal_order(shop: Shop) -> None:
     """What happened to an order reads from cause to effect, over all contexts."""
     await shop.stock("HIST-MUG", 10)

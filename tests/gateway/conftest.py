@@ -20,9 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from contexts.catalog.events import ProductAdded
+from contexts.messages import wire_name
 from infra.command_wire import from_headers
 from infra.commands import Accepted, Answer
-from infra.records import key_of, partition_of
+from infra.log_wire import LogAnswer, LogEvent, LogRequest
+from infra.records import PARTITIONS, Metadata, key_of, partition_of
 from infra.servers import Process, free_port, listening, nats_server
 from infra.webhook_signature import new_secret
 from tests.gateway.issuer import Issuer
@@ -164,7 +167,10 @@ STREAMS = {
 
 
 class Contexts:
-    """Whoever answers `cmd.*.*`: accepts everything unless `answers` says otherwise, and remembers it."""
+    """Whoever answers `cmd.*.*`: accepts everything unless `answers` says otherwise, and remembers it.
+
+    In its catalog every SKU is a product, save those that are `unlisted`.
+    """
 
     def __init__(self, nats: Client) -> None:
         self._nats = nats
@@ -174,7 +180,27 @@ class Contexts:
         """While it is set up and not set, answers wait."""
         self.late = False
         """Answer only when the deadline passes."""
+        self.unlisted: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def tell_of_product(self, message: Msg) -> None:
+        """Answer a question for a product's events."""
+        stream = msgspec.json.decode(message.data, type=LogRequest).stream
+        assert stream is not None
+        sku, now = key_of(stream), datetime.now(UTC)
+        added = ProductAdded(sku=sku, name=sku, unit_price=1, currency="GBP")
+        event = LogEvent(
+            1,
+            0,
+            partition_of(sku),
+            stream,
+            1,
+            wire_name(ProductAdded),
+            msgspec.Raw(msgspec.json.encode(added)),
+            Metadata(time=now, causation_id="c", correlation_id="c", actor="shop"),
+        )
+        events = () if sku in self.unlisted else (event,)
+        await message.respond(msgspec.json.encode(LogAnswer(events, 1, (1,) * PARTITIONS)))
 
     async def receive(self, message: Msg) -> None:
         """Take one in; answers are given side by side, as contexts do it."""
@@ -221,6 +247,7 @@ async def contexts(nats_url: str) -> AsyncIterator[Contexts]:
     client = await nats.connect(nats_url)
     contexts = Contexts(client)
     await client.subscribe("cmd.*.*", cb=contexts.receive)
+    await client.subscribe("svc.catalog.log", cb=contexts.tell_of_product)
     await settled(client)
     yield contexts
     await client.close()

@@ -120,6 +120,22 @@ async def test_every_command_reaches_its_context(
     assert contexts.bodies[0] | (body or {}) | thing == contexts.bodies[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("receive", {"quantity": 5}), ("adjust", {"delta": 1, "reason": "found"})],
+)
+async def test_there_is_no_stock_of_what_is_no_product(
+    http: httpx.AsyncClient, contexts: Contexts, path: str, body: Any
+) -> None:
+    """The catalog is asked itself, so that a product can be received as soon as it was added."""
+    contexts.unlisted.add("MUG")
+    answer = await http.post(f"/v1/stock/MUG/{path}", json=body)
+    assert_problem(answer, 404, "not-found")
+    assert "there is no product MUG" in answer.json()["detail"]
+    assert contexts.received == []
+    assert (await http.post(f"/v1/stock/CUP/{path}", json=body)).status_code == 200
+
+
 async def test_the_same_idempotency_key_is_the_same_command_with_the_same_ids(
     http: httpx.AsyncClient, contexts: Contexts
 ) -> None:
