@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from infra.command_client import CommandClient
 from infra.command_service import CommandService
 from infra.commands import RefusalKind
+from infra.dead_letter_service import DeadLetterService
 from infra.event_codec import EventCodec
 from infra.event_store import Conflict, EventStore, StoreUnreachable
 from infra.inbox import Inbox
@@ -96,7 +97,7 @@ class ContextHost:
         """What one process at a time does for a context."""
         await store.lead()
         relay = Relay(self._jetstream, store, stream_replicas=self._settings.stream_replicas)
-        self._look.leads(relay)
+        self._look.leads(relay, inbox.parked)
         running = RunningContext(
             store=store,
             streams=streams,
@@ -105,7 +106,8 @@ class ContextHost:
             settings=self._settings,
             react=reacting(streams),
         )
-        companions: Sequence[Companion] = self._context.companions(running)
+        letters = DeadLetterService(self._jetstream, store, inbox)
+        companions: Sequence[Companion] = [*self._context.companions(running), letters]
         started: list[Companion] = []
         try:
             for companion in companions:

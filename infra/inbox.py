@@ -54,6 +54,11 @@ class Inbox:
         self._settled = 0
         self._taking = asyncio.Lock()
 
+    @property
+    def leads(self) -> bool:
+        """Whether it has begun to hear, or to take what was parked."""
+        return self._leading
+
     async def up_to(self, tokens: Sequence[Token]) -> None:
         """Return when what the tokens name was heard; tokens of contexts not listened to are ignored."""
         wanted = [token for token in tokens if token.context in self._context.hears]
@@ -72,6 +77,8 @@ class Inbox:
     async def run(self) -> None:
         """Hear facts until cancelled; what goes wrong is tried again with backoff. Raises LogDiffers."""
         if self._context.react is None:
+            # There is nothing to hear, and no dead letters of it.
+            self._leading = True
             return
         reader = LogReader(self._nats, f"{self._context.name}-inbox", sorted(self._context.hears))
         pause = 0.1
@@ -216,7 +223,8 @@ class Inbox:
         reaction.note(DEAD_LETTER, letter.note_key, None)
         for note in audit:
             reaction.note(note.kind, note.key, note.value)
-        await self._tell(reaction, letter, fate)
+        if letter.error:
+            await self._tell(reaction, letter, fate)
 
     def _moves(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> tuple[CheckpointMove, ...]:
         known = self._checkpoints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
@@ -9,6 +10,7 @@ from nats.aio.client import Client
 from infra.event_store import EventStore, StoreUnavailable
 from infra.jetstream import JetStreamRefused, stream_info, stream_name
 from infra.metrics_figures import (
+    INBOX_DEAD_LETTERS,
     JETSTREAM_BYTES,
     JETSTREAM_MESSAGES,
     LEADING,
@@ -35,14 +37,16 @@ class ContextLook:
         self._nats = jetstream
         self._store: EventStore | None = None
         self._relay: Relay | None = None
+        self._parked: Sized = ()
 
     def serves(self, store: EventStore) -> None:
         """Its commands are served, from this store."""
         self._store = store
 
-    def leads(self, relay: Relay) -> None:
-        """This process leads it."""
+    def leads(self, relay: Relay, parked: Sized) -> None:
+        """This process leads it; `parked` are the facts its inbox could not take."""
         self._relay = relay
+        self._parked = parked
 
     async def check(self) -> None:
         """Raises StoreUnavailable unless its commands are served and its store answers."""
@@ -56,6 +60,7 @@ class ContextLook:
         found = [Sample(LEADING, self._labels, float(relay is not None))]
         if relay is not None:
             found += self._of_relay(relay)
+            found.append(Sample(INBOX_DEAD_LETTERS, self._labels, float(len(self._parked))))
             found += await self._of_stream()
         try:
             found += await self._of_store(relay)

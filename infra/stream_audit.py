@@ -34,20 +34,30 @@ async def stream_state(nats: Client, context: str) -> StreamState:
             return StreamState(last.position if last else 0, state.messages, holes)
 
 
-def complaints(state: StreamState, *, head: int, events: int) -> list[str]:
+class Complaint(msgspec.Struct, frozen=True):
+    """What is wrong with a stream; `anew`: publishing what it lacks does not mend it, only all of it anew."""
+
+    what: str
+    anew: bool = False
+
+
+def complaints(state: StreamState, *, head: int, events: int) -> list[Complaint]:
     """What is wrong with a stream; `events` is how many the store has up to the stream's last position.
 
     `head` is where the store stood before the stream was read, so that what was appended since is no fault.
     """
     if not state.exists:
-        return ["there is no stream"] if head else []
+        return [Complaint("there is no stream")] if head else []
     found = []
     if state.position < head:
-        found.append(f"ends at position {state.position:,}, the store at {head:,}")
+        found.append(Complaint(f"ends at position {state.position:,}, the store at {head:,}"))
     if state.holes:
-        found.append(f"{state.holes:,} messages are missing within it")
+        found.append(Complaint(f"{state.holes:,} messages are missing within it", anew=True))
     if state.messages + state.holes != events:
         found.append(
-            f"{state.messages:,} messages, but the store has {events:,} events up to {state.position:,}"
+            Complaint(
+                f"{state.messages:,} messages, but the store has {events:,} events up to {state.position:,}",
+                anew=True,
+            )
         )
     return found

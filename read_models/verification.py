@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
+from infra.dead_letter_client import DeadLetterClient
 from infra.log_service import LogClient
 from infra.records import PARTITIONS
 from infra.stream_audit import StreamState, complaints, stream_state
@@ -26,6 +27,8 @@ POLL_SECONDS = 0.2
 MOST_KEPT = 1_000
 """Differences that are told one by one; all of them are counted."""
 
+LATE = "run it again with a longer --wait; `orderfold doctor` says whether read models are at work"
+
 CONTEXTS = tuple(sorted({context for model in MODELS.values() for context in model.contexts}))
 
 Heads = Mapping[str, list[int]]
@@ -33,11 +36,15 @@ Heads = Mapping[str, list[int]]
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Something that is not as the stores say: `subject` is a stream or a read model, `key` a document's."""
+    """Something that is not as the stores say: `subject` is a stream, a read model or a context's inbox.
+
+    `key` is a document's; `remedy` names the command that mends it.
+    """
 
     subject: str
     what: str
     key: str = ""
+    remedy: str = ""
 
 
 class CheckedContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +147,7 @@ class Verification:
             self.report.models.append(snapshot.checked)
         for context in CONTEXTS:
             self._compare_stream(context, heads, streams[context])
+        await self._find_dead_letters()
         await self._find_stuck()
         return self.report
 
@@ -182,7 +190,9 @@ class Verification:
         for letter in letters:
             waiting = f", {letter.waiting} events wait behind it" if letter.waiting else ""
             what = f"dead letter: {letter.name} {letter.event_id}: {letter.error}{waiting}"
-            self.report.add(Difference(model.name, what, letter.key))
+            self.report.add(
+                Difference(model.name, what, letter.key, _look_at_letters(model.name, letter.key))
+            )
         return Snapshot(model, checked, positions, digests, {letter.key for letter in letters}, skipped)
 
     def _compare_checkpoints(self, snapshot: Snapshot, heads: Heads) -> None:
@@ -191,7 +201,8 @@ class Verification:
                 position = snapshot.position(context, partition)
                 if position < head:
                     place = f"partition {partition} of {context}"
-                    self._differs(snapshot, f"has {place} up to {position:,}, the store ends at {head:,}")
+                    what = f"has {place} up to {position:,}, the store ends at {head:,}"
+                    self._differs(snapshot, what, remedy=LATE)
 
     async def _compare_partition(
         self, partition: int, snapshots: list[Snapshot], streams: Mapping[str, StreamState]
@@ -215,7 +226,8 @@ class Verification:
             for snapshot, _, upto in theirs:
                 if upto > last:
                     place = f"partition {partition} of {context}"
-                    self._differs(snapshot, f"has {place} up to {upto:,}, but the store ends at {last:,}")
+                    what = f"has {place} up to {upto:,}, but the store ends at {last:,}"
+                    self._differs(snapshot, what, remedy=_rebuild(snapshot.model.name))
         for snapshot, fold in folds:
             self._compare_documents(snapshot, fold)
 
@@ -240,17 +252,44 @@ class Verification:
                 stream_messages=stream.messages,
             )
         )
-        for what in complaints(stream, head=head, events=self._events[context]):
-            self.report.add(Difference(f"stream of {context}", what))
+        for complaint in complaints(stream, head=head, events=self._events[context]):
+            anew = " --anew" if complaint.anew else ""
+            remedy = f"orderfold replay publish {context}{anew}"
+            self.report.add(Difference(f"stream of {context}", complaint.what, remedy=remedy))
 
     async def _find_stuck(self) -> None:
         live = await self._models.live("fulfilments")
         found = await self._models.mongo.find(live, {"stuck": True}, sort=(("_id", 1),), limit=MOST_KEPT)
         self.report.stuck = [Stuck(item["_id"], str(item.get("problem") or "")) for item in found]
 
-    def _differs(self, snapshot: Snapshot, what: str, key: str = "") -> None:
+    async def _find_dead_letters(self) -> None:
+        """What contexts could not take of each other's facts."""
+        letters = DeadLetterClient(self._nats)
+        for context in CONTEXTS:
+            for parked in await letters.keys(context):
+                waiting = f", {parked.waiting} more behind it" if parked.waiting else ""
+                what = f"dead letter: {parked.name} {parked.event_id}: {parked.error}{waiting}"
+                remedy = _look_at_letters(inbox_name(context), parked.key)
+                self.report.add(Difference(f"inbox of {context}", what, parked.key, remedy))
+
+    def _differs(self, snapshot: Snapshot, what: str, key: str = "", remedy: str = "") -> None:
         snapshot.checked.differences += 1
-        self.report.add(Difference(snapshot.model.name, what, key))
+        if key and not remedy:
+            remedy = f"orderfold replay repair {snapshot.model.name} --key {key}"
+        self.report.add(Difference(snapshot.model.name, what, key, remedy))
+
+
+def _look_at_letters(name: str, key: str) -> str:
+    return f"orderfold replay dead-letters show {name} {key}, then retry or skip"
+
+
+def _rebuild(model: str) -> str:
+    return f"orderfold replay start {model} --switch"
+
+
+def inbox_name(context: str) -> str:
+    """How a context's inbox is named where a read model may be named, too."""
+    return f"context:{context}" if context in MODELS else context
 
 
 def digest(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.failure import CommandFailed, Differs
 from gateway.cli.progress import steps
@@ -82,7 +83,13 @@ def show(report: Report, console: Console) -> None:
     if report.clean:
         console.print("clean: streams and read models are what the stores say")
         return
-    differences = Table("where", "key", "what", title=f"Differences: {report.difference_count:,}")
+    differences = Table("where", "key", "what, and the command that mends it")
+    differences.title = f"Differences: {report.difference_count:,}"
+    for column in differences.columns:
+        column.overflow = "fold"
     for difference in report.differences[:MOST_SHOWN]:
-        differences.add_row(difference.subject, difference.key, difference.what)
+        remedy = f"\n-> {difference.remedy}" if difference.remedy else ""
+        differences.add_row(
+            Text(difference.subject), Text(difference.key), Text(f"{difference.what}{remedy}")
+        )
     console.print(differences)

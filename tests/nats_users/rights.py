@@ -91,6 +91,7 @@ def needed() -> dict[str, Rights]:
                 *reading(context, "*"),
                 f"svc.{context}.behind",
                 f"svc.{context}.relay",
+                f"svc.{context}.dead-letters",
                 f"$JS.API.STREAM.DELETE.EV_{context}",
                 f"$JS.API.CONSUMER.NAMES.EV_{context}",
             )
@@ -109,6 +110,7 @@ def of_context(context: Context) -> Rights:
             f"cmd.{name}.* {name}",
             f"svc.{name}.log svc-{name}",
             f"svc.{name}.behind svc-{name}",
+            f"svc.{name}.dead-letters svc-{name}",
             f"svc.{name}.relay",
             *(f"svc.{name}.{question} svc-{name}" for question in questions(name).values()),
             *(f"head.{other}" for other in context.hears),

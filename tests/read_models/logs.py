@@ -1,4 +1,4 @@
-"""Contexts at work as far as read models can tell: a store, its relay and its log service."""
+"""Contexts at work as far as read models can tell: a store, its relay, its log and its dead letters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
+from contexts.catalog.events import CatalogEvent
 from contexts.messages import wire_name
+from infra.dead_letter_service import DeadLetterService
+from infra.event_codec import EventCodec
 from infra.event_store import EventStore
+from infra.inbox import Inbox
 from infra.log_reader import LogReader
 from infra.log_service import LogClient, LogService
 from infra.mongo import Mongo
 from infra.records import PARTITIONS, Append, Metadata, NewEvent, StreamAppend
 from infra.relay import Relay
+from infra.runtime import Context
+from infra.streams import Streams
 from read_models.folding import Fold
 from read_models.model import ReadModel
 from read_models.projector import Projector
@@ -40,7 +46,7 @@ class Logs:
         self._nats = nats
         self._folder = folder
         self._stores: dict[str, EventStore] = {}
-        self._services: list[LogService] = []
+        self._services: list[LogService | DeadLetterService] = []
         self._relays: list[asyncio.Task[None]] = []
         self._versions: dict[str, int] = {}
 
@@ -57,6 +63,9 @@ class Logs:
             service = LogService(self._nats, store)
             await service.start()
             self._services.append(service)
+            letters = DeadLetterService(self._nats, store, await deaf_inbox(context, store, self._nats))
+            await letters.start()
+            self._services.append(letters)
             self._relays.append(asyncio.create_task(Relay(self._nats, store).run()))
         return self._stores[context]
 
@@ -112,6 +121,26 @@ class Logs:
             await service.stop()
         for store in self._stores.values():
             await store.close()
+
+
+async def deaf_inbox(name: str, store: EventStore, nats: Client) -> Inbox:
+    """The inbox of a context that hears nothing."""
+
+    async def refuse(*_: Any) -> None:
+        raise NotImplementedError
+
+    context = Context(
+        name=name,
+        commands=None,
+        events=CatalogEvent,
+        initial=lambda _: None,
+        evolve=lambda state, _: state,
+        primary=str,
+        handle=refuse,
+    )
+    inbox = Inbox(context, Streams(store, EventCodec(CatalogEvent), context.initial, context.evolve), nats)
+    await inbox.run()
+    return inbox
 
 
 async def stored(mongo: Mongo, collection: str) -> dict[str, bytes]:
