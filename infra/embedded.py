@@ -27,7 +27,7 @@ from infra.unusable_mongo import set_aside_if_unusable
 from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 """From the first process started to everything ready; a large store is folded within it."""
 
 STOPS: tuple[tuple[float, tuple[str, ...]], ...] = (

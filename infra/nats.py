@@ -60,6 +60,7 @@ class Connection(Client):
         self._settings = settings
         self._on_closed = on_closed
         self._leaving: asyncio.Task[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         self.ending = True
@@ -78,8 +79,16 @@ class Connection(Client):
                 # Seen, also where nobody waits any more.
                 answer.exception()
 
+    async def _attempt_reconnect(self) -> None:
+        self._reconnecting = asyncio.current_task()
+        await super()._attempt_reconnect()
+
     async def failed(self, error: Exception) -> None:
         """The server reports an error, or cannot be reached."""
+        if self.is_closed and asyncio.current_task() is self._reconnecting:
+            # Its cancellation is lost when the connection is refused at the same moment, before Python 3.12:
+            # it would try for ever.
+            raise asyncio.CancelledError
         said = str(error) or type(error).__name__
         repeated, self.last_words = said == self.last_words, said
         if self.forbidden.note(said):

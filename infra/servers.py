@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+START_SECONDS = 120.0
+"""A process that has ended is told at once; a slow machine may take long to start one."""
 STOP_SECONDS = 10.0
 """How long a process may take to stop before it is killed."""
 
@@ -108,7 +110,7 @@ class Process:
             raise ServerFailed(msg)
         return self._ready()
 
-    def start(self, timeout: float = 20.0) -> None:
+    def start(self, timeout: float = START_SECONDS) -> None:
         """Start the process and return when it serves; raises ServerFailed."""
         self.spawn()
         deadline = time.monotonic() + timeout

@@ -19,6 +19,7 @@ from infra.inbox import Inbox
 from infra.records import Metadata, key_of, partition_of
 from infra.runtime import Context, Heard, Reaction
 from infra.streams import Streams
+from tests.deadlines import HOLDS_SECONDS
 
 REFUSALS: dict[type[Exception], RefusalKind] = {
     Unknown: RefusalKind.UNKNOWN,
@@ -50,7 +51,7 @@ class AtWork:
             causation_id="cause",
             actor="tester",
             time=now,
-            deadline=now + timedelta(seconds=20),
+            deadline=now + timedelta(seconds=HOLDS_SECONDS),
             expected_version=expected_version,
         )
         body = msgspec.json.encode(command)

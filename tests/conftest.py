@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,13 @@ import pytest
 
 from infra.servers import Process, free_port, mongo_server, nats_server
 from tests.postgres_server import drop_database, fresh_database, postgres_server
+from tests.progress import progress
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Show how far long tests are; nothing is captured yet."""
+    config.pluginmanager.register(progress)
+    progress.watch(os.dup(2))
 
 
 class Server:

@@ -14,6 +14,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from tests.deadlines import COMMAND_SECONDS
+
 PROJECT = Path(__file__).parents[1]
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").iterdir())
 SCHEMA = json.loads((Path(__file__).parent / "workflows" / "github-workflow.json").read_text())
@@ -83,7 +85,7 @@ def run(code: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=COMMAND_SECONDS,
     )
 
 

@@ -80,7 +80,7 @@ async def _measure(settings: Settings, folder: Path, events: int) -> list[Row]:
         for moment in lives(events // len(LIFE)):
             await logs.happened(*moment)
             written += len(moment)
-        await eventually(lambda: _relayed(nats, written), 60)
+        await eventually(lambda: _relayed(nats, written))
         # In turns, since the machine's speed changes while it works.
         projected = [await _project(mongo, nats, logs)]
         documents = await stored(mongo, "orders")

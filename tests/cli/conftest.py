@@ -13,14 +13,12 @@ from pathlib import Path
 import pytest
 
 from infra.servers import free_port
-
-START_SECONDS = 60.0
-COMMAND_SECONDS = 100.0
+from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Return when it holds; fail after so long."""
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when it holds; fail after a deadline."""
+    deadline = time.monotonic() + HOLDS_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
@@ -96,7 +94,7 @@ class RunningStack:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(30)
+            self.process.wait(HOLDS_SECONDS)
         finally:
             self.process.kill()
 

@@ -19,6 +19,7 @@ from pymongo import AsyncMongoClient
 
 from gateway.cli.importer.source import COLUMNS
 from tests.cli.conftest import RunningStack, command, environment, wait_until
+from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,9 @@ def test_a_printed_token_opens_the_api_and_one_without_the_scope_does_not(stack:
     statuses = []
     for scopes in ("orders:read", "stock:read"):
         token = stack.run("token", "--scope", scopes).stdout.removesuffix("\n")
-        answer = httpx.get(f"{stack.url}/v1/orders", headers={"Authorization": f"Bearer {token}"})
+        answer = httpx.get(
+            f"{stack.url}/v1/orders", headers={"Authorization": f"Bearer {token}"}, timeout=HOLDS_SECONDS
+        )
         statuses.append(answer.status_code)
     assert statuses == [200, 403]
 
@@ -162,13 +165,15 @@ def test_an_import_goes_on_while_the_gateway_and_the_contexts_are_killed(
         env=environment(),
         cwd=tmp_path,
     )
-    wait_until(lambda: httpx.get(f"{stack.url}/health/live").is_success)
+    wait_until(lambda: httpx.get(f"{stack.url}/health/live", timeout=HOLDS_SECONDS).is_success)
     token = stack.run("token").stdout.strip()
     head = {"Authorization": f"Bearer {token}"}
-    wait_until(lambda: httpx.get(f"{stack.url}/v1/orders/LONG3", headers=head).is_success)
+    wait_until(
+        lambda: httpx.get(f"{stack.url}/v1/orders/LONG3", headers=head, timeout=HOLDS_SECONDS).is_success
+    )
     stack.kill("gateway")
     stack.kill("contexts")
-    out, _ = importing.communicate(timeout=100)
+    out, _ = importing.communicate(timeout=COMMAND_SECONDS)
     assert (importing.returncode, "reconciled" in out) == (0, True), out
     assert stack.run("verify").returncode == 0
 

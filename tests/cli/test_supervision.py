@@ -16,8 +16,8 @@ import pytest
 from infra.child import Child, plain
 from infra.leftovers import born, end_leftovers, remember
 from infra.servers import Process, ServerFailed
+from tests.deadlines import HOLDS_SECONDS
 
-WAIT = 10.0
 LONGER_THAN_A_RESTART = 0.5
 
 
@@ -29,7 +29,7 @@ def child(tmp_path: Path, program: str, said: list[str]) -> Child:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + HOLDS_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -37,7 +37,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=True
+    )
     yield process
     process.kill()
     process.wait()
@@ -45,7 +47,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 async def test_a_killed_process_is_started_again_and_its_pid_file_follows(tmp_path: Path) -> None:
     said: list[str] = []
-    worker = child(tmp_path, "import time; time.sleep(60)", said)
+    worker = child(tmp_path, "import time; time.sleep(3600)", said)
     worker.spawn()
     keeping = asyncio.create_task(worker.keep())
     first = worker.pid
@@ -54,7 +56,7 @@ async def test_a_killed_process_is_started_again_and_its_pid_file_follows(tmp_pa
     assert (tmp_path / "worker.pid").read_text() == f"{worker.pid}\n"
     assert said == ["worker ended (signal 9); restarting it in 0.2 s"]
     keeping.cancel()
-    await worker.stop(5)
+    await worker.stop(HOLDS_SECONDS)
     assert not worker.running
     assert not (tmp_path / "worker.pid").exists()
 
@@ -63,12 +65,12 @@ async def test_a_process_that_keeps_dying_is_given_up_with_its_last_words(tmp_pa
     worker = child(tmp_path, "raise SystemExit('the store is broken')", [])
     worker.spawn()
     with pytest.raises(ServerFailed, match="worker died 3 times within a minute: the store is broken"):
-        await asyncio.wait_for(worker.keep(), WAIT)
+        await asyncio.wait_for(worker.keep(), HOLDS_SECONDS)
 
 
 async def test_a_held_process_stays_dead_until_it_is_released(tmp_path: Path) -> None:
     said: list[str] = []
-    worker = child(tmp_path, "import time; time.sleep(60)", said)
+    worker = child(tmp_path, "import time; time.sleep(3600)", said)
     worker.spawn()
     keeping = asyncio.create_task(worker.keep())
     worker.hold()
@@ -78,7 +80,7 @@ async def test_a_held_process_stays_dead_until_it_is_released(tmp_path: Path) ->
     worker.release()
     assert said == []
     keeping.cancel()
-    await worker.stop(5)
+    await worker.stop(HOLDS_SECONDS)
 
 
 def test_a_process_left_over_from_a_killed_supervisor_is_ended(
@@ -86,7 +88,7 @@ def test_a_process_left_over_from_a_killed_supervisor_is_ended(
 ) -> None:
     remember(tmp_path, "worker", sleeper.pid)
     assert end_leftovers(tmp_path) == ["worker"]
-    assert sleeper.wait(WAIT) == -signal.SIGTERM
+    assert sleeper.wait(HOLDS_SECONDS) == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 

@@ -28,6 +28,7 @@ from infra.vault import sqlite_table
 from infra.vault.key_store import KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, new_master_keys
 from tests.at_work import AtWork, at_work
+from tests.deadlines import HOLDS_SECONDS
 
 bristol = Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB")
 register = RegisterCustomer(customer_id="ada", name="Ada Byron", email="ada@example.org", address=bristol)
@@ -192,7 +193,7 @@ async def test_a_key_is_not_left_in_the_files_because_they_were_read_when_it_was
     await shredder.start()
     await until_destroyed(keys, "ada")
     reader.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HOLDS_SECONDS):
         while any(wrapped in content for content in contents(tmp_path / "vault").values()):
             await asyncio.sleep(0.01)
     await shredder.stop()
@@ -247,6 +248,6 @@ def shredding(shop: AtWork, keys: KeyStore) -> Shredder:
 
 
 async def until_destroyed(keys: KeyStore, customer_id: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HOLDS_SECONDS):
         while not await keys.destroyed(customer_id):
             await asyncio.sleep(0.01)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio.subprocess import Process
 
 from infra.embedded import EmbeddedStack
-
-SECONDS = 150
+from tests.subprocesses import communicate
 
 
 async def orderfold(
@@ -18,7 +18,13 @@ async def orderfold(
 
     Of one that could not do what it was asked to (status 2) that is what it said of it.
     """
-    process = await asyncio.create_subprocess_exec(
+    process = await begin(stack, command, *arguments)
+    return await ended(process, status=status, given=given)
+
+
+async def begin(stack: EmbeddedStack, command: str, *arguments: str) -> Process:
+    """Start a command."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "orderfold", command, *options(stack, command), *arguments),
         env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
@@ -26,8 +32,11 @@ async def orderfold(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(SECONDS):
-        printed, problems = await process.communicate(given.encode())
+
+
+async def ended(process: Process, *, status: int = 0, given: str = "") -> str:
+    """What a command printed until its end."""
+    printed, problems = await communicate(process, given.encode())
     assert process.returncode == status, (printed + problems).decode()
     if status == 2:
         assert not printed, printed

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from infra.embedded import EmbeddedStack
 from infra.mongo import Mongo
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
+from tests.deadlines import HOLDS_SECONDS
 from tests.shop import Shop
 
 SCOPES = (
@@ -37,8 +40,31 @@ def bearer(stack: EmbeddedStack, *scopes: str) -> str:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
-    """A running stack whose unpaid orders are given up after three seconds."""
+    """A running stack, with the time-outs of the product: a slow machine keeps to them."""
     folder: Path = tmp_path_factory.mktemp("stack") / "data"
+    async with EmbeddedStack(folder, port=free_port(), environ={}) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def meanwhile() -> AsyncIterator[Callable[[Coroutine[Any, Any, str]], asyncio.Task[str]]]:
+    """Begins what goes on beside a test; what is not done when it ends is given up."""
+    begun: list[asyncio.Task[str]] = []
+
+    def begin(work: Coroutine[Any, Any, str]) -> asyncio.Task[str]:
+        begun.append(asyncio.create_task(work))
+        return begun[-1]
+
+    yield begin
+    for task in begun:
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def hasty_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
+    """A running stack whose unpaid orders are given up after three seconds."""
+    folder: Path = tmp_path_factory.mktemp("hasty") / "data"
     environ = {"ORDERFOLD_PAYMENT_TIMEOUT": "3", "ORDERFOLD_PROVIDER_TIMEOUT": "1"}
     async with EmbeddedStack(folder, port=free_port(), environ=environ) as running:
         yield running
@@ -54,7 +80,7 @@ async def shop(stack: EmbeddedStack) -> AsyncIterator[Shop]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def provider(stack: EmbeddedStack) -> AsyncIterator[httpx.AsyncClient]:
     """The sandbox payment provider, asked for its own books."""
-    async with httpx.AsyncClient(base_url=stack.settings.provider_url) as client:
+    async with httpx.AsyncClient(base_url=stack.settings.provider_url, timeout=HOLDS_SECONDS) as client:
         yield client
 
 

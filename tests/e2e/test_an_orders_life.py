@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import httpx
 import pytest
 
+from infra.embedded import EmbeddedStack
+from tests.deadlines import HOLDS_SECONDS
+from tests.e2e.conftest import bearer
 from tests.shop import Shop, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -108,21 +112,28 @@ async def test_a_late_approval_in_time_confirms_the_order(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("token", ["tok_timeout_6000", "tok_late_6000"])
-async def test_an_approval_after_the_time_limit_is_voided(
-    shop: Shop, provider: httpx.AsyncClient, token: str
-) -> None:
+async def test_an_approval_after_the_time_limit_is_voided(hasty_stack: EmbeddedStack, token: str) -> None:
     """The order was given up; the money held for it is let go."""
     key = token.replace("_", "-")
-    await shop.stock(f"{key}-mug", 5)
-    await shop.customer(key)
-    await shop.order(f"{key}-1", key, {f"{key}-mug": 1}, payment=token)
-    order = await shop.order_becomes(f"{key}-1", "cancelled")
-    assert "timed out" in order["cancelled_reason"]
-    await shop.stage_becomes(f"{key}-1", "cancelled")
-    await shop.stock_becomes(f"{key}-mug", available=5)
-    books = await eventually(
-        lambda: charged(provider, f"{key}-1"), lambda entry: entry.get("status") == "voided", "voided"
-    )
+    async with (
+        Shop(hasty_stack.url, bearer(hasty_stack)) as shop,
+        httpx.AsyncClient(base_url=hasty_stack.settings.provider_url, timeout=HOLDS_SECONDS) as provider,
+    ):
+        await shop.stock(f"{key}-mug", 5)
+        await shop.customer(key)
+        for number in itertools.count(1):
+            order_id = f"{key}-{number}"
+            await shop.order(order_id, key, {f"{key}-mug": 1}, payment=token)
+            order = await shop.order_becomes(order_id, "cancelled")
+            assert "timed out" in order["cancelled_reason"]
+            await shop.stage_becomes(order_id, "cancelled")
+            await shop.stock_becomes(f"{key}-mug", available=5)
+            # A slow machine may not even ask the provider before the time is up.
+            if await charged(provider, order_id):
+                break
+        books = await eventually(
+            lambda: charged(provider, order_id), lambda entry: entry.get("status") == "voided", "voided"
+        )
     assert books["captured"] == 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,16 @@ import pytest
 from infra.embedded import EmbeddedStack
 from infra.mongo import Mongo
 from read_models.replay.records import State, find_replay
+from tests.deadlines import whole_run
 from tests.e2e.clientele import CUSTOMERS, DAY, write_later_sales, write_sales
-from tests.e2e.commands import orderfold
+from tests.e2e.commands import begin, ended, orderfold
+from tests.progress import tell
 from tests.shop import Shop, eventually
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow, whole_run]
 
 REBUILT = ("customers", "orders", "sales")
-SLOWLY = "10"
+SLOWLY = "1"
 """Events a second: no replay is done by the time the customers are forgotten."""
 
 KNOWN, IMPORTED = "eloise", "29999"
@@ -39,36 +43,42 @@ TEXTS = {
 
 
 async def test_two_of_a_thousand_are_forgotten_in_the_middle_of_an_import_and_of_replays(
-    stack: EmbeddedStack, shop: Shop, mongo: Mongo, tmp_path: Path
+    stack: EmbeddedStack,
+    shop: Shop,
+    mongo: Mongo,
+    meanwhile: Callable[[Coroutine[Any, Any, str]], asyncio.Task[str]],
+    tmp_path: Path,
 ) -> None:
     file = tmp_path / "sales.csv"
     coming = write_sales(file, KNOWN, IMPORTED)
     sales = [str(file), "--rejects", str(tmp_path / "rejects.csv")]
     await shop.do("/v1/customers", {"customer_id": KNOWN, **PERSON})
-    importing = asyncio.create_task(orderfold(stack, "import", *sales, status=1))
+    import_ = await begin(stack, "import", *sales)
+    importing = meanwhile(ended(import_, status=1))
     await are_placed(shop, coming[KNOWN][0], coming[IMPORTED][0])
+    # Held until the replays are at work, or the file might be in before two are forgotten.
+    import_.send_signal(signal.SIGSTOP)
     await shop.do(f"/v1/customers/{KNOWN}/change-email", {"email": "eq@example.org"})
     await shop.do(f"/v1/customers/{IMPORTED}/change-email", {"email": "runa@example.org"})
     await shop.do(f"/v1/customers/{IMPORTED}/change-address", {"address": MOVED})
     await what_is_refused_is_not_kept_either(shop)
-    rebuilding = asyncio.create_task(
-        orderfold(stack, "replay", "start", *REBUILT, "--at-once", "3", "--rate", SLOWLY)
-    )
+    rebuilding = meanwhile(orderfold(stack, "replay", "start", *REBUILT, "--at-once", "3", "--rate", SLOWLY))
     await eventually(
         lambda: states(mongo), lambda found: set(found) == {State.RUNNING}, "three replays at work"
     )
 
     before = await orders_of(shop)
+    import_.send_signal(signal.SIGCONT)
     for customer_id in (KNOWN, IMPORTED):
         await shop.do(f"/v1/customers/{customer_id}/forget")
         # At once for whoever asks, whatever the read model says by then.
         shown = await shop.get(f"/v1/customers/{customer_id}")
         assert [shown[it] for it in ("status", "name", "email", "address")] == ["forgotten", None, None, None]
-    assert not importing.done()
     assert await states(mongo) == [State.RUNNING] * 3
     await asyncio.gather(*(orderfold(stack, "replay", "rate", model, "0") for model in REBUILT))
 
     # What they would have bought from then on is refused, and told: nobody takes the import for a whole one.
+    tell("the import goes on")
     told = await importing
     placed = await orders_of(shop)
     for customer_id, theirs in coming.items():
@@ -79,6 +89,7 @@ async def test_two_of_a_thousand_are_forgotten_in_the_middle_of_an_import_and_of
     assert f"refused: {len(refused)}\n" in told
     assert "reconciled" not in told
 
+    tell("a later file is imported, and everything is searched")
     # A later file brings nobody back; what else is in it is sold.
     later = write_later_sales(file, KNOWN, IMPORTED, "30007")
     told, *printed = await asyncio.gather(
@@ -93,6 +104,7 @@ async def test_two_of_a_thousand_are_forgotten_in_the_middle_of_an_import_and_of
     for customer_id, verdict in zip(TEXTS, printed, strict=True):
         assert f"erased: nothing of {customer_id} can be read any more" in verdict
 
+    tell("the rest is rebuilt")
     # What is left adds up, live and rebuilt.
     await rebuilding
     assert before.items() <= placed.items()

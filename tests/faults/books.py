@@ -6,12 +6,14 @@ from typing import Any
 
 import httpx
 
+from tests.deadlines import HOLDS_SECONDS
+
 
 class Books:
     """The provider's own books; the provider is the one who is never killed."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=30)
+        self._http = httpx.AsyncClient(base_url=url, timeout=HOLDS_SECONDS)
 
     async def payments(self) -> list[dict[str, Any]]:
         """Every payment."""

@@ -14,10 +14,9 @@ from infra.embedded import EmbeddedStack
 from infra.mongo import Mongo, MongoUnavailable, encode_document, replacing
 from infra.servers import free_port, mongo_server
 from infra.settings import Settings
+from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.shop import Shop, eventually
-
-DEADLINE = 30.0
 
 
 @pytest.mark.slow
@@ -67,7 +66,7 @@ async def test_a_broken_database_is_left_alone_until_there_is_room(tmp_path: Pat
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         with pytest.raises(MongoUnavailable, match="if its disk is full make room, then restart it"):
             await mongo.write("some", [replacing("1", encode_document("1", {}))])
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(HOLDS_SECONDS):
             assert (await said.get()).endswith("is full: make room, then mongo is restarted")
             assert not restarted.is_set()
             watching.append(asyncio.create_task(roomy))

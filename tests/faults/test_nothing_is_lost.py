@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import operator
 import random
-import signal
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -18,12 +17,15 @@ import pytest
 from infra.embedded import EmbeddedStack
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
+from tests.deadlines import WHOLE_RUN_SECONDS, whole_run
 from tests.faults.books import Books
 from tests.faults.invoices import write_invoices
 from tests.online_retail import DECEMBER, tally_by_hand
+from tests.progress import tell
 from tests.shop import Shop, eventually
+from tests.subprocesses import communicate, end
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, whole_run]
 
 INVOICES = 400
 SEED = 20101201
@@ -58,13 +60,17 @@ class Importing:
     async def kill(self) -> None:
         """End it without warning."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        await self._process.communicate()
+        await end(self._process)
+
+    async def end(self) -> None:
+        """Leave nothing behind when the test has failed."""
+        if self._process is not None:
+            await end(self._process)
 
     async def finish(self) -> None:
         """Wait for its end, which must be a reconciliation without differences."""
         assert self._process is not None
-        said, _ = await self._process.communicate()
+        said, _ = await communicate(self._process, seconds=WHOLE_RUN_SECONDS)
         assert self._process.returncode == 0, said.decode()
 
 
@@ -85,6 +91,7 @@ async def suffer(stack: EmbeddedStack, importing: Importing, books: Books, order
             await stack.wipe(name)
         else:
             stack.kill(name)
+        tell(f"{at_least:,} of {orders:,} orders paid, {number} of {len(rounds)} ends survived: {name} {how}")
 
 
 class Sales(NamedTuple):
@@ -109,18 +116,27 @@ def sales(request: pytest.FixtureRequest, tmp_path: Path) -> Sales:
     )
 
 
+@pytest.fixture
+async def importing(stack: EmbeddedStack, sales: Sales, tmp_path: Path) -> AsyncIterator[Importing]:
+    """The import of the invoices, not yet begun."""
+    importing = Importing(stack, sales.file, tmp_path / "rejects.csv")
+    yield importing
+    await importing.end()
+
+
 async def test_an_import_through_kills_and_wipes_adds_up(
-    stack: EmbeddedStack, sales: Sales, tmp_path: Path
+    stack: EmbeddedStack, sales: Sales, importing: Importing
 ) -> None:
     """Every invoice is sold once, to the penny; stores, streams and read models agree; nobody paid twice."""
     books = Books(stack.settings.provider_url)
-    importing = Importing(stack, sales.file, tmp_path / "rejects.csv")
     orders = sum(orders for orders, _, _ in sales.days.values())
     await importing.start()
     await suffer(stack, importing, books, orders)
+    tell("the import goes on undisturbed")
     await importing.finish()
 
     # A second import changes nothing.
+    tell("the import is repeated")
     paid = await books.payments()
     await importing.start()
     await importing.finish()
@@ -149,6 +165,6 @@ async def test_an_import_through_kills_and_wipes_adds_up(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await verify.communicate()
+    said, _ = await communicate(verify)
     assert verify.returncode == 0, said.decode()
     await books.close()

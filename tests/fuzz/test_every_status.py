@@ -18,6 +18,7 @@ import pytest_asyncio
 from gateway.known_contexts import CONTEXTS
 from infra.embedded import EmbeddedStack
 from infra.webhook_signature import read_secret
+from tests.deadlines import HOLDS_SECONDS
 from tests.fuzz.asking import OPERATIONS, Operation
 from tests.fuzz.client import LIMITED, TRACED, Client, has_all_headers, hold
 from tests.fuzz.conftest import Issuer
@@ -59,8 +60,8 @@ async def gateways(
     miser.process.start()
     try:
         async with (
-            httpx.AsyncClient(base_url=stack.url, timeout=20) as ready,
-            httpx.AsyncClient(base_url=miser.url, timeout=20) as stingy,
+            httpx.AsyncClient(base_url=stack.url, timeout=HOLDS_SECONDS) as ready,
+            httpx.AsyncClient(base_url=miser.url, timeout=HOLDS_SECONDS) as stingy,
         ):
             yield Gateways(
                 ready=Client(ready, token, key),
@@ -100,7 +101,7 @@ async def test_a_gateway_that_stops_answers_503_to_everything(
     gateway.start()
     order = OPERATIONS["placeOrder"]
     under_way = asyncio.create_task(never_ending(gateway.port, order, issuer.token()))
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=HOLDS_SECONDS) as http:
         client = Client(http, issuer.token(), b"")
         while "in_flight 2.0" not in (await client.send(OPERATIONS["metrics"])).text:
             await asyncio.sleep(0.01)

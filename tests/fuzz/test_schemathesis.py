@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from infra.embedded import EmbeddedStack
+from tests.deadlines import WHOLE_RUN_SECONDS, whole_run
 from tests.fuzz.conftest import Issuer
+from tests.subprocesses import communicate
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, whole_run]
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 200
 CASES = {"staff": 3_000, "customer": 2_000}
 """How many it must at least have made up: fewer would mean that it did not get far."""
 
@@ -56,12 +57,7 @@ async def schemathesis(stack: EmbeddedStack, token: str, folder: Path) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    try:
-        async with asyncio.timeout(SECONDS):
-            printed, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        raise
+    printed, _ = await communicate(process, seconds=WHOLE_RUN_SECONDS)
     said = printed.decode()
     assert process.returncode == 0, said
     return said

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from infra.embedded import EmbeddedStack
 from infra.webhook_signature import read_secret
+from tests.deadlines import HOLDS_SECONDS
 from tests.fuzz.asking import DESCRIPTION, FITTING, OPERATIONS, Json, Operation
 from tests.fuzz.client import Client
 from tests.fuzz.conftest import Issuer
@@ -49,7 +50,7 @@ def bodies() -> Iterator[Any]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(stack: EmbeddedStack, issuer: Issuer) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=HOLDS_SECONDS) as http:
         yield Client(http, issuer.token(), read_secret(stack.folder.webhook_secret))
 
 

@@ -28,6 +28,7 @@ from infra.log_wire import LogAnswer, LogEvent, LogRequest
 from infra.records import PARTITIONS, Metadata, key_of, partition_of
 from infra.servers import Process, free_port, listening, nats_server
 from infra.webhook_signature import new_secret
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.issuer import Issuer
 from tests.nats_settled import settled
 
@@ -68,7 +69,7 @@ class Gateway:
 
     def wait_for_log(self, *lines: str) -> None:
         """Return when the gateway has said all of this."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HOLDS_SECONDS
         while not all(line in self.log for line in lines):
             assert time.monotonic() < deadline, self.log
             time.sleep(0.01)
@@ -151,7 +152,9 @@ def scopes() -> str:
 async def http(gateway: Gateway, issuer: Issuer, scopes: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client with a good token."""
     headers = {"Authorization": f"Bearer {issuer.token(scope=scopes)}"}
-    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20, verify=False) as client:
+    async with httpx.AsyncClient(
+        base_url=gateway.url, headers=headers, timeout=HOLDS_SECONDS, verify=False
+    ) as client:
         yield client
 
 
@@ -220,7 +223,7 @@ class Contexts:
 
     async def wait_for(self, count: int) -> None:
         """Return when so many commands have arrived."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HOLDS_SECONDS):
             while len(self.received) < count:
                 await asyncio.sleep(0.005)
 

@@ -18,6 +18,7 @@ from gateway.access import Access, AccessUndeclared, declared, refuse_undeclared
 from gateway.app import make_litestar, make_services
 from gateway.tokens import OURS
 from infra.settings import Settings
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
@@ -29,7 +30,7 @@ OPEN = {"/health/live", "/health/ready", "/health/serving", "/metrics", "/docs",
 
 async def send(gateway: Gateway, authorization: str | bytes | None) -> httpx.Response:
     """Ask for something that a good token would get a 400 for."""
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         headers = {} if authorization is None else {b"Authorization": as_bytes(authorization)}
         return await client.get("/v1/orders?cursor=", headers=headers)
 
@@ -167,7 +168,7 @@ async def test_however_a_token_says_that_it_is_a_customers_it_is_never_taken_for
     gateway: Gateway, issuer: Issuer, said: Json
 ) -> None:
     token = issuer.token(scope="orders:read", sub="ann", **said)
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         headers = {"Authorization": f"Bearer {token}"}
         answer = await client.get("/v1/orders?customer_id=bob", headers=headers)
     assert_problem(answer, 403, "not-yours")
@@ -202,7 +203,7 @@ def every_route() -> list[tuple[str, str, Access]]:
 
 async def test_every_route_but_health_metrics_and_docs_is_closed(gateway: Gateway, issuer: Issuer) -> None:
     seen = set()
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         for method, path, access in every_route():
             answer = await client.request(method, path)
             if path in OPEN:
@@ -222,7 +223,7 @@ async def test_every_route_but_health_metrics_and_docs_is_closed(gateway: Gatewa
 async def test_what_the_framework_answers_by_itself_is_closed_too(
     gateway: Gateway, http: httpx.AsyncClient
 ) -> None:
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         assert_problem(await client.options("/v1/orders"), 401, "unauthenticated")
     assert_problem(await http.options("/v1/orders"), 403, "missing-scope")
 

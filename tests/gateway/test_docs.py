@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway
 from tests.gateway.test_access import every_route
 
@@ -17,7 +18,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 async def description(gateway: Gateway) -> Json:
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         answer = await client.get("/openapi.json")
         assert answer.headers["content-type"] == "application/json"
         found: Json = answer.json()
@@ -112,7 +113,7 @@ def test_every_process_describes_the_api_in_the_same_order(description: Json) ->
 
 
 async def test_the_page_needs_nothing_from_elsewhere(gateway: Gateway, description: Json) -> None:
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         answer = await client.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     page = answer.text

@@ -18,6 +18,7 @@ from gateway.app import make_litestar, make_services
 from gateway.openapi import document
 from infra.settings import Settings
 from infra.webhook_signature import new_secret
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
@@ -83,7 +84,9 @@ async def ask(gateway: Gateway, path: str, method: str, operation: Json, token: 
     name = operation["operationId"]
     body = BODIES.get(name)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20, verify=False) as client:
+    async with httpx.AsyncClient(
+        base_url=gateway.url, headers=headers, timeout=HOLDS_SECONDS, verify=False
+    ) as client:
         answer = await client.request(method, path.format(**IDS), json=body, params=QUERIES.get(name))
     assert str(answer.status_code) in operation["responses"], answer.text
     return answer

@@ -20,6 +20,7 @@ from infra.nats import connect
 from infra.records import Append, Metadata, NewEvent, StreamAppend
 from infra.settings import Settings
 from read_models.causality import ORDER_STREAMS, causal_order
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.problems import assert_problem
 from tests.read_models import examples
 
@@ -138,7 +139,7 @@ async def test_a_history_is_never_shown_without_one_of_the_contexts(
     http: httpx.AsyncClient, logs: list[LogService]
 ) -> None:
     await logs[0].stop()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(HOLDS_SECONDS):
         assert_problem(await http.get("/v1/orders/42/history"), 503, "unavailable")
 
 

@@ -14,6 +14,7 @@ import pytest
 from infra.command_wire import from_headers
 from infra.commands import RefusalKind, Refused
 from infra.webhook_signature import read_secret, sign
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.problems import assert_problem
 
@@ -39,7 +40,7 @@ def post(gateway: Gateway, webhook_secret: Path) -> Post:
         body = news if isinstance(news, bytes) else json.dumps(news).encode()
         headers = sign(read_secret(webhook_secret), "msg_1", at or datetime.now(UTC), body)
         headers |= {"Content-Type": "application/json"} | (meddle or {})
-        async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
             return await client.post(PATH, content=body, headers=headers)
 
     return send
@@ -95,5 +96,5 @@ async def test_what_may_yet_succeed_is_to_be_sent_again(contexts: Contexts, post
 async def test_without_a_secret_no_webhook_is_heard(new_gateway: Callable[..., Gateway]) -> None:
     gateway = new_gateway(ORDERFOLD_WEBHOOK_SECRET="")
     gateway.process.start()
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
         assert_problem(await client.post(PATH, json=NEWS), 503, "unavailable")

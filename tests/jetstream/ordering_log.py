@@ -29,9 +29,9 @@ from infra.records import (
     partition_of,
 )
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 
 CONTEXT = "ordering"
-DEADLINE = 20.0
 METADATA = Metadata(
     time=datetime(2025, 3, 4, 5, 6, 7, 891011, tzinfo=UTC),
     causation_id="command-1",
@@ -165,9 +165,9 @@ class Projection:
         assert sorted(self.events) == sorted(wanted)
 
 
-async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]], seconds: float = DEADLINE) -> None:
+async def eventually(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
     """Return when the condition holds; fails after a deadline."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(HOLDS_SECONDS):
         while not await condition():
             await asyncio.sleep(0.01)
 

@@ -18,9 +18,9 @@ from infra.log_service import LogService
 from infra.records import Checkpoint
 from infra.relay import Relay
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import (
     CONTEXT,
-    DEADLINE,
     OrderingLog,
     Projection,
     damage,
@@ -96,7 +96,7 @@ async def test_a_batch_has_no_more_events_than_wanted_and_nothing_is_none(
     async with running(Relay(connection, ordering.store).run()):
         await published_up_to(connection, await ordering.add(25))
         await reader.start({})
-        batches = [await reader.next(limit=10, timeout=DEADLINE) for _ in range(3)]
+        batches = [await reader.next(limit=10, timeout=HOLDS_SECONDS) for _ in range(3)]
         assert await reader.next(timeout=0.05) is None
         await reader.stop()
     assert [len(batch.events) for batch in batches if batch] == [10, 10, 5]
@@ -120,7 +120,7 @@ async def test_a_slow_reader_does_not_make_the_backlog_pile_up_in_memory(
         projection = Projection()
         most = 0
         while len(projection.events) < 5_000:
-            batch = await reader.next(limit=100, timeout=DEADLINE)
+            batch = await reader.next(limit=100, timeout=HOLDS_SECONDS)
             assert batch is not None
             most = max(most, feed._buffered)
             projection.apply(batch)
@@ -330,7 +330,7 @@ async def test_a_checkpoint_ahead_of_the_store_is_an_error(connection: Client, o
     async with running(Relay(connection, ordering.store).run()), serving(connection, ordering):
         await reader.start({(CONTEXT, 8): Checkpoint(position=4)})
         with pytest.raises(LogDiffers, match="ordering up to position 4 in partition 8"):
-            await reader.next(timeout=DEADLINE)
+            await reader.next(timeout=HOLDS_SECONDS)
         await reader.stop()
 
 
@@ -347,7 +347,7 @@ async def test_a_store_restored_under_a_reader_is_an_error(
     await restored.add(2, order="42")
     async with serving(connection, restored):
         with pytest.raises(LogDiffers, match="restored from an older backup"):
-            await asyncio.wait_for(reading, DEADLINE)
+            await asyncio.wait_for(reading, HOLDS_SECONDS)
     await restored.store.close()
 
 
@@ -377,7 +377,7 @@ async def test_stopping_leaves_nothing_behind(connection: Client, ordering: Orde
     async with running(Relay(connection, ordering.store).run()), serving(connection, ordering):
         await ordering.add(1)
         await reader.start({})
-        assert await reader.next(timeout=DEADLINE) is not None
-        async with asyncio.timeout(1):
+        assert await reader.next(timeout=HOLDS_SECONDS) is not None
+        async with asyncio.timeout(HOLDS_SECONDS):
             await reader.stop()
     assert asyncio.all_tasks() == before

@@ -15,6 +15,7 @@ from infra.log_service import ContextUnavailable, LogClient, LogService
 from infra.log_wire import Heads
 from infra.nats import request
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import CONTEXT, METADATA, OrderingLog, chained
 
 
@@ -117,7 +118,7 @@ async def test_heads_are_announced_after_a_commit(
 
     await connection.subscribe(f"head.{CONTEXT}", cb=hear)
     position = await ordering.add(1, order="42")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HOLDS_SECONDS):
         while max(heads := await heard.get()) < position:
             pass
     assert heads[8] == position

@@ -13,6 +13,7 @@ from infra.nats import NatsUnavailable, NobodyListens, connect, publish, request
 from infra.servers import free_port
 from infra.settings import Settings
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import eventually
 
 
@@ -28,7 +29,7 @@ async def test_a_server_that_is_not_there_is_one_clear_line(monkeypatch: pytest.
 
 async def test_a_request_nobody_listens_to_fails_at_once(connection: Client) -> None:
     with pytest.raises(NobodyListens):
-        await request(connection, "svc.nobody", timeout=5)
+        await request(connection, "svc.nobody", timeout=2 * HOLDS_SECONDS)
 
 
 async def test_a_request_under_way_fails_when_the_connection_does(nats: Server, connection: Client) -> None:
@@ -38,11 +39,11 @@ async def test_a_request_under_way_fails_when_the_connection_does(nats: Server, 
         arrived.set()
 
     await connection.subscribe("svc.silent", cb=silent)
-    asking = asyncio.create_task(request(connection, "svc.silent", timeout=60))
+    asking = asyncio.create_task(request(connection, "svc.silent", timeout=2 * HOLDS_SECONDS))
     await arrived.wait()
     nats.process.kill()
     with pytest.raises(NatsUnavailable):
-        await asyncio.wait_for(asking, 5)
+        await asyncio.wait_for(asking, HOLDS_SECONDS)
 
 
 async def test_what_was_asked_while_disconnected_is_never_carried_out(
@@ -64,6 +65,19 @@ async def test_what_was_asked_while_disconnected_is_never_carried_out(
     await eventually(lambda: _connected(connection, wanted=True))
     await request(connection, "svc.work", b"new")
     assert done == [b"new"]
+
+
+async def test_a_connection_that_is_closed_while_it_reconnects_stops_trying(
+    nats: Server, connection: Client
+) -> None:
+    nats.process.kill()
+    await eventually(lambda: _connected(connection, wanted=False))
+    trying = connection._reconnection_task
+    assert trying is not None
+    # As when its cancellation is lost, which `asyncio.wait_for` allows before Python 3.12.
+    connection._reconnection_task = None
+    await connection.close()
+    await asyncio.wait_for(trying, HOLDS_SECONDS)
 
 
 async def test_only_an_end_nobody_asked_for_is_reported(nats: Server) -> None:

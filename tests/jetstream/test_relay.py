@@ -12,6 +12,7 @@ from infra.event_store import EventStore
 from infra.jetstream import JetStreamRefused, ask, ensure_stream, message_at, stream_info, stream_name
 from infra.relay import Relay, RelayStopped
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import (
     CONTEXT,
     METADATA,
@@ -192,7 +193,7 @@ async def test_a_store_that_ends_before_the_stream_stops_the_relay(
     restored = await EventStore.open(CONTEXT, f"sqlite:{tmp_path / 'restored.db'}")
     await OrderingLog(restored).add(4)
     with pytest.raises(RelayStopped, match="up to position 5, but the store of ordering ends at 4"):
-        await asyncio.wait_for(Relay(connection, restored).run(), 5)
+        await asyncio.wait_for(Relay(connection, restored).run(), HOLDS_SECONDS)
     await restored.close()
     assert await published(connection) == before
 
@@ -205,7 +206,7 @@ async def test_a_store_that_tells_another_story_stops_the_relay(
     other = await EventStore.open(CONTEXT, f"sqlite:{tmp_path / 'other.db'}")
     await OrderingLog(other).add(3, order="b")
     with pytest.raises(RelayStopped, match="published was order-a@1, stored is order-b@1"):
-        await asyncio.wait_for(Relay(connection, other).run(), 5)
+        await asyncio.wait_for(Relay(connection, other).run(), HOLDS_SECONDS)
     await other.close()
 
 
@@ -214,7 +215,7 @@ async def test_an_event_that_no_message_can_carry_stops_the_relay_with_its_name(
 ) -> None:
     await ordering.add(1, order="huge", pad=1_100_000)
     with pytest.raises(RelayStopped, match="order-huge@1"):
-        await asyncio.wait_for(Relay(connection, ordering.store).run(), 5)
+        await asyncio.wait_for(Relay(connection, ordering.store).run(), HOLDS_SECONDS)
 
 
 async def test_the_stream_is_made_once_and_found_again(connection: Client) -> None:

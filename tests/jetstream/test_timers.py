@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -13,6 +14,7 @@ from infra.jetstream import ask
 from infra.nats import NatsUnavailable
 from infra.timers import Timers
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import eventually, running, wipe
 
 
@@ -36,8 +38,19 @@ class Rings:
         await eventually(enough)
 
 
+LONG = 3_600.0
+
+
 def soon(seconds: float = 0.3) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+async def scheduled(connection: Client) -> dict[str, int]:
+    """The timers that are still to ring."""
+    info = await ask(
+        connection, "STREAM.INFO.TIMERS_fulfilment", dict[str, Any], {"subjects_filter": "timer.>"}
+    )
+    return dict(info["state"].get("subjects") or {})
 
 
 @pytest.fixture
@@ -55,7 +68,7 @@ async def test_a_timer_rings_when_it_is_due_with_what_it_was_given(timers: Timer
         await timers.set("order-42:payment", due, b'{"a":1}')
         await rings.come_to(1)
     assert rings.rung == [("order-42:payment", b'{"a":1}')]
-    assert timedelta(milliseconds=-5) < rings.times[0] - due < timedelta(seconds=1)
+    assert rings.times[0] - due > timedelta(milliseconds=-5)
 
 
 async def test_a_timer_of_the_past_rings_at_once(timers: Timers) -> None:
@@ -65,25 +78,26 @@ async def test_a_timer_of_the_past_rings_at_once(timers: Timers) -> None:
         await rings.come_to(1)
 
 
-async def test_a_timer_set_again_replaces_the_first(timers: Timers) -> None:
+async def test_a_timer_set_again_replaces_the_first(connection: Client, timers: Timers) -> None:
     rings = Rings()
     async with running(timers.listen(rings)):
-        await timers.set("order-42", soon(0.2), b"first")
-        await timers.set("order-42", soon(0.5), b"second")
-        await timers.set("last", soon(0.7), b"")
-        await rings.come_to(2)
-    assert rings.rung == [("order-42", b"second"), ("last", b"")]
+        await timers.set("order-42", soon(LONG), b"first")
+        await timers.set("order-42", soon(), b"second")
+        await rings.come_to(1)
+    assert rings.rung == [("order-42", b"second")]
+    assert not await scheduled(connection)
 
 
-async def test_a_cancelled_timer_does_not_ring(timers: Timers) -> None:
+async def test_a_cancelled_timer_does_not_ring(connection: Client, timers: Timers) -> None:
     rings = Rings()
     async with running(timers.listen(rings)):
-        await timers.set("order-42", soon(0.3), b"")
-        await timers.set("last", soon(0.6), b"")
+        await timers.set("order-42", soon(LONG), b"")
+        await timers.set("last", soon(), b"")
         await timers.cancel("order-42")
         await timers.cancel("never-set")
         await rings.come_to(1)
     assert rings.rung == [("last", b"")]
+    assert not await scheduled(connection)
 
 
 async def test_timers_survive_a_killed_server_and_ring_for_who_listens_later(
@@ -105,7 +119,7 @@ async def test_a_ring_that_fails_comes_again_and_holds_up_no_other(timers: Timer
 
     async def fragile(timer_id: str, payload: bytes) -> None:
         tries.append(timer_id)
-        if tries.count("order-1") == 1 and timer_id == "order-1":
+        if timer_id == "order-1" and not rings.rung:
             raise RuntimeError("not now")
         await rings(timer_id, payload)
 
@@ -114,6 +128,7 @@ async def test_a_ring_that_fails_comes_again_and_holds_up_no_other(timers: Timer
         await timers.set("order-2", soon(-1), b"")
         await rings.come_to(2)
     assert [timer_id for timer_id, _ in rings.rung] == ["order-2", "order-1"]
+    assert tries.count("order-1") > 1
 
 
 async def test_a_lost_clock_is_made_again_and_its_timers_set_again(
@@ -150,8 +165,7 @@ async def test_a_rung_timer_leaves_no_schedule_behind(connection: Client, timers
     async with running(timers.listen(rings)):
         await timers.set("order-1", soon(-1), b"")
         await rings.come_to(1)
-    info = await ask(connection, "STREAM.INFO.TIMERS_fulfilment", dict, {"subjects_filter": "timer.>"})
-    assert not info["state"].get("subjects")
+    assert not await scheduled(connection)
 
 
 @pytest.mark.parametrize("timer_id", ["", "a b", "a.b", "*", ">", "ä", "x" * 201])
@@ -163,4 +177,4 @@ async def test_an_id_that_is_no_subject_is_refused(timers: Timers, timer_id: str
 async def test_without_a_server_setting_a_timer_fails(nats: Server, timers: Timers) -> None:
     nats.process.kill()
     with pytest.raises(NatsUnavailable):
-        await asyncio.wait_for(timers.set("order-1", soon(), b""), 10)
+        await asyncio.wait_for(timers.set("order-1", soon(), b""), HOLDS_SECONDS)

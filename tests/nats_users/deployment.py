@@ -22,10 +22,9 @@ from infra.settings import load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret
 from infra.vault.master_keys import new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
+from tests.deadlines import HOLDS_SECONDS
 from tests.nats_users.server import GuardedServer
-
-READY_SECONDS = 60.0
-STOP_SECONDS = 5.0
+from tests.subprocesses import communicate
 
 
 class Deployment:
@@ -124,7 +123,7 @@ class Deployment:
 
     async def ready(self) -> None:
         """Return when the gateway says that everything is there."""
-        async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient(timeout=5.0) as client:
+        async with asyncio.timeout(HOLDS_SECONDS), httpx.AsyncClient(timeout=5.0) as client:
             while True:
                 for process in self.processes.values():
                     process.is_ready()
@@ -140,9 +139,16 @@ class Deployment:
         for process in reversed(running):
             process.kill()
 
+    def restart(self, context: str, **settings: str) -> None:
+        """End a context's process and start it with further settings."""
+        self.processes[context].stop()
+        self._environment |= {f"ORDERFOLD_{name.upper()}": value for name, value in settings.items()}
+        self._add(context, context, ["contexts", context])
+        self.processes[context].start()
+
     async def metrics(self) -> dict[str, str]:
         """What each context and the read models tell of themselves: to find it out they ask around."""
-        async with httpx.AsyncClient(timeout=10.0) as client:
+        async with httpx.AsyncClient(timeout=HOLDS_SECONDS) as client:
             return {
                 name: (await client.get(f"http://127.0.0.1:{self.metrics_ports[name]}/metrics")).text
                 for name in (*NAMES, "read_models")
@@ -162,8 +168,7 @@ class Deployment:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(READY_SECONDS):
-            printed, problems = await process.communicate()
+        printed, problems = await communicate(process)
         assert process.returncode == 0, (arguments, printed.decode(), problems.decode())
         return printed.decode()
 

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.embedded import EmbeddedStack
+from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.observability.debian import needs_prometheus, run
 from tests.shop import Shop, eventually
@@ -58,7 +59,7 @@ async def lived(stack: EmbeddedStack) -> dict[str, str]:
         await shop.order_becomes("seen-1", "dispatched")
         await shop.do("/v1/shipments/seen-1/deliver")
         await shop.stage_becomes("seen-1", "completed")
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=HOLDS_SECONDS) as client:
         return {name: (await client.get(f"{url}/metrics")).text for name, url in stack.metrics_urls.items()}
 
 

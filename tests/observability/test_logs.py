@@ -18,6 +18,7 @@ from infra.embedded import EmbeddedStack
 from infra.mongo import Mongo, updating
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
+from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.observability.told import Told
 from tests.shop import Shop, eventually
@@ -174,7 +175,7 @@ async def strangers(stack: EmbeddedStack) -> None:
         audience=stack.settings.jwt_audience,
     )
     mina = person("c-one")
-    async with httpx.AsyncClient(base_url=stack.url) as http:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=HOLDS_SECONDS) as http:
         for authorization in (FORGED, f"Bearer {expired}", "Basic bWluYTpxdWFzdGhvZmY="):
             answer = await http.post("/v1/customers", json=mina, headers={"Authorization": authorization})
             assert answer.status_code == 401

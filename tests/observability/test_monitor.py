@@ -19,6 +19,7 @@ from infra.nats import NatsUnavailable
 from infra.ports import PortTaken
 from infra.servers import free_port
 from infra.settings import Settings
+from tests.deadlines import HOLDS_SECONDS
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def settings() -> Settings:
 async def http(monitor: Monitor, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the monitor's port."""
     url = f"http://127.0.0.1:{settings.metrics_port}"
-    async with served(monitor, settings), httpx.AsyncClient(base_url=url) as client:
+    async with served(monitor, settings), httpx.AsyncClient(base_url=url, timeout=HOLDS_SECONDS) as client:
         yield client
 
 
@@ -97,7 +98,7 @@ async def test_a_process_that_hangs_is_not_live_and_says_so_in_its_metrics(
 
     def ask() -> None:
         for path in ("/health/live", "/health/ready", "/metrics"):
-            answers[path] = httpx.get(url + path, timeout=20)
+            answers[path] = httpx.get(url + path, timeout=HOLDS_SECONDS)
         asked.set()
 
     async with served(monitor, settings):

@@ -16,6 +16,7 @@ import httpx
 import yaml
 
 from infra.servers import Process, free_port, listening
+from tests.deadlines import HOLDS_SECONDS
 from tests.observability.debian import CONFIGURATION
 
 SCRAPE = "500ms"
@@ -68,7 +69,7 @@ class Watch:
 
     async def query(self, expression: str) -> list[float]:
         """The values of an expression now."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=HOLDS_SECONDS) as client:
             answer = await client.get(f"{self.prometheus}/api/v1/query", params={"query": expression})
         return [float(item["value"][1]) for item in answer.raise_for_status().json()["data"]["result"]]
 

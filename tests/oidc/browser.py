@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from tests.deadlines import HOLDS_SECONDS
+
 CLIENT = "web-site"
 BACK = "http://127.0.0.1/back"
 FORM = re.compile(r'action="([^"]+)" method="post">\s*<input type="hidden" name="prompt" value="(\w+)"')
@@ -28,7 +30,7 @@ async def sign_in(issuer: str, login: str, scope: str) -> dict[str, Any]:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    async with httpx.AsyncClient(base_url=issuer) as browser:
+    async with httpx.AsyncClient(base_url=issuer, timeout=HOLDS_SECONDS) as browser:
         code = await _agree(browser, await browser.get("/auth", params=asked), login)
         redeemed = {
             "grant_type": "authorization_code",

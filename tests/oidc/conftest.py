@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from infra.servers import Process, free_port
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway, contexts, nats_url, new_gateway
 from tests.oidc.keys import jwks, new_key
 
@@ -61,7 +62,7 @@ class Provider:
 
     def kids(self) -> list[str]:
         """The ids of the keys it publishes."""
-        answer = httpx.get(f"{self.url}/jwks", timeout=5).raise_for_status()
+        answer = httpx.get(f"{self.url}/jwks", timeout=HOLDS_SECONDS).raise_for_status()
         return [key["kid"] for key in answer.json()["keys"]]
 
     def rotate(self, kid: str, *, keep: int = 1) -> None:
@@ -69,7 +70,7 @@ class Provider:
         self.keys = [new_key(kid), *self.keys[:keep]]
         self._write()
         os.kill(self.process.pid, signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HOLDS_SECONDS
         while self.kids()[0] != kid:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -77,7 +78,7 @@ class Provider:
     async def back_ends_token(self, scope: str = "orders:write") -> str:
         """A token for a program of a shop's own: the client credentials grant."""
         data = {"grant_type": "client_credentials", "scope": scope}
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=HOLDS_SECONDS) as client:
             answer = await client.post(f"{self.url}/token", data=data, auth=BACK_END)
         return str(answer.raise_for_status().json()["access_token"])
 

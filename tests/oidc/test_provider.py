@@ -10,6 +10,7 @@ import httpx
 import jwt
 import pytest
 
+from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.problems import assert_problem
 from tests.oidc.browser import sign_in
@@ -28,13 +29,13 @@ async def place(gateway: Gateway, token: str, customer_id: str = "ann") -> httpx
         "lines": [{"sku": "MUG", "quantity": 1}],
         "payment_method": "tok_approve",
     }
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=HOLDS_SECONDS) as client:
         return await client.post("/v1/orders", json=order, headers={"Authorization": f"Bearer {token}"})
 
 
-async def answered(gateway: Gateway, token: str, status: int, seconds: float = 15) -> httpx.Response:
+async def answered(gateway: Gateway, token: str, status: int) -> httpx.Response:
     """The first answer of this status."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + HOLDS_SECONDS
     while (answer := await place(gateway, token)).status_code != status:
         assert time.monotonic() < deadline, answer.text
         await asyncio.sleep(0.05)
@@ -82,7 +83,7 @@ async def test_no_request_fails_while_the_provider_exchanges_its_keys(
 
     async def served(count: int) -> None:
         seen = len(statuses)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HOLDS_SECONDS):
             while len(statuses) < seen + count:
                 await asyncio.sleep(0.01)
 
@@ -134,7 +135,7 @@ async def test_when_the_provider_is_down_for_too_long_nobody_is_believed_until_i
     provider.process.kill()
     problem = assert_problem(await answered(gateway, token, 503), 503, "unavailable")
     assert problem["detail"] == "the keys of bearer tokens were read too long ago"
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=HOLDS_SECONDS) as client:
         serving = await client.get("/health/serving")
     assert serving.status_code == 503
     assert serving.json()["checks"]["keys"]["problem"] == problem["detail"]

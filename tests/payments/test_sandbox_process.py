@@ -12,6 +12,7 @@ from contexts.payments.http_provider import HttpProvider
 from contexts.payments.provider import Approved, Done, Pending
 from infra.servers import ServerFailed, free_port
 from infra.webhook_signature import read_secret
+from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Books, Sandbox, WebhookListener, eventually
 
 
@@ -54,7 +55,7 @@ async def test_a_connection_that_broke_is_made_anew(own_sandbox: Sandbox) -> Non
 
 
 def test_it_serves_until_it_is_told_to_stop(own_sandbox: Sandbox) -> None:
-    assert httpx.get(f"{own_sandbox.url}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{own_sandbox.url}/health", timeout=HOLDS_SECONDS).json() == {"status": "ok"}
     own_sandbox.process.terminate()
     own_sandbox.process.stop(timeout=5)
     assert own_sandbox.process.exit_code == 0

@@ -28,13 +28,12 @@ from infra.streams import Streams
 from read_models.folding import Fold
 from read_models.model import ReadModel
 from read_models.projector import Projector
+from tests.deadlines import HOLDS_SECONDS
 
-DEADLINE = 30.0
 
-
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = DEADLINE) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Return when the condition holds; fails after a deadline."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(HOLDS_SECONDS):
         while not await condition():
             await asyncio.sleep(0.01)
 

@@ -17,6 +17,7 @@ from read_models.projector_sessions import ProjectorSessions
 from read_models.sales import SALES
 from read_models.stock import STOCK
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, projecting, stored
 
@@ -92,7 +93,7 @@ async def test_events_count_once_however_often_the_process_is_killed(
     )
     await caught_up(mongo, logs, SALES)
     process.terminate()
-    assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert await asyncio.wait_for(process.wait(), HOLDS_SECONDS) == 0
     assert await sold(mongo) == (3000, 6000)
     assert await stored(mongo, "sales") == await logs.expected(SALES)
 

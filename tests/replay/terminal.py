@@ -15,10 +15,12 @@ from infra.mongo import Mongo
 from infra.servers import Process
 from read_models.replay.records import Replay, State, find_replay
 from tests.conftest import Server
+from tests.deadlines import COMMAND_SECONDS
 from tests.read_models.logs import eventually
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
+SLOWLY = "10"
+"""Events a second: a replay of a thousand is at work for as long as any test of it needs."""
 
 
 class Operator:
@@ -52,7 +54,7 @@ class Operator:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
 

@@ -51,7 +51,7 @@ def mongo(database: Server) -> Iterator[Mongo]:
 @pytest.fixture
 def replay(nats: Server, database: Server) -> Command:
     """`replay` commands, of which a replay gives up soon."""
-    return Command(nats.url, database.url, DATABASE, {"ORDERFOLD_REPLAY_PATIENCE": "1"})
+    return Command(nats.url, database.url, DATABASE, {"ORDERFOLD_REPLAY_PATIENCE": "5"})
 
 
 async def test_a_full_disk_fails_what_is_under_way_and_all_of_it_goes_on_when_there_is_room(
@@ -62,7 +62,7 @@ async def test_a_full_disk_fails_what_is_under_way_and_all_of_it_goes_on_when_th
     await project_all(mongo, connection, logs, ORDERS, "orders")
     await mongo.write("orders", [updating({"_id": "3"}, {"currency": "USD"})])
     live = await stored(mongo, "orders")
-    building = await replay.begin("start", "orders", "--rate", "300")
+    building = await replay.begin("start", "orders", "--rate", "50")
     await eventually(lambda: _half_way(mongo))
     disk.fill(database.process)
     failed = await replay.ends(building)

@@ -20,7 +20,7 @@ from read_models import stock
 from read_models.model import Occurrence
 from read_models.orders import ORDERS
 from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, find_replay, replay_of
+from read_models.replay.records import State, change_replay, find_replay, replay_of
 from read_models.replay.starting import begin
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK, Stock
@@ -49,6 +49,11 @@ async def half_way(mongo: Mongo, model: str) -> None:
         return replay is not None and replay.done > 20
 
     await eventually(there)
+
+
+async def hurry(mongo: Mongo, model: str) -> None:
+    """Let a replay go on as fast as it goes."""
+    await change_replay(mongo, model, lambda replay: msgspec.structs.replace(replay, limit=None))
 
 
 async def test_a_repair_and_a_switch_that_lose_mongodb_have_done_all_or_nothing_and_say_so(
@@ -96,7 +101,7 @@ async def test_a_replay_that_lost_mongodb_for_too_long_goes_on_when_it_is_back(
     try:
         await logs.open(*ORDERS.contexts)
         await logs.happened(*lives(0, 100))
-        await begin(mongo, [ORDERS], source="stores", limit=200, switch=False)
+        await begin(mongo, [ORDERS], source="stores", limit=20, switch=False)
         worker = Worker(connection, mongo, LogClient(connection), ORDERS, patience=0.5)
         replaying = asyncio.create_task(worker.run(asyncio.Event()))
         await half_way(mongo, "orders")
@@ -120,7 +125,7 @@ async def test_a_replay_that_lost_nats_for_too_long_has_failed_and_goes_on_when_
     await logs.happened(
         *((f"stock-SKU{number % 10}", examples.received) for number in range(MORE_THAN_IS_READ_AHEAD))
     )
-    await begin(mongo, [STOCK], source=source, limit=3_000, switch=False)
+    await begin(mongo, [STOCK], source=source, limit=300, switch=False)
     asking = LogClient(connection, timeout=0.5)
     replaying = asyncio.create_task(
         Worker(connection, mongo, asking, STOCK, patience=0.5).run(asyncio.Event())
@@ -134,6 +139,7 @@ async def test_a_replay_that_lost_nats_for_too_long_has_failed_and_goes_on_when_
     assert failed.problem
     assert 0 < failed.done < failed.total
     nats.process.start()
+    await hurry(mongo, "stock")
     resumed = await Worker(connection, mongo, LogClient(connection), STOCK).run(asyncio.Event())
     assert resumed.state is State.READY
     assert await stored(mongo, "stock@2") == await logs.expected(STOCK)
@@ -145,12 +151,13 @@ async def test_nats_killed_in_the_middle_only_delays_a_replay(
     await logs.happened(
         *((f"stock-SKU{number % 10}", examples.received) for number in range(MORE_THAN_IS_READ_AHEAD))
     )
-    await begin(mongo, [STOCK], source="stores", limit=3_000, switch=False)
+    await begin(mongo, [STOCK], source="stores", limit=300, switch=False)
     worker = Worker(connection, mongo, LogClient(connection), STOCK)
     replaying = asyncio.create_task(worker.run(asyncio.Event()))
     await half_way(mongo, "stock")
     nats.process.kill()
     assert not replaying.done()
     nats.process.start()
+    await hurry(mongo, "stock")
     assert (await replaying).state is State.READY
     assert await stored(mongo, "stock@2") == await logs.expected(STOCK)

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from infra.mongo import Mongo
 from read_models.versions import versions_of
 from tests.conftest import Server
+from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.read_models import examples
 from tests.read_models.logs import Logs, eventually
 from tests.replay.replaying import lives
@@ -89,7 +90,7 @@ async def test_a_new_read_model_is_built_over_existing_events(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
     assert told.returncode == 0, told.stderr
@@ -103,7 +104,7 @@ async def test_a_new_read_model_is_built_over_existing_events(
         await eventually(lambda: _is(mongo, 8))
     finally:
         running.terminate()
-        await asyncio.wait_for(running.wait(), 10)
+        await asyncio.wait_for(running.wait(), HOLDS_SECONDS)
     assert (await versions_of(mongo, "best_sellers")).versions == ("best_sellers@2",)
 
 

@@ -24,6 +24,7 @@ from infra.relay import Relay
 from read_models.replay.failure import ReplayFailed
 from read_models.replay.publishing import Publication
 from tests.conftest import Server
+from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.jetstream.ordering_log import (
     CONTEXT,
     OrderingLog,
@@ -146,18 +147,18 @@ async def test_what_is_held_is_not_published_yet_readers_have_it_from_the_store(
 async def test_cancelled_it_is_neither_held_nor_limited_and_becomes_whole_by_itself(
     connection: Client, ordering: OrderingLog, publication: Publication
 ) -> None:
-    """Begun anew, held half-way at ten events a second, and given up: nothing stays half-published."""
+    """Begun anew, held half-way at an event a second, and given up: nothing stays half-published."""
     head = await ordering.add(600)
     await publication.complete(UNSET, silent)
     await publication.begin_anew()
-    await publication.begin(10.0)
+    await publication.begin(1.0)
     await published_up_to(connection, 1)
     held = await publication.look(paused=True)
-    assert (held.paused, held.rate, held.whole) == (True, 10.0, False)
+    assert (held.paused, held.rate, held.whole) == (True, 1.0, False)
     cancelled = await publication.cancel()
-    assert (cancelled.was_paused, cancelled.was_limited_to, cancelled.undone) == (True, 10.0, True)
+    assert (cancelled.was_paused, cancelled.was_limited_to, cancelled.undone) == (True, 1.0, True)
     assert (cancelled.published.paused, cancelled.published.rate) == (False, None)
-    # At ten a second it would take a minute; nobody asks for anything meanwhile.
+    # At one a second it would take ten minutes; nobody asks for anything meanwhile.
     await published_up_to(connection, head)
     assert await published(connection) == await ordering.chain()
 
@@ -168,10 +169,10 @@ async def test_whoever_watches_a_limited_refill_sees_it_end_when_it_is_cancelled
     await ordering.add(600)
     await publication.complete(UNSET, silent)
     await publication.begin_anew()
-    watching = asyncio.create_task(publication.complete(10.0, silent))
+    watching = asyncio.create_task(publication.complete(1.0, silent))
     await published_up_to(connection, 1)
     await publication.cancel()
-    assert (await asyncio.wait_for(watching, 20)).whole
+    assert (await asyncio.wait_for(watching, HOLDS_SECONDS)).whole
 
 
 async def test_a_cancelling_when_nothing_was_begun_leaves_all_as_it_was(
@@ -236,7 +237,7 @@ async def command(nats: Server, mongo_url: str, *arguments: str) -> subprocess.C
         env=environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
 

@@ -21,6 +21,7 @@ from read_models.replay.starting import begin
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from read_models.versions import versions_of
+from tests.deadlines import HOLDS_SECONDS
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, replayed, shop_opened
 
@@ -82,7 +83,7 @@ async def test_a_replay_leaves_no_reader_behind_on_jetstream(
     await logs.open(*STOCK.contexts)
     await logs.happened(*shop_opened())
     await replayed(connection, mongo, STOCK, source="jetstream")
-    names = await connection.request("$JS.API.CONSUMER.NAMES.EV_inventory", timeout=5)
+    names = await connection.request("$JS.API.CONSUMER.NAMES.EV_inventory", timeout=HOLDS_SECONDS)
     assert b"replay-" not in names.data
 
 
@@ -112,16 +113,17 @@ async def test_a_database_that_is_killed_in_the_middle_only_delays_a_replay(
     try:
         await logs.open(*ORDERS.contexts)
         await logs.happened(*lives(0, 200))
-        await begin(mongo, [ORDERS], source="stores", limit=1_000, switch=False)
+        await begin(mongo, [ORDERS], source="stores", limit=50, switch=False)
         worker = Worker(connection, mongo, LogClient(connection), ORDERS)
         replaying = asyncio.create_task(worker.run(asyncio.Event()))
 
         async def half_way() -> bool:
-            return (await replay_of(mongo, "orders")).done > 250
+            return (await replay_of(mongo, "orders")).done > 20
 
         await eventually(half_way)
         server.kill()
         server.start()
+        await change_replay(mongo, "orders", lambda replay: structs.replace(replay, limit=None))
         replay = await replaying
         assert (replay.state, replay.done) == (State.READY, replay.total)
         assert await stored(mongo, "orders@2") == await logs.expected(ORDERS)

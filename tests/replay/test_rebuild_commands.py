@@ -15,7 +15,7 @@ from read_models.stock import STOCK
 from read_models.versions import versions_of
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, shop_opened
-from tests.replay.terminal import Operator, ended
+from tests.replay.terminal import SLOWLY, Operator, ended
 
 
 @pytest.mark.parametrize("source", ["stores", "jetstream"])
@@ -24,8 +24,8 @@ async def test_a_killed_replay_goes_on_where_it_was(
 ) -> None:
     await logs.open(*ORDERS.contexts)
     await logs.happened(*lives(0, 300))
-    worker = operator.begins("start", "orders", "--rate", "400", "--from", source)
-    await operator.sees(State.RUNNING, done=200)
+    worker = operator.begins("start", "orders", "--rate", SLOWLY, "--from", source)
+    await operator.sees(State.RUNNING, done=20)
     worker.kill()
     killed_at = await operator.sees(State.RUNNING)
     assert killed_at.done < killed_at.total
@@ -43,16 +43,16 @@ async def test_a_replay_is_paused_hurried_resumed_and_cancelled(
 ) -> None:
     await logs.open(*ORDERS.contexts)
     await logs.happened(*lives(0, 300))
-    worker = operator.begins("start", "orders", "--rate", "100")
+    worker = operator.begins("start", "orders", "--rate", SLOWLY)
     await operator.sees(State.RUNNING, done=20)
     assert "is paused" in await operator.says("pause", "orders")
     paused = await _stands_still(mongo)
     assert 0 < paused.done < paused.total
     assert "cannot be paused" in await operator.is_told("pause", "orders")
-    await operator.says("rate", "orders", "200")
+    await operator.says("rate", "orders", "20")
     assert "being built" in await operator.says("resume", "orders")
-    further = await operator.sees(State.RUNNING, done=paused.done + 50)
-    assert further.limit == 200
+    further = await operator.sees(State.RUNNING, done=paused.done + 20)
+    assert further.limit == 20
     assert "is cancelled" in await operator.says("cancel", "orders")
     await eventually(lambda: ended(worker))
     assert await stored(mongo, "orders@2") == {}
@@ -125,7 +125,7 @@ async def test_two_replays_of_one_model_are_refused(
 ) -> None:
     await logs.open(*ORDERS.contexts, *STOCK.contexts)
     await logs.happened(*lives(0, 300))
-    worker = operator.begins("start", "orders", "--rate", "50")
+    worker = operator.begins("start", "orders", "--rate", SLOWLY)
     await operator.sees(State.RUNNING, done=10)
     assert "orders is being replayed into orders@2 already" in await operator.is_told("start", "orders")
     assert "orders is being replayed" in await operator.is_told("start", "stock", "orders")

@@ -9,14 +9,15 @@ import pytest
 
 from infra.embedded import EmbeddedStack
 from infra.servers import free_port
+from tests.deadlines import whole_run
 from tests.e2e.conftest import bearer
 from tests.faults.invoices import write_invoices
 from tests.online_retail import DECEMBER
+from tests.progress import tell
 from tests.replay.under_traffic import demonstrate, first_invoices
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, whole_run]
 
-ORDERS_A_SECOND = 50.0
 INVOICES = 40
 """Of history; the whole of December is for `python -m tests.bench replay-traffic`."""
 SEED = 20101201
@@ -40,12 +41,12 @@ def history(tmp_path: Path) -> Path:
     return file
 
 
-async def test_every_model_is_rebuilt_switched_and_rolled_back_while_fifty_orders_a_second_come_in(
+async def test_every_model_is_rebuilt_switched_and_rolled_back_while_orders_come_in(
     stack: EmbeddedStack, history: Path
 ) -> None:
     """No client sees an error or an answer older than its token, and nothing differs afterwards."""
-    seen = await demonstrate(stack, bearer(stack), history, ORDERS_A_SECOND)
+    seen = await demonstrate(stack, bearer(stack), history, say=tell)
     assert seen.wrong == []
     assert seen.differences == 0
-    assert seen.placed > ORDERS_A_SECOND
+    assert seen.placed > 0
     assert seen.answers > 0

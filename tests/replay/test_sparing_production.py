@@ -21,7 +21,7 @@ from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, shop_opened
-from tests.replay.terminal import Operator, ended
+from tests.replay.terminal import SLOWLY, Operator, ended
 
 
 def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
@@ -61,6 +61,8 @@ def test_transactions_are_small_under_traffic_and_large_without() -> None:
 async def test_what_a_live_version_lacks_has_been_waiting_since_it_was_seen(
     mongo: Mongo, connection: Client, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for within in ("BUSY_SECONDS", "STALLED_SECONDS"):
+        monkeypatch.setattr(live_lag, within, 3_600.0)
     await logs.happened(*shop_opened())
     seen = LiveLag(mongo, LogClient(connection), [STOCK])
     await seen.look()
@@ -91,7 +93,7 @@ async def test_what_a_live_version_lacks_has_been_waiting_since_it_was_seen(
 async def test_a_replay_waits_while_the_live_version_is_late(
     mongo: Mongo, connection: Client, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_lag, "STALLED_SECONDS", 60.0)
+    monkeypatch.setattr(live_lag, "STALLED_SECONDS", 3_600.0)
     await logs.open(*ORDERS.contexts)
     await logs.happened(*lives(0, 30))
     async with projectors(connection, mongo, ORDERS):
@@ -127,7 +129,7 @@ async def test_models_are_replayed_one_after_the_other_also_after_a_kill(
 ) -> None:
     await logs.open(*ORDERS.contexts, *STOCK.contexts, "customers", "catalog", "fulfilment")
     await logs.happened(*shop_opened(), *lives(0, 300))
-    worker = operator.begins("start", "--all", "--rate", "100")
+    worker = operator.begins("start", "--all", "--rate", SLOWLY)
     running = await operator.sees(State.RUNNING, done=20)
     waiting = await operator.sees(State.WAITING, "shipments")
     assert (running.attended, waiting.attended, waiting.done) == (True, True, 0)
@@ -152,7 +154,7 @@ async def test_a_detached_replay_of_several_models_goes_through_them(
 ) -> None:
     await logs.open(*ORDERS.contexts, *STOCK.contexts)
     await logs.happened(*shop_opened(), *lives(0, 300))
-    await operator.says("start", "orders", "stock", "--detach", "--rate", "50")
+    await operator.says("start", "orders", "stock", "--detach", "--rate", SLOWLY)
     await operator.sees(State.RUNNING)
     assert (await operator.sees(State.WAITING, "stock")).attended
     await operator.says("pause", "orders")

@@ -20,6 +20,7 @@ from infra.records import Append, Metadata, NewEvent, StreamAppend
 from read_models.causality import causal_order
 from read_models.replay.tracing import Cause, tree_of
 from tests.conftest import Server
+from tests.deadlines import COMMAND_SECONDS
 from tests.read_models.logs import Logs
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -142,7 +143,7 @@ async def trace(nats: Server, mongo_url: str, *arguments: str) -> subprocess.Com
         env=environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
 

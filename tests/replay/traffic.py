@@ -11,17 +11,25 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from tests.deadlines import HOLDS_SECONDS
 from tests.shop import Shop, eventually
 
 SKUS = 20
-WAIT = {"Prefer": "wait=10"}
+WAIT = {"Prefer": "wait=30"}
 """How long an answer may wait for its token: a 503 after that is an error like any other."""
 
 
-class Orders:
-    """Orders placed at a rate, whether or not those before them were answered."""
+AT_ONCE = 4
+"""Customers who buy one thing after the other, where no rate is given."""
 
-    def __init__(self, shop: Shop, rate: float) -> None:
+
+class Orders:
+    """Orders placed at a rate, whether or not those before them were answered.
+
+    Without one, each customer places the next when the last one is confirmed: as fast as the machine can.
+    """
+
+    def __init__(self, shop: Shop, rate: float | None = None) -> None:
         self._shop = shop
         self._rate = rate
         self.placed = 0
@@ -31,13 +39,46 @@ class Orders:
 
     async def run(self) -> None:
         """Trade until cancelled; what is under way then is answered first."""
+        if self._rate is None:
+            await self._buy_one_after_the_other()
+        else:
+            await self._place_at(self._rate)
+
+    async def _buy_one_after_the_other(self) -> None:
+        closed = asyncio.Event()
+
+        async def customer() -> None:
+            while not closed.is_set():
+                number, self.placed = self.placed, self.placed + 1
+                await self._place(number)
+                await self._is_confirmed(number)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(customer())
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                closed.set()
+
+    async def _is_confirmed(self, number: int) -> None:
+        deadline = time.monotonic() + HOLDS_SECONDS
+        while not self.wrong:
+            shown = await self._shop.http.get(f"/v1/orders/traffic-{number}")
+            if shown.status_code == 200 and shown.json()["status"] != "placed":
+                return
+            if shown.status_code not in {200, 404} or time.monotonic() > deadline:
+                self.wrong.append(f"order {number} is not confirmed: {shown.status_code} {shown.text}")
+            await asyncio.sleep(0.05)
+
+    async def _place_at(self, rate: float) -> None:
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             try:
                 while True:
                     group.create_task(self._place(self.placed))
                     self.placed += 1
-                    await asyncio.sleep(max(0.0, began + self.placed / self._rate - time.monotonic()))
+                    await asyncio.sleep(max(0.0, began + self.placed / rate - time.monotonic()))
             except asyncio.CancelledError:
                 return
 

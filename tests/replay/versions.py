@@ -21,9 +21,9 @@ from read_models.model import ReadModel
 from read_models.projector import Projector
 from tests.read_models.logs import Logs, eventually
 from tests.replay.mongo_wire import Moment, tapped
+from tests.subprocesses import communicate
 
 ROOT = Path(__file__).parents[2]
-COMMAND_SECONDS = 30.0
 
 
 @asynccontextmanager
@@ -107,11 +107,7 @@ class Command:
 
     async def ends(self, process: Process) -> Ended:
         """Return when it has ended."""
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
+        out, err = await communicate(process)
         assert process.returncode is not None
         return Ended(process.returncode, out.decode(), err.decode())
 

@@ -21,6 +21,7 @@ from infra.inbox import Inbox
 from infra.settings import Settings
 from infra.streams import Streams
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 
 REFUSALS: dict[type[Exception], RefusalKind] = {
     Unknown: RefusalKind.UNKNOWN,
@@ -40,7 +41,7 @@ def envelope(command_id: str, **changes: Any) -> Envelope:
         actor="tester",
         time=now,
         # Not what these tests are about: a machine may stand still for seconds.
-        deadline=now + timedelta(seconds=30),
+        deadline=now + timedelta(seconds=HOLDS_SECONDS),
     )
     return msgspec.structs.replace(made, **changes)
 

@@ -13,6 +13,7 @@ from infra.command_wire import command_subject, decode_answer, to_headers
 from infra.commands import Accepted, RefusalKind, Refused
 from infra.event_store import EventStore
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.runtime.conftest import Send, envelope
 
 MUG = AddProduct(sku="MUG", name="Mug", unit_price=950, currency="GBP")
@@ -93,7 +94,7 @@ async def test_a_late_command_is_not_run(send: Send, store: EventStore, nats: Se
     reply = await connection.request(
         command_subject("catalog", "AddProduct"),
         msgspec.json.encode(MUG),
-        timeout=5,
+        timeout=HOLDS_SECONDS,
         headers=to_headers(late),
     )
     await connection.close()

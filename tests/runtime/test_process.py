@@ -12,9 +12,8 @@ from pathlib import Path
 
 from infra.servers import free_port, nats_server
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.postgres_server import postgres_server
-
-LIMIT = 30
 
 
 @contextmanager
@@ -58,7 +57,7 @@ async def test_it_waits_for_nats_and_stops_when_told_to(tmp_path: Path) -> None:
         try:
             said_until(process, "context serves")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(LIMIT) == 0
+            assert process.wait(HOLDS_SECONDS) == 0
         finally:
             server.kill()
 
@@ -71,7 +70,7 @@ async def test_it_waits_for_postgresql(tmp_path: Path, nats: Server) -> None:
         with postgres_server(port):
             said_until(process, "context serves")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(LIMIT) == 0
+            assert process.wait(HOLDS_SECONDS) == 0
 
 
 async def test_it_stops_also_while_it_waits_for_postgresql(tmp_path: Path, nats: Server) -> None:
@@ -79,19 +78,19 @@ async def test_it_stops_also_while_it_waits_for_postgresql(tmp_path: Path, nats:
     with contexts(tmp_path, nats.url, "catalog", store=store) as process:
         said_until(process, "context waits")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT) == 0
+        assert process.wait(HOLDS_SECONDS) == 0
 
 
 async def test_it_stops_also_while_it_waits(tmp_path: Path) -> None:
     with contexts(tmp_path, f"nats://127.0.0.1:{free_port()}", "catalog") as process:
         said_until(process, "contexts wait")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT) == 0
+        assert process.wait(HOLDS_SECONDS) == 0
 
 
 async def test_a_context_there_is_not_is_one_line(tmp_path: Path) -> None:
     with contexts(tmp_path, "nats://127.0.0.1:1", "marketing") as process:
-        said, _ = process.communicate(timeout=LIMIT)
+        said, _ = process.communicate(timeout=HOLDS_SECONDS)
         assert process.returncode == 2
         (line,) = said.splitlines()
         assert line.startswith("contexts: 'marketing' is no context; there are catalog, customers,")
@@ -101,7 +100,7 @@ async def test_a_store_in_use_is_one_line(tmp_path: Path, nats: Server) -> None:
     with contexts(tmp_path, nats.url, "catalog") as first:
         said_until(first, "context serves")
         with contexts(tmp_path, nats.url, "catalog") as second:
-            said, _ = second.communicate(timeout=LIMIT)
+            said, _ = second.communicate(timeout=HOLDS_SECONDS)
             assert second.returncode == 2
             assert "Traceback" not in said
             assert sum("in use" in line for line in said.splitlines()) == 1

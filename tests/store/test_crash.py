@@ -10,6 +10,7 @@ from collections import Counter
 
 from infra.event_store import EventStore
 from infra.records import Recorded
+from tests.deadlines import HOLDS_SECONDS
 from tests.store.writer import both
 
 EACH = 600
@@ -48,7 +49,7 @@ async def test_a_writer_killed_in_the_middle_loses_nothing_it_reported_and_leave
 ) -> None:
     reported: list[str] = []
     for name in ("first", "second", "third"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HOLDS_SECONDS):
             process = await writer(store_url, name, 1_000_000)
             go(process)
             reported += await lines(process, at_most=300)
@@ -84,7 +85,7 @@ async def test_two_processes_and_a_reader_that_never_skips_and_never_goes_back(p
     reported = asyncio.gather(*[lines(process) for process in processes])
     tail: list[int] = []
     together = 0
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HOLDS_SECONDS):
         page: list[Recorded] = []
         while page or not reported.done():
             changed.clear()

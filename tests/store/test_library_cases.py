@@ -18,20 +18,18 @@ from eventsourcing.sqlite import SQLiteDatastore
 from infra.recorders.postgres import PostgresEventRecorder, datastore_of
 from infra.recorders.postgres_connection import parameters
 from infra.recorders.sqlite import SQLiteEventRecorder
+from tests.deadlines import HOLDS_SECONDS
 
 # The cases' module also has cases for the library's cipher, which needs a package that nothing here uses.
 with patch.dict(sys.modules, {"eventsourcing.cipher": SimpleNamespace(AESCipher=None)}):
     from eventsourcing.tests import persistence as library
 
 
-SECONDS = 20.0
-
-
 def readers_end() -> None:
     """Wait for the threads that a case has left reading: on a connection closed under them SQLite crashes."""
     for thread in threading.enumerate():
         if thread.name.endswith("(read_continuously)"):
-            thread.join(SECONDS)
+            thread.join(HOLDS_SECONDS)
             assert not thread.is_alive()
 
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from infra.servers import Process, free_port, listening
+from tests.deadlines import HOLDS_SECONDS
 from tests.tls.authority import Certificates
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def shaken(port: int, context: ssl.SSLContext) -> str:
 
 
 def test_requests_are_answered_by_https(port: int, certificates: Certificates) -> None:
-    with httpx.Client(verify=certificates.context()) as client:
+    with httpx.Client(verify=certificates.context(), timeout=HOLDS_SECONDS) as client:
         answer = client.get(f"https://127.0.0.1:{port}/health/live")
     assert answer.status_code == 200
 
@@ -83,7 +84,7 @@ def test_who_believes_another_authority_does_not_believe_the_gateway(
 
 def test_a_request_without_tls_gets_no_answer(port: int) -> None:
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://127.0.0.1:{port}/health/live")
+        httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=HOLDS_SECONDS)
 
 
 def test_connections_that_never_shake_hands_keep_nobody_waiting(
