@@ -25,6 +25,8 @@ class Contract:
     status: int = 200
     body: type[msgspec.Struct] | None = None
     """What the body is decoded as; one without fields may be left out."""
+    any_body: bool = False
+    """Whether a body of any other form is taken, too, and passed over."""
     asks: type[msgspec.Struct] | None = None
     """What the query string is decoded as."""
     answer: Any = None

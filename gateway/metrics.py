@@ -32,6 +32,12 @@ class Metrics:
         self.in_flight = Gauge(
             "orderfold_http_requests_in_flight", "HTTP requests under way", registry=self._registry
         )
+        self._webhooks = Counter(
+            "orderfold_webhooks",
+            "Signed webhooks of the payment provider, by what became of them",
+            ("outcome",),
+            registry=self._registry,
+        )
         # Looking a child up by its labels costs more than counting with it.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -44,6 +50,10 @@ class Metrics:
             self._children[route, name, status] = children
         children[0].inc()
         children[1].observe(seconds)
+
+    def webhook(self, outcome: str) -> None:
+        """Count one webhook."""
+        self._webhooks.labels(outcome).inc()
 
     def families(self) -> Iterator[Metric]:
         """Every metric, with what was counted so far."""

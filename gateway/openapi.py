@@ -104,9 +104,12 @@ def operation(handler: HTTPRouteHandler, contract: Contract, path: str, schemas:
     if contract.description:
         described["description"] = contract.description
     if contract.body is not None:
+        schema = schemas.reference(contract.body)
         described["requestBody"] = {
-            "required": bool(contract.body.__struct_fields__),
-            "content": {"application/json": {"schema": schemas.reference(contract.body)}},
+            "required": bool(contract.body.__struct_fields__) and not contract.any_body,
+            "content": {
+                "application/json": {"schema": {"anyOf": [schema, {}]} if contract.any_body else schema}
+            },
         }
     return described
 

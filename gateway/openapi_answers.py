@@ -69,15 +69,9 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
     if contract.asks is not None:
         found |= dict.fromkeys((problems.INVALID,))
     if contract.body is not None:
-        found |= dict.fromkeys(
-            (
-                problems.MALFORMED,
-                problems.INVALID,
-                problems.BODY_TOO_SLOW,
-                problems.BODY_TOO_LARGE,
-                problems.UNSUPPORTED_MEDIA_TYPE,
-            )
-        )
+        found |= dict.fromkeys((problems.BODY_TOO_SLOW, problems.BODY_TOO_LARGE))
+    if contract.body is not None and not contract.any_body:
+        found |= dict.fromkeys((problems.MALFORMED, problems.INVALID, problems.UNSUPPORTED_MEDIA_TYPE))
     if contract.is_command:
         found |= dict.fromkeys((problems.STALE_VERSION, problems.KEY_REUSED, problems.EXPIRED))
     if contract.waits:

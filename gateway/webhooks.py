@@ -4,47 +4,49 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Any
 
 import msgspec
 import structlog
 from litestar import Request, Router, post
-from msgspec import Meta
 
-from contexts.messages import Currency, OrderId, Price
-from contexts.payments.commands import AuthorizePayment, PaymentMethod
+from contexts.messages import OrderId
+from contexts.payments.commands import CheckPayment
 from gateway.access import Access
 from gateway.answers import Answer, encode
-from gateway.commands import decoded
 from gateway.contracts import Contract
 from gateway.incoming import Incoming, incoming_of
 from gateway.problems import SIGNATURE_INVALID, UNAVAILABLE, Problem, refusal_problem
-from infra.commands import Envelope, Refused
+from infra.commands import Envelope, RefusalKind, Refused
 from infra.webhook_signature import SignatureInvalid, verify
 
 ACTOR = "payment-provider"
 SECONDS = 10
 
+log = structlog.get_logger(__name__)
+
 
 class PaymentConcerned(msgspec.Struct, frozen=True, kw_only=True):
-    """Which payment it is about; fields that are not known here are ignored, the provider may add some."""
+    """Which payment it is about; what else the provider says of it is not read, it is asked instead."""
 
     order_id: OrderId
-    amount: Price
-    currency: Currency
-    payment_method: PaymentMethod
 
 
 class PaymentNews(msgspec.Struct, frozen=True, kw_only=True):
     """Something happened to a payment at the provider."""
 
     type: str
-    timestamp: Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
     data: PaymentConcerned
 
 
 DECODER = msgspec.json.Decoder(PaymentNews)
 WEBHOOK_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+TYPES = frozenset(
+    f"payment.{what}" for what in ("authorized", "declined", "captured", "voided", "refunded", "expired")
+)
+"""What may change how a payment stands; other types are no concern of ours."""
 
 
 @post(
@@ -54,33 +56,63 @@ WEBHOOK_ID = re.compile(r"[\x21-\x7e]{1,128}")
         "contract": Contract(
             access=Access.SIGNED,
             summary="Hear from the payment provider",
-            description="Signed as Standard Webhooks has it; what it says is a hint to ask the provider.",
+            description="Signed as Standard Webhooks has it. It is a hint: if it is about a payment that was "
+            "asked for, the provider is asked how that payment stands. Anything else that is signed is "
+            "answered 204, too, and changes nothing.",
             status=204,
             body=PaymentNews,
+            any_body=True,
             problems=(SIGNATURE_INVALID, UNAVAILABLE),
         )
     },
 )
 async def payment_webhook(request: Request[Any, Any, Any]) -> Answer:
-    """Have payments ask the provider again."""
+    """Have payments ask the provider how the payment stands."""
     incoming = incoming_of(request.scope)
-    body = await incoming.json()
+    body = await incoming.body()
     webhook_id = genuine(incoming, body)
-    payment = decoded(DECODER, body).data
-    structlog.contextvars.bind_contextvars(order_id=payment.order_id)
-    order = AuthorizePayment(
-        order_id=payment.order_id,
-        amount=payment.amount,
-        currency=payment.currency,
-        payment_method=payment.payment_method,
-    )
-    answer = await incoming.services.contexts.send(
-        "payments", "AuthorizePayment", encode(order), envelope_of(incoming, webhook_id)
-    )
-    # A refusal is an answer, too: only what may yet succeed is worth the provider's sending it again.
-    if isinstance(answer, Refused) and answer.retryable:
-        raise refusal_problem(answer)
+    outcome = await heard(incoming, webhook_id, body)
+    incoming.services.metrics.webhook(outcome)
+    if outcome is not Outcome.CHECKED:
+        log.warning("webhook passed over", webhook=webhook_id, outcome=outcome)
     return Answer(204, [])
+
+
+class Outcome(StrEnum):
+    """What became of a webhook that the provider signed."""
+
+    CHECKED = "checked"
+    """The provider was asked how the payment stands."""
+    UNREADABLE = "unreadable"
+    UNKNOWN_TYPE = "unknown-type"
+    UNKNOWN_PAYMENT = "unknown-payment"
+    """No payment of that order was ever asked for."""
+    REFUSED = "refused"
+
+
+async def heard(incoming: Incoming, webhook_id: str, body: bytes) -> Outcome:
+    """Act on the hint; raises a Problem where sending it again may help."""
+    try:
+        news = DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Outcome.UNREADABLE
+    if news.type not in TYPES:
+        return Outcome.UNKNOWN_TYPE
+    order_id = news.data.order_id
+    structlog.contextvars.bind_contextvars(order_id=order_id)
+    check = encode(CheckPayment(order_id=order_id))
+    answer = await incoming.services.contexts.send(
+        "payments", "CheckPayment", check, envelope_of(incoming, webhook_id)
+    )
+    match answer:
+        case Refused() if answer.retryable:
+            raise refusal_problem(answer)
+        case Refused(kind=RefusalKind.UNKNOWN):
+            return Outcome.UNKNOWN_PAYMENT
+        case Refused():
+            return Outcome.REFUSED
+        case _:
+            return Outcome.CHECKED
 
 
 def genuine(incoming: Incoming, body: bytes) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Self
 import msgspec
 
 from infra.commands import Envelope
-from infra.event_store import Conflict
 from infra.records import (
     Append,
     CheckpointMove,
@@ -141,7 +140,8 @@ class Attempt:
         )
         try:
             appended = await self._streams.store.append(append)
-        except Conflict:
+        except BaseException:
+            # After a conflict another has changed them; one that was cancelled may have been committed.
             for stream in self._folded:
                 self._streams.forget(stream)
             raise
@@ -152,6 +152,20 @@ class Attempt:
             self._streams.keep(stream, self._folded[stream])
         for callback in self._after_commit:
             callback()
+
+    async def commit_so_far(self) -> None:
+        """Commit what is recorded and go on: it stays, whatever becomes of the rest.
+
+        For what must be in the store before somebody outside is asked to act. Raises what `commit` raises.
+        """
+        await self.commit()
+        changed = {part.stream for part in self._appends}
+        if changed.issuperset(self._folded):
+            # An append on what no longer held would have conflicted.
+            self.from_memory = False
+        self._appends.clear()
+        self._notes.clear()
+        self._after_commit.clear()
 
 
 class Session(Attempt):

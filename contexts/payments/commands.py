@@ -42,5 +42,11 @@ class RefundPayment(PaymentsCommandMessage):
     amount: Amount
 
 
-PaymentsCommand = AuthorizePayment | CapturePayment | VoidPayment | RefundPayment
+class CheckPayment(PaymentsCommandMessage):
+    """Ask the provider how the payment stands, and record what is not yet known here."""
+
+    order_id: OrderId
+
+
+PaymentsCommand = AuthorizePayment | CapturePayment | VoidPayment | RefundPayment | CheckPayment
 """Every command of payments."""

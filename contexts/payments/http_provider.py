@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import httpx
 import msgspec
+from msgspec import Meta
 
-from contexts.messages import Currency, OrderId, ReturnId
-from contexts.payments.provider import Approved, Declined, Done, Impossible, Pending
+from contexts.messages import Amount, OrderId
+from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
+from contexts.payments.provider import (
+    Approved,
+    Captured,
+    Declined,
+    Done,
+    Impossible,
+    Missing,
+    Pending,
+    Standing,
+    Standings,
+)
 from infra import tracing
 from infra.metrics_provider import provider_request
 from infra.runtime import Unavailable
@@ -21,6 +33,15 @@ PAUSES = (0.1, 0.3)
 CONNECTIONS = 64
 """Kept open at most; a request beyond waits for one within its time limit."""
 
+PAGE = 500
+"""Payments of one page of the provider's books."""
+
+IN_PROGRESS = "in-progress"
+"""The provider's code for a request whose first sending it is still working on."""
+
+NO_PAYMENT = "no-payment"
+"""The provider's code for an order it has no payment of; any other 404 is an address that is wrong."""
+
 
 class Body(msgspec.Struct, frozen=True):
     """What we read of the provider's answers."""
@@ -28,9 +49,17 @@ class Body(msgspec.Struct, frozen=True):
     status: str = ""
     reference: str = ""
     reason: str = ""
+    code: str = ""
+    order_id: str = ""
+    amount: Amount = 0
+    currency: Annotated[str, Meta(pattern=r"^([A-Z]{3})?$(?!\n)")] = ""
 
 
-bodies = msgspec.json.Decoder(Body)
+BODY = msgspec.json.Decoder(Body)
+STANDING = msgspec.json.Decoder(Standing)
+STANDINGS = msgspec.json.Decoder(Standings)
+
+T = TypeVar("T")
 
 
 class HttpProvider:
@@ -48,15 +77,19 @@ class HttpProvider:
         """Close the connections."""
         await self._client.aclose()
 
-    async def authorize(
-        self, order_id: OrderId, amount: int, currency: Currency, method: str
-    ) -> Approved | Declined | Pending | Impossible:
-        """Set the money aside."""
-        wanted = {"order_id": order_id, "amount": amount, "currency": currency, "payment_method": method}
-        code, body = await self._post("authorize", "/payments", f"{order_id}:authorize", wanted)
+    async def authorize(self, wanted: PaymentRequested) -> Approved | Declined | Pending | Impossible:
+        """Hold the money."""
+        content = {
+            "order_id": wanted.order_id,
+            "amount": wanted.amount,
+            "currency": wanted.currency,
+            "payment_method": wanted.payment_method,
+        }
+        code, body = await self._change("authorize", "/payments", wanted.idempotency_key, content)
         match code, body.status:
             case HTTPStatus.CREATED, "authorized":
-                return Approved(body.reference)
+                _about(wanted.order_id, body)
+                return Approved(body.reference, body.amount, body.currency)
             case HTTPStatus.PAYMENT_REQUIRED, _:
                 return Declined(body.reason)
             case HTTPStatus.ACCEPTED, _:
@@ -66,64 +99,104 @@ class HttpProvider:
             case _:
                 raise _unexpected("/payments", code, body)
 
-    async def capture(self, order_id: OrderId) -> Done | Impossible:
-        """Collect what was set aside."""
-        return await self._change("capture", f"/payments/{order_id}/capture", f"{order_id}:capture", {})
+    async def capture(self, wanted: CaptureRequested) -> Captured | Missing | Impossible:
+        """Collect what is held."""
+        path = f"/payments/{wanted.order_id}/capture"
+        code, body = await self._change("capture", path, wanted.idempotency_key, {})
+        if code == HTTPStatus.OK:
+            _about(wanted.order_id, body)
+            return Captured(body.amount, body.currency)
+        return _refused(path, code, body)
 
-    async def void(self, order_id: OrderId) -> Done | Impossible:
-        """Let go of what was set aside, if anything was."""
-        code, body = await self._post("void", f"/payments/{order_id}/void", f"{order_id}:void", {})
-        if code == HTTPStatus.NOT_FOUND:
-            return Done()
+    async def void(self, wanted: VoidRequested) -> Done | Pending | Missing | Impossible:
+        """Let go of what is held."""
+        path = f"/payments/{wanted.order_id}/void"
+        code, body = await self._change("void", path, wanted.idempotency_key, {})
         if code == HTTPStatus.CONFLICT and body.status == "pending":
-            raise Unavailable(f"the payment provider has not yet decided on order {order_id}")
-        return _done("void", code, body)
+            return Pending()
+        return Done() if code == HTTPStatus.OK else _refused(path, code, body)
 
-    async def refund(self, order_id: OrderId, return_id: ReturnId, amount: int) -> Done | Impossible:
+    async def refund(self, wanted: RefundRequested) -> Done | Missing | Impossible:
         """Give back a part of what was captured."""
-        key = f"{order_id}:refund:{return_id}"
-        return await self._change(
-            "refund", f"/payments/{order_id}/refunds", key, {"refund_id": return_id, "amount": amount}
-        )
+        path = f"/payments/{wanted.order_id}/refunds"
+        content = {"refund_id": wanted.return_id, "amount": wanted.amount}
+        code, body = await self._change("refund", path, wanted.idempotency_key, content)
+        return Done() if code == HTTPStatus.OK else _refused(path, code, body)
 
-    async def _change(self, operation: str, path: str, key: str, wanted: dict[str, Any]) -> Done | Impossible:
-        code, body = await self._post(operation, path, key, wanted)
-        return _done(path, code, body)
+    async def standing(self, order_id: OrderId) -> Standing | Missing:
+        """How a payment stands."""
+        path = f"/payments/{order_id}"
+        answer, body = await self._ask("look", "GET", path)
+        if answer.status_code == HTTPStatus.NOT_FOUND and body.code == NO_PAYMENT:
+            return Missing()
+        if answer.status_code != HTTPStatus.OK:
+            raise _unexpected(path, answer.status_code, body)
+        standing = _read(STANDING, path, answer)
+        if standing.order_id != order_id:
+            raise Unavailable(f"the payment provider answered {path} with another order's payment")
+        return standing
 
-    async def _post(self, operation: str, path: str, key: str, wanted: dict[str, Any]) -> tuple[int, Body]:
+    async def changed_since(self, since: float, after: str | None) -> Standings:
+        """The payments changed since a time, by pages."""
+        query: dict[str, Any] = {"changed_since": since, "limit": PAGE}
+        if after is not None:
+            query["after"] = after
+        answer, body = await self._ask("list", "GET", "/payments", params=query)
+        if answer.status_code != HTTPStatus.OK:
+            raise _unexpected("/payments", answer.status_code, body)
+        return _read(STANDINGS, "/payments", answer)
+
+    async def _change(self, operation: str, path: str, key: str, content: dict[str, Any]) -> tuple[int, Body]:
+        headers = {"Idempotency-Key": key}
+        answer, body = await self._ask(operation, "POST", path, json=content, headers=headers)
+        return answer.status_code, body
+
+    async def _ask(
+        self, operation: str, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any
+    ) -> tuple[httpx.Response, Body]:
+        """Send a request; once more, and again, if the provider is at fault or still at work on it."""
         for pause in (*PAUSES, None):
             try:
                 with (
                     provider_request(operation) as request,
                     tracing.calling("provider", operation, path) as span,
                 ):
-                    headers = span.carry({"Idempotency-Key": key})
-                    answer = await self._client.post(path, json=wanted, headers=headers)
+                    carried = span.carry(dict(headers or {}))
+                    answer = await self._client.request(method, path, headers=carried, **content)
                     tracing.responded(span, answer.status_code)
                     if not answer.is_server_error:
-                        body = bodies.decode(answer.content)
-                        request.outcome = "answered"
-                        return answer.status_code, body
+                        body = _read(BODY, path, answer)
+                        if body.code != IN_PROGRESS:
+                            request.outcome = "answered"
+                            return answer, body
                 fault = f"status {answer.status_code}"
             except httpx.TimeoutException as error:
                 raise Unavailable(f"the payment provider did not answer {path} in time") from error
             except httpx.TransportError as error:
                 fault = repr(error)
-            except msgspec.DecodeError as error:
-                raise Unavailable(
-                    f"the payment provider's answer to {path} is unreadable: {error}"
-                ) from error
             if pause is None:
                 break
             await asyncio.sleep(pause)
         raise Unavailable(f"the payment provider failed {len(PAUSES) + 1} times at {path}: {fault}")
 
 
-def _done(path: str, code: int, body: Body) -> Done | Impossible:
-    if code == HTTPStatus.OK:
-        return Done()
-    if code in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+def _read(decoder: msgspec.json.Decoder[T], path: str, answer: httpx.Response) -> T:
+    try:
+        return decoder.decode(answer.content)
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"the payment provider's answer to {path} is unreadable: {error}") from error
+
+
+def _about(order_id: OrderId, body: Body) -> None:
+    if body.order_id != order_id or not body.currency:
+        raise Unavailable(f"the payment provider's answer is not about the payment of order {order_id}")
+
+
+def _refused(path: str, code: int, body: Body) -> Missing | Impossible:
+    if code == HTTPStatus.CONFLICT:
         return Impossible(body.reason)
+    if code == HTTPStatus.NOT_FOUND and body.code == NO_PAYMENT:
+        return Missing()
     raise _unexpected(path, code, body)
 
 

@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-from contexts.messages import Currency, OrderId, ReturnId
+from contexts.messages import Amount, Currency, OrderId, ReturnId
+from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
+
+
+class Look(msgspec.Struct, frozen=True):
+    """How does the payment of an order stand? Changes nothing at the provider."""
+
+    order_id: OrderId
+
+
+Intent = PaymentRequested | CaptureRequested | VoidRequested | RefundRequested
+"""What is asked with an idempotency key, and recorded before it is asked."""
+
+Request = Intent | Look
 
 
 class Approved(msgspec.Struct, frozen=True):
-    """The money is set aside; `reference` is the provider's name for it."""
+    """The provider holds this money; `reference` is its name for it."""
 
     reference: str
+    amount: Amount
+    currency: Currency
 
 
 class Declined(msgspec.Struct, frozen=True):
-    """The provider will not set the money aside."""
+    """The provider will not hold the money."""
 
     reason: str
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """The provider has not made up its mind; it will tell by a webhook."""
+    """The provider has not yet decided on the payment."""
+
+
+class Captured(msgspec.Struct, frozen=True):
+    """The provider has collected this money, now or by an earlier request with the same key."""
+
+    amount: Amount
+    currency: Currency
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Captured, voided or refunded, now or by an earlier request with the same key."""
+    """Voided or refunded, now or by an earlier request with the same key."""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """The provider has no payment of the order; a request may still be on its way there."""
 
 
 class Impossible(msgspec.Struct, frozen=True):
@@ -35,26 +62,78 @@ class Impossible(msgspec.Struct, frozen=True):
     reason: str
 
 
-Answer = Approved | Declined | Pending | Done | Impossible
+class Stands(StrEnum):
+    """Where a payment is in the provider's books."""
+
+    PENDING = "pending"
+    AUTHORIZED = "authorized"
+    DECLINED = "declined"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """A part of a payment that was given back; made by hand it has a name of the provider's own."""
+
+    refund_id: ReturnId
+    amount: Amount
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment in the provider's books; `amount` is what was authorised, if it was."""
+
+    order_id: OrderId
+    status: Stands
+    amount: Amount
+    currency: Currency
+    captured: Amount = 0
+    refunds: tuple[Refund, ...] = ()
+    reference: str = ""
+    reason: str = ""
+
+    @property
+    def held(self) -> int:
+        """What the provider may still collect, in minor units."""
+        return self.amount if self.status is Stands.AUTHORIZED else 0
+
+    @property
+    def refunded(self) -> int:
+        """What was given back, in minor units."""
+        return sum(refund.amount for refund in self.refunds)
+
+
+class Standings(msgspec.Struct, frozen=True):
+    """A page of the provider's payments; `next` asks for the page after it, None after the last one."""
+
+    payments: tuple[Standing, ...]
+    next: str | None = None
+
+
+Answer = Approved | Declined | Pending | Captured | Done | Missing | Impossible | Standing
 
 
 class Provider(Protocol):
-    """A payment provider; each request has a key of its own: sent again, it has no second effect.
+    """A payment provider.
 
-    Every method raises Unavailable when the provider cannot be reached, or does not answer in time, or cannot
-    do it yet: the request may then be sent again.
+    Every method raises Unavailable when the provider cannot be reached, or does not answer in time, or its
+    answer cannot be read. Whether the request was carried out is then unknown: the same request, under the
+    same key, is sent again until the answer is definite, and has no second effect.
     """
 
-    async def authorize(
-        self, order_id: OrderId, amount: int, currency: Currency, method: str
-    ) -> Approved | Declined | Pending | Impossible:
-        """Set the money (minor units) aside; Impossible once it was let go of or captured."""
+    async def authorize(self, wanted: PaymentRequested) -> Approved | Declined | Pending | Impossible:
+        """Hold the money."""
 
-    async def capture(self, order_id: OrderId) -> Done | Impossible:
-        """Collect what was set aside."""
+    async def capture(self, wanted: CaptureRequested) -> Captured | Missing | Impossible:
+        """Collect what is held."""
 
-    async def void(self, order_id: OrderId) -> Done | Impossible:
-        """Let go of what was set aside, if anything was; Impossible once it was captured."""
+    async def void(self, wanted: VoidRequested) -> Done | Pending | Missing | Impossible:
+        """Let go of what is held; Pending while the provider has not decided whether it holds anything."""
 
-    async def refund(self, order_id: OrderId, return_id: ReturnId, amount: int) -> Done | Impossible:
-        """Give back a part (minor units) of what was captured."""
+    async def refund(self, wanted: RefundRequested) -> Done | Missing | Impossible:
+        """Give back a part of what was captured."""
+
+    async def standing(self, order_id: OrderId) -> Standing | Missing:
+        """How a payment stands."""
+
+    async def changed_since(self, since: float, after: str | None) -> Standings:
+        """The payments changed since a time (seconds since 1970), the oldest change first, by pages."""

@@ -1,21 +1,23 @@
-"""Carries out the commands about payments; the provider is asked before anything is recorded."""
+"""Carries out the commands about payments; what the provider is asked is recorded before it is asked."""
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from contexts.payments.commands import (
-    AuthorizePayment,
-    CapturePayment,
-    PaymentsCommand,
-    RefundPayment,
-    VoidPayment,
+from contexts.messages import Rejected
+from contexts.payments.answers import answered
+from contexts.payments.commands import PaymentsCommand
+from contexts.payments.decider import Payment, Undecided, decide, evolve, question
+from contexts.payments.events import (
+    CaptureRequested,
+    PaymentRequested,
+    PaymentsEvent,
+    RefundRequested,
+    VoidRequested,
 )
-from contexts.payments.decider import Payment, decide, evolve, question
-from contexts.payments.events import PaymentsEvent
 from contexts.payments.http_provider import HttpProvider
-from contexts.payments.provider import Answer, Provider
-from infra.runtime import Context, Session
+from contexts.payments.provider import Answer, Look, Provider, Request
+from infra.runtime import Context, Session, Unavailable
 from infra.settings import Settings
 
 
@@ -24,31 +26,59 @@ def stream_of(command: PaymentsCommand) -> str:
     return f"payment-{command.order_id}"
 
 
-async def ask(provider: Provider, command: PaymentsCommand) -> Answer:
-    """Put a command to the provider; raises Unavailable."""
-    match command:
-        case AuthorizePayment(order_id=order_id, amount=amount, currency=currency, payment_method=method):
-            return await provider.authorize(order_id, amount, currency, method)
-        case CapturePayment(order_id=order_id):
-            return await provider.capture(order_id)
-        case VoidPayment(order_id=order_id):
-            return await provider.void(order_id)
-        case RefundPayment(order_id=order_id, return_id=return_id, amount=amount):
-            return await provider.refund(order_id, return_id, amount)
+async def ask(provider: Provider, request: Request) -> Answer:
+    """Put a question to the provider; raises Unavailable."""
+    match request:
+        case PaymentRequested():
+            return await provider.authorize(request)
+        case CaptureRequested():
+            return await provider.capture(request)
+        case VoidRequested():
+            return await provider.void(request)
+        case RefundRequested():
+            return await provider.refund(request)
+        case Look(order_id=order_id):
+            return await provider.standing(order_id)
         case _:
-            assert_never(command)
+            assert_never(request)
+
+
+async def carry_out(provider: Provider, session: Session, command: PaymentsCommand) -> None:
+    """Ask and record until the command is decided.
+
+    What is asked is committed first: after a crash, a conflict or an answer that never came, the same
+    question is asked again under the same key, and has no second effect.
+    """
+    stream = stream_of(command)
+    answers: dict[type[Request], Answer] = {}
+    payment: Payment
+    (payment,) = await session.load(stream)
+    while (request := question(payment, command, answers)) is not None:
+        if not isinstance(request, Look) and request.idempotency_key not in payment.asked:
+            session.record(stream, [request])
+        if session.changes:
+            await session.commit_so_far()
+            (payment,) = await session.load(stream)
+        answer = await ask(provider, request)
+        answers[type(request)] = answer
+        session.record(stream, answered(payment, request, answer))
+        (payment,) = await session.load(stream)
+    session.record(stream, decide(payment, command, answers))
 
 
 def payments(provider: Provider) -> Context:
     """The context, with the provider it asks."""
 
     async def handle(session: Session, command: PaymentsCommand) -> None:
-        """Load, ask, decide, record. Asking again after a conflict or a crash has no second effect."""
-        stream = stream_of(command)
-        (payment,) = await session.load(stream)
-        asked = question(payment, command)
-        answer = await ask(provider, asked) if asked else None
-        session.record(stream, decide(payment, command, answer))
+        try:
+            await carry_out(provider, session, command)
+        except (Rejected, Undecided) as refusal:
+            # What the provider's answers told stays true.
+            if session.changes:
+                await session.commit_so_far()
+            if isinstance(refusal, Undecided):
+                raise Unavailable(str(refusal)) from refusal
+            raise
 
     return Context(
         name="payments",

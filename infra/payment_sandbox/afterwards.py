@@ -51,6 +51,10 @@ class Afterwards:
         """A payment is pending: it may be due earlier than what was known."""
         self._pending.set()
 
+    def tell(self) -> None:
+        """A webhook is to be sent."""
+        self._webhooks.set()
+
     def decide(self) -> None:
         """Decide what is due."""
         if self._provider.approve_due():
@@ -85,7 +89,9 @@ class Afterwards:
             return
 
     async def _send(self, client: httpx.AsyncClient, webhook: DueWebhook) -> None:
-        headers = sign(self._secret, webhook.id, datetime.now(UTC), webhook.body)
+        # The second copy of a webhook has the id of the first.
+        webhook_id = webhook.id.partition("#")[0]
+        headers = sign(self._secret, webhook_id, datetime.now(UTC), webhook.body)
         headers["content-type"] = "application/json"
         try:
             answer = await client.post(self._url, content=webhook.body, headers=headers)

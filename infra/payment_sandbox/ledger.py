@@ -17,7 +17,8 @@ from infra.payment_sandbox.messages import Answer, Balance, Books, Entry, Paymen
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
     order_id TEXT PRIMARY KEY, reference TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL,
-    payment_method TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, due REAL
+    payment_method TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, due REAL,
+    changed REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS undecided ON payments (due) WHERE status = 'pending';
 CREATE TABLE IF NOT EXISTS entries (
@@ -34,6 +35,11 @@ CREATE TABLE IF NOT EXISTS webhooks (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS unsent ON webhooks (due);
 """
+
+CHANGED = "ALTER TABLE payments ADD COLUMN changed REAL NOT NULL DEFAULT 0"
+"""A ledger of an older version does not know when its payments changed."""
+
+BY_CHANGE = "CREATE INDEX IF NOT EXISTS by_change ON payments (changed, order_id)"
 
 
 class LedgerUnusable(Exception):
@@ -52,6 +58,13 @@ class DueWebhook(msgspec.Struct, frozen=True):
     attempts: int
 
 
+class Changed(msgspec.Struct, frozen=True):
+    """When a payment was changed last (seconds since 1970)."""
+
+    at: float
+    order_id: str
+
+
 class Ledger:
     """One SQLite file with one writer. A call takes some 10 µs, so all are made on the event loop."""
 
@@ -65,6 +78,9 @@ class Ledger:
             # A commit survives the death of the process, though not of the machine.
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(SCHEMA)
+            if "changed" not in [name for _, name, *_ in self._db.execute("PRAGMA table_info(payments)")]:
+                self._db.execute(CHANGED)
+            self._db.execute(BY_CHANGE)
         except (OSError, sqlite3.Error) as error:
             raise LedgerUnusable(f"the ledger {file} cannot be used: {error}") from None
 
@@ -122,9 +138,9 @@ class Ledger:
         """Begin the books of a payment; a pending one is decided when it is `due`."""
         self._db.execute(
             "INSERT INTO payments "
-            "(reference, order_id, amount, currency, payment_method, status, reason, due) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*msgspec.structs.astuple(payment), due),
+            "(reference, order_id, amount, currency, payment_method, status, reason, due, changed) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*msgspec.structs.astuple(payment), due, time.time()),
         )
         if payment.status is not Status.PENDING:
             self.enter(payment, payment.status, payment.amount)
@@ -137,9 +153,11 @@ class Ledger:
 
     def enter(self, payment: Payment, kind: str, amount: int, refund_id: str = "") -> None:
         """Add a line to the ledger."""
+        now = time.time()
+        self._db.execute("UPDATE payments SET changed = ? WHERE order_id = ?", (now, payment.order_id))
         self._db.execute(
             "INSERT INTO entries (order_id, kind, amount, currency, refund_id, at) VALUES (?, ?, ?, ?, ?, ?)",
-            (payment.order_id, kind, amount, payment.currency, refund_id, time.time()),
+            (payment.order_id, kind, amount, payment.currency, refund_id, now),
         )
 
     def refunds(self, order_id: str) -> dict[str, int]:
@@ -148,6 +166,23 @@ class Ledger:
             "SELECT refund_id, amount FROM entries WHERE order_id = ? AND kind = 'refunded'", (order_id,)
         )
         return dict(rows.fetchall())
+
+    def captured(self, order_id: str) -> int:
+        """What was collected of a payment."""
+        (amount,) = self._db.execute(
+            "SELECT coalesce(sum(amount), 0) FROM entries WHERE order_id = ? AND kind = 'captured'",
+            (order_id,),
+        ).fetchone()
+        return int(amount)
+
+    def changed_since(self, since: float, after: tuple[float, str] | None, limit: int) -> list[Changed]:
+        """Payments changed since a time, or after the one that stands at a place, in order of the change."""
+        where = "changed >= ?" if after is None else "(changed, order_id) > (?, ?)"
+        rows = self._db.execute(
+            f"SELECT changed, order_id FROM payments WHERE {where} ORDER BY changed, order_id LIMIT ?",  # noqa: S608
+            (*((since,) if after is None else after), limit),
+        )
+        return [Changed(*row) for row in rows]
 
     def pending(self, now: float, limit: int) -> list[str]:
         """The orders whose pending payments are due."""
@@ -159,7 +194,7 @@ class Ledger:
 
     def add_webhook(self, webhook_id: str, body: bytes, due: float) -> None:
         """Have a webhook sent."""
-        self._db.execute("INSERT INTO webhooks VALUES (?, ?, ?, 0)", (webhook_id, body, due))
+        self._db.execute("INSERT OR IGNORE INTO webhooks VALUES (?, ?, ?, 0)", (webhook_id, body, due))
 
     def webhooks(self, now: float, limit: int) -> list[DueWebhook]:
         """Webhooks to be sent now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -57,14 +57,36 @@ class Problem(msgspec.Struct, frozen=True):
 
     reason: str
     status: str = ""
+    code: str = ""
 
 
 class Webhook(msgspec.Struct, frozen=True):
-    """What the provider tells by itself: a payment was approved after all."""
+    """What the provider tells by itself: something happened to a payment."""
 
     timestamp: datetime
     data: Payment
-    type: Literal["payment.authorized"] = "payment.authorized"
+    type: str = "payment.authorized"
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """A part of a payment that was given back."""
+
+    refund_id: str
+    amount: int
+
+
+class Standing(Payment, frozen=True, kw_only=True):
+    """GET /payments/{order_id}: a payment with what became of its money."""
+
+    captured: int
+    refunds: list[Refund]
+
+
+class Standings(msgspec.Struct, frozen=True):
+    """GET /payments: a page of payments, the one that changed first first; `next` asks for the next page."""
+
+    payments: list[Standing]
+    next: str | None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -108,8 +130,12 @@ class Books(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An HTTP status and a JSON body, which the caller has to wait for if it is `held` (seconds)."""
+    """An HTTP status and a JSON body, which the caller has to wait for if it is `held` (seconds).
+
+    `told` says that a webhook is to be sent as well.
+    """
 
     status: HTTPStatus
     body: bytes
     held: float = 0.0
+    told: bool = False

@@ -9,7 +9,18 @@ from http import HTTPStatus
 import msgspec
 
 from infra.payment_sandbox.ledger import KeyReused, Ledger
-from infra.payment_sandbox.messages import Answer, Payment, Problem, Status, Wanted, WantedRefund, Webhook
+from infra.payment_sandbox.messages import (
+    Answer,
+    Payment,
+    Problem,
+    Refund,
+    Standing,
+    Standings,
+    Status,
+    Wanted,
+    WantedRefund,
+    Webhook,
+)
 from infra.payment_sandbox.tokens import Behaviour, SandboxToken
 
 FAILURES = 2
@@ -50,10 +61,69 @@ class SandboxProvider:
         content = f"refund {order_id} ".encode() + msgspec.json.encode(wanted)
         return self._once(key, content, lambda _: self._refund(order_id, wanted))
 
-    def standing(self, order_id: str) -> Answer:
-        """How a payment stands, as a request to authorise it is answered."""
+    def decided(self, order_id: str) -> Answer:
+        """How a request to authorise a payment is answered now."""
         payment = self._ledger.payment(order_id)
         return _missing(order_id) if payment is None else _standing(payment)
+
+    def standing(self, order_id: str) -> Answer:
+        """How a payment stands."""
+        payment = self._ledger.payment(order_id)
+        if payment is None:
+            return _missing(order_id)
+        return Answer(HTTPStatus.OK, msgspec.json.encode(self._whole(payment)))
+
+    def changed_since(self, since: float, after: str | None, limit: int) -> Answer:
+        """The payments changed since a time, by pages."""
+        place = None
+        if after is not None:
+            at, _, order_id = after.partition(":")
+            try:
+                place = (float(at), order_id)
+            except ValueError:
+                return _problem(HTTPStatus.BAD_REQUEST, f"{after!r} names no page")
+        found = self._ledger.changed_since(since, place, limit)
+        payments = [self._ledger.payment(changed.order_id) for changed in found]
+        following = f"{found[-1].at!r}:{found[-1].order_id}" if len(found) == limit else None
+        page = Standings([self._whole(payment) for payment in payments if payment is not None], following)
+        return Answer(HTTPStatus.OK, msgspec.json.encode(page))
+
+    def _whole(self, payment: Payment) -> Standing:
+        refunds = self._ledger.refunds(payment.order_id)
+        return Standing(
+            *msgspec.structs.astuple(payment),
+            captured=self._ledger.captured(payment.order_id),
+            refunds=[Refund(refund_id, amount) for refund_id, amount in refunds.items()],
+        )
+
+    def by_hand(self, order_id: str, what: str, wanted: WantedRefund | None = None) -> Answer:
+        """What somebody does in the provider's dashboard; told by a webhook."""
+        with self._ledger.transaction():
+            match what, wanted:
+                case "refund", WantedRefund():
+                    answer, kind = self._refund(order_id, wanted), "refunded"
+                case "capture", _:
+                    answer, kind = self._capture(order_id), "captured"
+                case _:
+                    answer, kind = self._void(order_id), "voided"
+            payment = self._ledger.payment(order_id)
+            if answer.status is HTTPStatus.OK and payment is not None:
+                self._tell(payment, kind, self._clock())
+            return answer
+
+    def _tell(self, payment: Payment, kind: str, now: float, *, copy: str = "") -> None:
+        """Have a webhook sent; a `copy` has the id of the first."""
+        body = msgspec.json.encode(Webhook(datetime.fromtimestamp(now, UTC), payment, f"payment.{kind}"))
+        self._ledger.add_webhook(f"msg_{payment.order_id}_{kind}{copy}", body, now)
+
+    def _make_noise(self, payment: Payment, now: float) -> None:
+        """Webhooks as real providers send them: others' matters, the last first, and some of them twice."""
+        order_id = payment.order_id
+        self._ledger.add_webhook(f"msg_{order_id}_form", b'["payment", 1]', now - 4)
+        self._tell(payment, "risk_scored", now - 3)
+        self._tell(payment, "captured", now - 2)
+        self._tell(payment, "authorized", now - 1)
+        self._tell(payment, "authorized", now, copy="#2")
 
     def approve_due(self) -> int:
         """Approve the pending payments whose time has come, each with a webhook; how many there were."""
@@ -64,8 +134,7 @@ class SandboxProvider:
                 pending = self._ledger.payment(order_id)
                 assert pending is not None
                 payment = self._ledger.move(pending, Status.AUTHORIZED)
-                body = msgspec.json.encode(Webhook(datetime.fromtimestamp(now, UTC), payment))
-                self._ledger.add_webhook(f"msg_{order_id}_authorized", body, now)
+                self._tell(payment, "authorized", now)
         return len(due)
 
     def _once(self, key: str, content: bytes, do: Callable[[int], Answer]) -> Answer:
@@ -79,7 +148,8 @@ class SandboxProvider:
                     self._ledger.end_request(key, answer)
                 return answer
         except KeyReused:
-            return _problem(HTTPStatus.CONFLICT, "this idempotency key belongs to another request")
+            reason = "this idempotency key belongs to another request"
+            return _problem(HTTPStatus.CONFLICT, reason, code="key-reused")
 
     def _authorize(self, wanted: Wanted, tries: int) -> Answer:
         known = self._ledger.payment(wanted.order_id)
@@ -87,13 +157,20 @@ class SandboxProvider:
             return self._decide(wanted, tries)
         return _standing(known) if _same(known, wanted) else _conflict(known)
 
-    def _decide(self, wanted: Wanted, tries: int) -> Answer:
+    def _decide(self, wanted: Wanted, tries: int) -> Answer:  # noqa: PLR0911 - a table
         token = SandboxToken.parse(wanted.payment_method)
         match token.behaviour:
             case Behaviour.FLAKY if tries <= FAILURES:
                 return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "the provider fails; try again")
             case Behaviour.APPROVE | Behaviour.FLAKY:
                 return self._open(wanted, Status.AUTHORIZED)
+            case Behaviour.OTHER_AMOUNT:
+                return self._open(msgspec.structs.replace(wanted, amount=1), Status.AUTHORIZED)
+            case Behaviour.OTHER_CURRENCY:
+                other = "EUR" if wanted.currency != "EUR" else "USD"
+                return self._open(msgspec.structs.replace(wanted, currency=other), Status.AUTHORIZED)
+            case Behaviour.SLOW | Behaviour.EARLY | Behaviour.NOISY:
+                return self._open_and_tell(wanted, token)
             case Behaviour.LATE:
                 return self._open(wanted, Status.PENDING, due=self._clock() + token.delay)
             case Behaviour.TIMEOUT:
@@ -103,6 +180,19 @@ class SandboxProvider:
                 return self._open(wanted, Status.DECLINED, reason="declined by the test token")
             case Behaviour.UNKNOWN:
                 return self._open(wanted, Status.DECLINED, reason="unknown token")
+
+    def _open_and_tell(self, wanted: Wanted, token: SandboxToken) -> Answer:
+        answer = self._open(wanted, Status.AUTHORIZED)
+        payment = self._ledger.payment(wanted.order_id)
+        assert payment is not None
+        if token.behaviour is Behaviour.NOISY:
+            self._make_noise(payment, self._clock())
+        else:
+            self._tell(payment, "authorized", self._clock())
+        # A slow one has taken its time before.
+        return msgspec.structs.replace(
+            answer, held=token.delay if token.behaviour is Behaviour.EARLY else 0.0, told=True
+        )
 
     def _open(self, wanted: Wanted, status: Status, *, reason: str = "", due: float | None = None) -> Answer:
         payment = Payment(
@@ -174,11 +264,17 @@ def _conflict(payment: Payment) -> Answer:
 
 
 def _missing(order_id: str) -> Answer:
-    return _problem(HTTPStatus.NOT_FOUND, f"there is no payment for {order_id}")
+    return _problem(HTTPStatus.NOT_FOUND, f"there is no payment for {order_id}", code="no-payment")
 
 
-def _problem(code: HTTPStatus, reason: str, status: str = "") -> Answer:
-    return Answer(code, msgspec.json.encode(Problem(reason, status)))
+def in_progress() -> Answer:
+    """A request is sent again while the first one is being worked on."""
+    reason = "a request with this idempotency key is in progress"
+    return _problem(HTTPStatus.CONFLICT, reason, code="in-progress")
+
+
+def _problem(status: HTTPStatus, reason: str, stands: str = "", *, code: str = "") -> Answer:
+    return Answer(status, msgspec.json.encode(Problem(reason, stands, code)))
 
 
 def _same(payment: Payment, wanted: Wanted) -> bool:

@@ -16,7 +16,6 @@ PERSON = {"name": "Ada Byron", "email": "ada@example.org", "address": ADDRESS}
 MUG = {"sku": "MUG", "name": "Product MUG", "unit_price": 950, "currency": "GBP"}
 RETURN = {"return_id": "r1", "lines": [{"sku": "MUG", "quantity": 1}], "reason": "chipped"}
 ORDER = {"order_id": "new", "customer_id": "bob", "lines": [{"sku": "MUG", "quantity": 1}]}
-PAYMENT = {"order_id": "confirmed", "amount": 1_900, "currency": "GBP", "payment_method": "tok_approve"}
 
 
 class Operation:
@@ -70,7 +69,7 @@ FITTING: dict[str, tuple[dict[str, str], Any]] = {
     "receiveReturn": ({"order_id": "completed"}, None),
     "retryFulfilment": ({"order_id": "stuck"}, None),
     "abandonFulfilment": ({"order_id": "placed"}, {"reason": "settled by hand"}),
-    "paymentWebhook": ({}, {"type": "payment", "timestamp": "2026-03-01T14:03:00Z", "data": PAYMENT}),
+    "paymentWebhook": ({}, {"type": "payment.authorized", "data": {"order_id": "confirmed"}}),
 }
 """The path and the body of what is carried out."""
 

@@ -35,6 +35,8 @@ def objects(value: Any, schema: Json, place: Place = ()) -> Iterator[tuple[Place
 
 
 def resolved(schema: Json) -> Json:
+    # Of a body that may be anything, the form that is understood.
+    schema = schema.get("anyOf", [schema])[0]
     name = schema.get("$ref", "").rpartition("/")[2]
     found: Json = DESCRIPTION["components"]["schemas"][name] if name else schema
     return found

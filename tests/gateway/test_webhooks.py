@@ -22,7 +22,7 @@ Json = dict[str, Any]
 Post = Callable[..., Awaitable[httpx.Response]]
 
 PATH = "/v1/webhooks/payments"
-PAYMENT = {"order_id": "o-1", "amount": 1700, "currency": "GBP", "payment_method": "tok_late"}
+PAYMENT = {"order_id": "o-1", "amount": 1, "currency": "EUR", "payment_method": "tok_late"}
 NEWS = {
     "type": "payment.authorized",
     "timestamp": "2024-05-01T12:00:00Z",
@@ -46,14 +46,13 @@ def post(gateway: Gateway, webhook_secret: Path) -> Post:
     return send
 
 
-async def test_a_webhook_has_the_payment_asked_for_again_under_its_own_id(
-    contexts: Contexts, post: Post
-) -> None:
+async def test_a_webhook_has_the_payment_checked_under_its_own_id(contexts: Contexts, post: Post) -> None:
+    """Nothing it says gets into the command but which payment it is about."""
     for _ in range(2):
         assert (await post()).status_code == 204
     first = contexts.received[0]
-    assert first.subject == "cmd.payments.AuthorizePayment"
-    assert json.loads(first.data) == {"type": "payments.AuthorizePayment", **PAYMENT}
+    assert first.subject == "cmd.payments.CheckPayment"
+    assert json.loads(first.data) == {"type": "payments.CheckPayment", "order_id": "o-1"}
     assert contexts.ids == ["webhook:msg_1", "webhook:msg_1"]
     assert from_headers(first.headers).actor == "payment-provider"
 
@@ -77,15 +76,60 @@ async def test_a_webhook_that_is_not_genuine_is_refused(
     assert contexts.received == []
 
 
-async def test_a_genuine_webhook_of_another_form_is_refused(contexts: Contexts, post: Post) -> None:
-    assert_problem(await post(b"{"), 400, "malformed")
-    assert_problem(await post({**NEWS, "data": {**PAYMENT, "amount": -1}}), 400, "invalid")
+@pytest.mark.parametrize(
+    ("news", "outcome"),
+    [
+        (b"", "unreadable"),
+        (b"{", "unreadable"),
+        (b'"payment.authorized"', "unreadable"),
+        (b"[" * 5000, "unreadable"),
+        (b"\xff\xfe", "unreadable"),
+        ({**NEWS, "data": {}}, "unreadable"),
+        ({**NEWS, "data": {"order_id": "a.b"}}, "unreadable"),
+        ({**NEWS, "type": 1}, "unreadable"),
+        ({**NEWS, "type": "payment"}, "unknown-type"),
+        ({**NEWS, "type": "payment.risk_scored"}, "unknown-type"),
+    ],
+)
+async def test_a_genuine_webhook_of_another_kind_is_taken_counted_and_changes_nothing(
+    contexts: Contexts, gateway: Gateway, post: Post, news: Json | bytes, outcome: str
+) -> None:
+    """Refused, it would be sent again and again until the provider gives up on this address."""
+    before = await counted(gateway, outcome)
+    assert (await post(news)).status_code == 204
     assert contexts.received == []
+    assert await counted(gateway, outcome) == before + 1
 
 
-async def test_a_refusal_by_a_rule_ends_the_matter(contexts: Contexts, post: Post) -> None:
-    contexts.answers = lambda _: Refused(RefusalKind.REJECTED, "it was voided")
+@pytest.mark.parametrize(
+    "headers", [{"Content-Type": "text/plain"}, {"Content-Type": "application/json; charset=utf-8"}]
+)
+async def test_a_webhook_may_be_declared_as_its_sender_likes(
+    contexts: Contexts, post: Post, headers: dict[str, str]
+) -> None:
+    assert (await post(meddle=headers)).status_code == 204
+    assert contexts.ids == ["webhook:msg_1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [(RefusalKind.UNKNOWN, "unknown-payment"), (RefusalKind.REJECTED, "refused")]
+)
+async def test_a_refusal_by_a_rule_ends_the_matter(
+    contexts: Contexts, gateway: Gateway, post: Post, kind: RefusalKind, outcome: str
+) -> None:
+    """Also a webhook about an order that there is not, or that has no payment yet."""
+    contexts.answers = lambda _: Refused(kind, "order o-1 has no payment")
+    before = await counted(gateway, outcome)
     assert (await post()).status_code == 204
+    assert await counted(gateway, outcome) == before + 1
+
+
+async def counted(gateway: Gateway, outcome: str) -> float:
+    """How many webhooks had this outcome."""
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False) as client:
+        exposed = (await client.get("/metrics")).text
+    start = f'orderfold_webhooks_total{{outcome="{outcome}"}} '
+    return sum(float(line.removeprefix(start)) for line in exposed.splitlines() if line.startswith(start))
 
 
 async def test_what_may_yet_succeed_is_to_be_sent_again(contexts: Contexts, post: Post) -> None:

@@ -36,4 +36,4 @@ def test_every_command_is_sent_by_somebody() -> None:
     """A command nobody may send cannot be tested by the table."""
     sent = {subject for rights in configured().values() for subject in rights.publish}
     assert {f"cmd.{name}" for name in commands()} <= sent
-    assert sent_by_gateway() >= {"ordering.PlaceOrder", "payments.AuthorizePayment"}
+    assert sent_by_gateway() >= {"ordering.PlaceOrder", "payments.CheckPayment"}

@@ -8,17 +8,16 @@ import time
 import httpx
 import pytest
 
-from contexts.payments.http_provider import HttpProvider
-from contexts.payments.provider import Approved, Done, Pending
+from contexts.payments.provider import Approved, Captured, Pending
 from infra.servers import ServerFailed, free_port
 from infra.webhook_signature import read_secret
 from tests.deadlines import HOLDS_SECONDS
-from tests.payments.conftest import Books, Sandbox, WebhookListener, eventually
+from tests.payments.conftest import Asking, Books, Sandbox, WebhookListener, eventually
 
 
 async def test_a_killed_provider_forgets_nothing(own_sandbox: Sandbox) -> None:
     """Charges, keys, pending payments and unsent webhooks are there again."""
-    provider, books = HttpProvider(own_sandbox.url, timeout=2), Books(own_sandbox.url)
+    provider, books = Asking(own_sandbox.url, timeout=2), Books(own_sandbox.url)
     await provider.authorize("paid", 950, "GBP", "tok_approve")
     await provider.capture("paid")
     assert await provider.authorize("late", 100, "GBP", "tok_late_500") == Pending()
@@ -36,8 +35,8 @@ async def test_a_killed_provider_forgets_nothing(own_sandbox: Sandbox) -> None:
 
     await webhooks.arrived(2)
     assert {it.id for it in webhooks.received} == {"msg_told_authorized", "msg_late_authorized"}
-    assert await provider.authorize("late", 100, "GBP", "tok_late_500") == Approved("pay_late")
-    assert await provider.capture("paid") == Done()
+    assert await provider.authorize("late", 100, "GBP", "tok_late_500") == Approved("pay_late", 100, "GBP")
+    assert await provider.capture("paid") == Captured(950, "GBP")
     assert await books.entries("paid") == [("authorized", 950), ("captured", 950)]
     await webhooks.stop()
     await books.http.aclose()
@@ -46,11 +45,11 @@ async def test_a_killed_provider_forgets_nothing(own_sandbox: Sandbox) -> None:
 
 async def test_a_connection_that_broke_is_made_anew(own_sandbox: Sandbox) -> None:
     """The adapter's pooled connections do not outlive the provider's process."""
-    provider = HttpProvider(own_sandbox.url, timeout=2)
+    provider = Asking(own_sandbox.url, timeout=2)
     await provider.authorize("42", 950, "GBP", "tok_approve")
     own_sandbox.process.kill()
     own_sandbox.process.start()
-    assert await provider.capture("42") == Done()
+    assert await provider.capture("42") == Captured(950, "GBP")
     await provider.close()
 
 

@@ -19,17 +19,34 @@ from contexts.ordering import decider as ordering
 from contexts.ordering.commands import CancelOrder, RequestReturn
 from contexts.ordering.order_lines import ReturnLine
 from contexts.payments import decider as payments
-from contexts.payments.commands import (
-    AuthorizePayment,
-    CapturePayment,
-    PaymentsCommand,
-    RefundPayment,
-    VoidPayment,
+from contexts.payments.answers import answered
+from contexts.payments.commands import CheckPayment, PaymentsCommand
+from contexts.payments.decider import Undecided
+from contexts.payments.events import (
+    CaptureRequested,
+    PaymentRequested,
+    PaymentsEvent,
+    RefundRequested,
+    VoidRequested,
 )
-from contexts.payments.provider import Answer, Approved, Declined, Done, Impossible, Pending
+from contexts.payments.provider import (
+    Answer,
+    Approved,
+    Captured,
+    Declined,
+    Done,
+    Impossible,
+    Look,
+    Missing,
+    Pending,
+    Refund,
+    Request,
+    Standing,
+    Stands,
+)
 from contexts.shipping import decider as shipping
 from contexts.shipping.commands import DeliverShipment, DispatchShipment, ReceiveReturn
-from tests.sagas.messages import NOON, ORDER, TIMEOUT, authorize, placed
+from tests.sagas.messages import NOON, ORDER, TIMEOUT, placed
 
 CONTEXTS = ("ordering", "inventory", "payments", "shipping")
 DOUBTS = 3
@@ -42,35 +59,70 @@ class Provider:
         self.manner = manner
         self.waits = False
         self.held = False
+        self.asked: PaymentRequested | None = None
         self.charges = 0
         self.refunds: dict[str, int] = {}
 
-    def answer(self, command: PaymentsCommand) -> Answer:  # noqa: PLR0911 - a table
+    def answer(self, request: Request) -> Answer:  # noqa: PLR0911 - a table
         """Every request is idempotent, as the port demands."""
-        match command:
-            case AuthorizePayment() if self.manner == "decline":
-                return Declined("insufficient funds")
-            case AuthorizePayment() if self.manner == "pending":
-                self.waits = True
+        match request:
+            case PaymentRequested():
+                return self._authorize(request)
+            case _ if self.asked is None:
+                return Missing()
+            case VoidRequested() if self.waits:
                 return Pending()
-            case AuthorizePayment():
-                self.held = True
-                return Approved("p-1")
-            case VoidPayment():
-                if self.charges:
-                    return Impossible("captured")
+            case VoidRequested() if self.charges:
+                return Impossible("captured")
+            case VoidRequested():
                 self.held = False
                 return Done()
-            case CapturePayment() if self.charges:
+            case CaptureRequested() if not self.charges and not self.held:
+                return Impossible("nothing is held")
+            case CaptureRequested():
+                self.held, self.charges = False, 1
+                return Captured(self.asked.amount, self.asked.currency)
+            case RefundRequested():
+                self.refunds[request.return_id] = request.amount
                 return Done()
-            case CapturePayment():
-                if not self.held:
-                    return Impossible("nothing is held")
-                self.held, self.charges = False, self.charges + 1
-                return Done()
-            case RefundPayment():
-                self.refunds[command.return_id] = command.amount
-                return Done()
+            case Look():
+                return self._standing(self.asked)
+
+    def decide(self, manner: str) -> None:
+        """Make up its mind."""
+        self.waits = False
+        self.manner = manner
+        self.held = manner == "approve"
+
+    def _authorize(self, request: PaymentRequested) -> Answer:
+        first = self.asked is None
+        self.asked = request
+        if self.manner == "decline":
+            return Declined("insufficient funds")
+        if self.manner == "pending":
+            self.waits = True
+            return Pending()
+        self.held = self.held or first
+        return Approved("p-1", request.amount, request.currency)
+
+    def _standing(self, asked: PaymentRequested) -> Standing:
+        return Standing(
+            order_id=asked.order_id,
+            status=self._status(),
+            amount=asked.amount,
+            currency=asked.currency,
+            captured=asked.amount if self.charges else 0,
+            refunds=tuple(Refund(return_id, amount) for return_id, amount in self.refunds.items()),
+        )
+
+    def _status(self) -> Stands:
+        if self.waits:
+            return Stands.PENDING
+        if self.charges:
+            return Stands.CAPTURED
+        if self.manner == "decline":
+            return Stands.DECLINED
+        return Stands.AUTHORIZED if self.held else Stands.VOIDED
 
 
 class World:
@@ -126,12 +178,10 @@ class World:
             self._outside(ReceiveReturn(order_id=ORDER))
 
     def provider_decides(self, manner: str) -> None:
-        """The webhook: payments asks again and gets the answer, also when it no longer wants one."""
+        """The webhook: payments asks how the payment stands, also when it no longer wants it."""
         if self.provider.waits:
-            self.provider.waits = False
-            self.provider.manner = manner
-            self.provider.held = manner == "approve"
-            self._outside(authorize)
+            self.provider.decide(manner)
+            self._outside(CheckPayment(order_id=ORDER))
 
     def payment_is_due(self) -> None:
         self._hear(TimerFired(order_id=ORDER, timer="payment"))
@@ -228,13 +278,26 @@ class World:
             case "inventory":
                 events = reservations.decide(state, command, self.stocks)
             case "payments":
-                question = payments.question(state, command)
-                answer = self.provider.answer(question) if question else None
-                events = payments.decide(state, command, answer)
+                events = self._pay(command)
             case _:
                 events = shipping.decide(state, command)
         for event in events:
             self._happened(context, event)
+
+    def _pay(self, command: PaymentsCommand) -> tuple[PaymentsEvent, ...]:
+        """What the service of payments does; whoever waits for a decision of the provider gets it."""
+        answers: dict[type[Request], Answer] = {}
+        while (request := payments.question(self.states["payments"], command, answers)) is not None:
+            if not isinstance(request, Look) and request.idempotency_key not in self.states["payments"].asked:
+                self._happened("payments", request)
+            answers[type(request)] = self.provider.answer(request)
+            for event in answered(self.states["payments"], request, answers[type(request)]):
+                self._happened("payments", event)
+        try:
+            return payments.decide(self.states["payments"], command, answers)
+        except Undecided:
+            self.provider.decide("approve")
+            return self._pay(command)
 
     def _happened(self, context: str, event: Any) -> None:
         self.logs[context].append(event)
