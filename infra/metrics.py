@@ -9,6 +9,7 @@ from __future__ import annotations
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
@@ -101,6 +102,22 @@ PROVIDER_REQUEST_SECONDS = Histogram(
     "One request to the payment provider, in seconds",
     ("operation",),
     buckets=SLOW,
+    registry=REGISTRY,
+)
+PAYMENTS_DIFFERING = Gauge(
+    "orderfold_payments_differing",
+    "Payments of which the provider's books and ours say different things, by what differs",
+    ("kind",),
+    registry=REGISTRY,
+)
+PAYMENTS_COMPARED_SECONDS = Gauge(
+    "orderfold_payments_compared_timestamp_seconds",
+    "When the provider's books were last compared with ours, in seconds since 1970; 0: not yet",
+    registry=REGISTRY,
+)
+PAYMENTS_MISMATCHED = Counter(
+    "orderfold_payments_mismatched",
+    "Payments that the provider did not do as it was asked",
     registry=REGISTRY,
 )
 MONGO_COMMAND_SECONDS = Histogram(

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from infra.metrics import PROVIDER_REQUEST_SECONDS, PROVIDER_REQUESTS
+from infra.metrics import (
+    PAYMENTS_COMPARED_SECONDS,
+    PAYMENTS_DIFFERING,
+    PAYMENTS_MISMATCHED,
+    PROVIDER_REQUEST_SECONDS,
+    PROVIDER_REQUESTS,
+)
 
 FAULT = "fault"
 """It answered that it failed, answered nonsense, or could not be reached."""
@@ -28,3 +34,15 @@ def provider_request(operation: str) -> Iterator[ProviderRequest]:
     finally:
         PROVIDER_REQUESTS.labels(operation, request.outcome).inc()
         PROVIDER_REQUEST_SECONDS.labels(operation).observe(time.perf_counter() - begun)
+
+
+def books_compared(differing: Mapping[str, int], at: float) -> None:
+    """Tell how many payments differ, by kind, and when that was found (seconds since 1970)."""
+    for kind, count in differing.items():
+        PAYMENTS_DIFFERING.labels(kind).set(count)
+    PAYMENTS_COMPARED_SECONDS.set(at)
+
+
+def payment_mismatched() -> None:
+    """Count a payment that the provider did not do as it was asked."""
+    PAYMENTS_MISMATCHED.inc()

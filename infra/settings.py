@@ -132,6 +132,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "customer"
     provider_url: Annotated[str, Meta(description="payment provider")] = "http://127.0.0.1:8090"
     provider_timeout: Annotated[float, Meta(gt=0, description="seconds to wait for the provider")] = 5.0
+    reconcile_every: Annotated[
+        float,
+        Meta(ge=0, description="seconds between comparisons of the provider's books with ours; 0: never"),
+    ] = 300.0
+    reconcile_window: Annotated[
+        float,
+        Meta(gt=0, description="seconds back from its start that the first of these comparisons reaches"),
+    ] = 604_800.0
     webhook_secret: Annotated[
         Path | None, Meta(description="file with the secret of the provider's webhooks")
     ] = None

@@ -20,6 +20,7 @@ from read_models.checkpoints import Place
 from read_models.dead_letters import list_parked
 from read_models.folding import Fold
 from read_models.model import ReadModel
+from read_models.payment_audit import CheckedPayments
 from read_models.reading import ReadModels
 from read_models.skipped_events import skipped_events
 
@@ -82,6 +83,7 @@ class Report(msgspec.Struct, kw_only=True):
     differences: list[Difference] = msgspec.field(default_factory=list)
     difference_count: int = 0
     stuck: list[Stuck] = msgspec.field(default_factory=list)
+    payments: CheckedPayments = msgspec.field(default_factory=CheckedPayments)
 
     def add(self, difference: Difference) -> None:
         """Count a difference, and keep it while there is room."""

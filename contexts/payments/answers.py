@@ -16,18 +16,8 @@ from contexts.payments.events import (
     RefundRequested,
     VoidRequested,
 )
-from contexts.payments.provider import (
-    Answer,
-    Approved,
-    Captured,
-    Declined,
-    Done,
-    Look,
-    Missing,
-    Request,
-    Standing,
-    Stands,
-)
+from contexts.payments.provider import Answer, Approved, Captured, Declined, Done, Look, Missing, Request
+from contexts.payments.standing import Standing, Stands
 
 Facts = tuple[PaymentsEvent, ...]
 

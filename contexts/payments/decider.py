@@ -35,17 +35,8 @@ from contexts.payments.events import (
     RefundRequested,
     VoidRequested,
 )
-from contexts.payments.provider import (
-    Answer,
-    Impossible,
-    Intent,
-    Look,
-    Missing,
-    Pending,
-    Request,
-    Standing,
-    Stands,
-)
+from contexts.payments.provider import Answer, Impossible, Intent, Look, Missing, Pending, Request
+from contexts.payments.standing import Standing, Stands
 
 
 class Status(StrEnum):

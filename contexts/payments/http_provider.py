@@ -12,17 +12,8 @@ from msgspec import Meta
 
 from contexts.messages import Amount, OrderId
 from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
-from contexts.payments.provider import (
-    Approved,
-    Captured,
-    Declined,
-    Done,
-    Impossible,
-    Missing,
-    Pending,
-    Standing,
-    Standings,
-)
+from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
+from contexts.payments.standing import Standing, Standings
 from infra import tracing
 from infra.metrics_provider import provider_request
 from infra.runtime import Unavailable

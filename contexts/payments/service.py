@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from contexts.messages import Rejected
 from contexts.payments.answers import answered
+from contexts.payments.bookkeeping import Bookkeeping, OpenBooks, checking
 from contexts.payments.commands import PaymentsCommand
 from contexts.payments.decider import Payment, Undecided, decide, evolve, question
 from contexts.payments.events import (
     CaptureRequested,
+    PaymentMismatched,
     PaymentRequested,
     PaymentsEvent,
     RefundRequested,
@@ -17,7 +20,8 @@ from contexts.payments.events import (
 )
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.provider import Answer, Look, Provider, Request
-from infra.runtime import Context, Session, Unavailable
+from infra.metrics_provider import payment_mismatched
+from infra.runtime import Companion, Context, RunningContext, Session, Unavailable
 from infra.settings import Settings
 
 
@@ -61,7 +65,10 @@ async def carry_out(provider: Provider, session: Session, command: PaymentsComma
             (payment,) = await session.load(stream)
         answer = await ask(provider, request)
         answers[type(request)] = answer
-        session.record(stream, answered(payment, request, answer))
+        facts = answered(payment, request, answer)
+        if any(isinstance(fact, PaymentMismatched) for fact in facts):
+            session.after_commit(payment_mismatched)
+        session.record(stream, facts)
         (payment,) = await session.load(stream)
     session.record(stream, decide(payment, command, answers))
 
@@ -80,6 +87,13 @@ def payments(provider: Provider) -> Context:
                 raise Unavailable(str(refusal)) from refusal
             raise
 
+    def companions(running: RunningContext) -> Sequence[Companion]:
+        check = checking(running.commands)
+        return (
+            OpenBooks(running, provider),
+            Bookkeeping(running.store, running.streams, provider, running.settings, check),
+        )
+
     return Context(
         name="payments",
         commands=PaymentsCommand,
@@ -88,6 +102,7 @@ def payments(provider: Provider) -> Context:
         evolve=evolve,
         primary=stream_of,
         handle=handle,
+        companions=companions,
     )
 
 

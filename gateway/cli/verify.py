@@ -6,10 +6,12 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from contexts.payments.books import BooksClosed, all_payments, one_payment
 from gateway.cli.failure import CommandFailed, Differs
 from gateway.cli.progress import steps
 from gateway.cli.surroundings import running_settings
@@ -17,8 +19,9 @@ from infra.log_service import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings
+from read_models.payment_audit import CheckedPayments, PaymentAudit
 from read_models.reading import ReadModels
-from read_models.verification import Report, Verification
+from read_models.verification import Difference, Report, Verification
 
 MOST_SHOWN = 50
 
@@ -44,11 +47,37 @@ async def run(settings: Settings, wait: float, console: Console) -> Report:
     nats = await connect(settings, "operator-verify")
     mongo = Mongo(settings)
     try:
+        models = ReadModels(mongo)
         with steps(console, "partitions") as shown:
-            return await Verification(nats, LogClient(nats), ReadModels(mongo)).run(wait, shown.at)
+            report = await Verification(nats, LogClient(nats), models).run(wait, shown.at)
+        await compare_payments(nats, models, report, wait)
+        return report
     finally:
         mongo.close()
         await nats.close()
+
+
+async def compare_payments(nats: Client, models: ReadModels, report: Report, wait: float) -> None:
+    """Compare the provider's books with the orders; where they cannot be read, the report says so."""
+    audit = PaymentAudit(models, lambda: all_payments(nats), lambda order_id: one_payment(nats, order_id))
+    report.payments = audit.checked
+    try:
+        differences = await audit.run(wait)
+    except BooksClosed as closed:
+        report.payments.problem = str(closed)
+        return
+    for order_id, what in differences:
+        report.add(Difference("payments", what, order_id))
+
+
+def compared(payments: CheckedPayments) -> str:
+    """Whether the provider's books were compared, and with what outcome."""
+    if not payments.compared:
+        return f"payment provider: NOT compared: {payments.problem}"
+    return (
+        f"payment provider: {payments.provider:,} payments compared with {payments.orders:,} orders, "
+        f"{payments.differences:,} differences"
+    )
 
 
 def show(report: Report, console: Console) -> None:
@@ -75,13 +104,15 @@ def show(report: Report, console: Console) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         console.print(table)
+    console.print(compared(report.payments))
     if report.stuck:
         stuck = Table("order", "problem", title="Stuck fulfilments")
         for item in report.stuck[:MOST_SHOWN]:
             stuck.add_row(item.order_id, item.problem)
         console.print(stuck)
     if report.clean:
-        console.print("clean: streams and read models are what the stores say")
+        also = ", and payments what the provider says" if payments.compared else ""
+        console.print(f"clean: streams and read models are what the stores say{also}")
         return
     differences = Table("where", "key", "what, and the command that mends it")
     differences.title = f"Differences: {report.difference_count:,}"

@@ -39,11 +39,9 @@ from contexts.payments.provider import (
     Look,
     Missing,
     Pending,
-    Refund,
     Request,
-    Standing,
-    Stands,
 )
+from contexts.payments.standing import Refund, Standing, Stands
 from tests.spec import Spec
 
 Dialogue = tuple[tuple[Request, Answer], ...]

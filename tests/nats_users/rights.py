@@ -17,10 +17,12 @@ from typing import Any
 
 import contexts as contexts_package
 import gateway as gateway_package
+import gateway.cli as cli_package
 import read_models as read_models_package
 from contexts.__main__ import NAMES, load_context
 from contexts.fulfilment.events import Step
 from contexts.messages import Command, wire_name
+from contexts.payments.commands import CheckPayment
 from gateway.limit_exchange import SUBJECT as EXCHANGED
 from infra.nats_keys import CONFIGURATION, SUFFIX
 from infra.runtime import Context
@@ -78,7 +80,7 @@ def needed() -> dict[str, Rights]:
         publish={
             *(f"cmd.{name}" for name in sent_by_gateway()),
             *(f"svc.{context}.{what}" for context in every for what in ("log", "behind")),
-            *asked_for_by(gateway_package),
+            *asked_for_by(gateway_package) - asked_for_by(cli_package),
             EXCHANGED,
         },
     )
@@ -95,7 +97,8 @@ def needed() -> dict[str, Rights]:
                 f"$JS.API.STREAM.DELETE.EV_{context}",
                 f"$JS.API.CONSUMER.NAMES.EV_{context}",
             )
-        },
+        }
+        | asked_for_by(cli_package),
         deny=taken_out(readers),
     )
     return found
@@ -125,6 +128,8 @@ def of_context(context: Context) -> Rights:
     )
     if name == "fulfilment":
         rights.publish |= {f"cmd.{wire_name(kind)}" for kind in typing.get_args(Step)}
+    if name == "payments":
+        rights.publish |= {f"cmd.{wire_name(CheckPayment)}"}
     if sets_timers(name):
         rights.publish |= timing(name)
     return rights

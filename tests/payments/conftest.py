@@ -15,17 +15,8 @@ import pytest
 
 from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
 from contexts.payments.http_provider import HttpProvider
-from contexts.payments.provider import (
-    Approved,
-    Captured,
-    Declined,
-    Done,
-    Impossible,
-    Missing,
-    Pending,
-    Standing,
-    Standings,
-)
+from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
+from contexts.payments.standing import Standing, Standings
 from infra.servers import Process, free_port, listening
 from infra.webhook_signature import new_secret, read_secret, verify
 

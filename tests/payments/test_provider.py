@@ -9,18 +9,8 @@ from http import HTTPStatus
 import pytest
 from msgspec.structs import replace
 
-from contexts.payments.provider import (
-    Approved,
-    Captured,
-    Declined,
-    Done,
-    Impossible,
-    Missing,
-    Pending,
-    Refund,
-    Standing,
-    Stands,
-)
+from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
+from contexts.payments.standing import Refund, Standing, Stands
 from infra.runtime import Unavailable
 from infra.servers import free_port
 from tests.payments.conftest import Asking, Books, Sandbox, WebhookListener, eventually

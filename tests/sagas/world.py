@@ -39,11 +39,9 @@ from contexts.payments.provider import (
     Look,
     Missing,
     Pending,
-    Refund,
     Request,
-    Standing,
-    Stands,
 )
+from contexts.payments.standing import Refund, Standing, Stands
 from contexts.shipping import decider as shipping
 from contexts.shipping.commands import DeliverShipment, DispatchShipment, ReceiveReturn
 from tests.sagas.messages import NOON, ORDER, TIMEOUT, placed

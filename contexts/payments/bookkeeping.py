@@ -1,0 +1,199 @@
+"""What works beside payments: showing the provider's books, and comparing them with the payments' streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import structlog
+
+from contexts.messages import OrderId, wire_name
+from contexts.payments.books import QUESTION, Books, BooksRequest
+from contexts.payments.commands import CheckPayment
+from contexts.payments.decider import Payment
+from contexts.payments.events import PaymentAuthorized, PaymentCaptured
+from contexts.payments.provider import Missing, Provider
+from contexts.payments.reconciliation import Kind, differences
+from contexts.payments.standing import Standing, Standings
+from infra.command_client import CommandClient
+from infra.commands import Envelope
+from infra.error_text import described
+from infra.event_store import EventStore, StoreUnavailable
+from infra.metrics_provider import books_compared
+from infra.questions import QuestionService
+from infra.records import key_of
+from infra.runtime import RunningContext, Unavailable
+from infra.settings import Settings
+from infra.streams import Streams
+
+ACTOR = "payments-bookkeeping"
+
+OVERLAP = 60.0
+"""Seconds: clocks differ, and what changed while the books were read is read again."""
+
+PAGE = 1_000
+
+CHECK_SECONDS = 30
+
+Check = Callable[[OrderId], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class OpenBooks:
+    """Answers `svc.payments.books`."""
+
+    def __init__(self, running: RunningContext, provider: Provider) -> None:
+        self._questions = QuestionService(running.nats, "payments")
+        self._provider = provider
+
+    async def start(self) -> None:
+        """Answer from now on."""
+        await self._questions.serve(QUESTION, self._show)
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        await self._questions.stop()
+
+    async def _show(self, data: bytes) -> bytes:
+        asked = msgspec.json.decode(data, type=BooksRequest)
+        try:
+            if asked.order_id is None:
+                page = await self._provider.changed_since(asked.since, asked.after)
+            else:
+                standing = await self._provider.standing(asked.order_id)
+                page = Standings(() if isinstance(standing, Missing) else (standing,))
+        except Unavailable as error:
+            return msgspec.json.encode(Books(problem=str(error)))
+        return msgspec.json.encode(Books(page))
+
+
+class Bookkeeping:
+    """Compares, every so often, what changed at the provider or here since the last time.
+
+    A payment that differs is checked first, as if a webhook had told of it: what a lost webhook would have
+    told is made up for. What differs after that is counted, and compared again each time.
+    """
+
+    def __init__(
+        self, store: EventStore, streams: Streams, provider: Provider, settings: Settings, check: Check
+    ) -> None:
+        """`check` has a payment checked."""
+        self._store = store
+        self._streams = streams
+        self._provider = provider
+        self._check = check
+        self._every = settings.reconcile_every
+        self._since = time.time() - settings.reconcile_window
+        self._position = 0
+        self._differing: dict[OrderId, frozenset[Kind]] = {}
+        self._working: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin; the first comparison comes after the first pause."""
+        if self._every:
+            self._working = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End at once."""
+        if self._working is not None:
+            self._working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._working
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                await self.compare()
+            except (Unavailable, StoreUnavailable) as error:
+                log.warning("books not compared", error=described(error))
+            except Exception:
+                log.exception("books not compared")
+
+    async def compare(self) -> None:
+        """Compare once; raises Unavailable and StoreUnavailable."""
+        begun = time.time()
+        compared: set[OrderId] = set()
+        suspects: set[OrderId] = set(self._differing)
+        async for standing in self._changed_there():
+            compared.add(standing.order_id)
+            if differences(await self._payment(standing.order_id), standing):
+                suspects.add(standing.order_id)
+        head = await self._store.head()
+        suspects |= await self._changed_here(head) - compared
+        self._differing = {
+            order_id: kinds for order_id in sorted(suspects) if (kinds := await self._settle(order_id))
+        }
+        self._since, self._position = begun - OVERLAP, head
+        counts = Counter(kind for kinds in self._differing.values() for kind in kinds)
+        books_compared({kind.value: counts[kind] for kind in Kind}, begun)
+        for order_id, kinds in self._differing.items():
+            log.error("the provider's books differ", order_id=order_id, kinds=sorted(kinds))
+
+    async def _changed_there(self) -> AsyncIterator[Standing]:
+        after: str | None = None
+        while True:
+            page = await self._provider.changed_since(self._since, after)
+            for standing in page.payments:
+                yield standing
+            if page.next is None:
+                return
+            after = page.next
+
+    async def _changed_here(self, head: int) -> set[OrderId]:
+        """The orders whose payments the provider should have money of, changed since the last time."""
+        found: set[OrderId] = set()
+        position = self._position
+        names = [wire_name(PaymentAuthorized), wire_name(PaymentCaptured)]
+        since = datetime.fromtimestamp(self._since, UTC)
+        while position < head:
+            records = await self._store.read_log(position, PAGE, names=names, since=since)
+            found |= {key_of(record.stream) for record in records}
+            if len(records) < PAGE:
+                return found
+            position = records[-1].position
+        return found
+
+    async def _payment(self, order_id: OrderId) -> Payment:
+        folded = await self._streams.load(f"payment-{order_id}", fresh=self._store.shared)
+        payment: Payment = folded.state
+        return payment
+
+    async def _settle(self, order_id: OrderId) -> frozenset[Kind]:
+        """What differs still after the payment was checked."""
+        if await self._differs(order_id):
+            await self._check(order_id)
+            return await self._differs(order_id)
+        return frozenset()
+
+    async def _differs(self, order_id: OrderId) -> frozenset[Kind]:
+        standing = await self._provider.standing(order_id)
+        known = None if isinstance(standing, Missing) else standing
+        return differences(await self._payment(order_id), known)
+
+
+def checking(commands: CommandClient) -> Check:
+    """Has a payment checked by whichever process serves payments."""
+
+    async def check(order_id: OrderId) -> None:
+        now = datetime.now(UTC)
+        command_id = f"bookkeeping:{order_id}:{now.timestamp():.3f}"
+        envelope = Envelope(
+            command_id=command_id,
+            correlation_id=order_id,
+            causation_id=command_id,
+            actor=ACTOR,
+            time=now,
+            deadline=now + timedelta(seconds=CHECK_SECONDS),
+        )
+        body = msgspec.json.encode(CheckPayment(order_id=order_id))
+        answer = await commands.send("payments", "CheckPayment", body, envelope)
+        log.info("payment checked", order_id=order_id, answer=type(answer).__name__)
+
+    return check
