@@ -111,7 +111,7 @@ def show(report: Report, console: Console) -> None:
             stuck.add_row(item.order_id, item.problem)
         console.print(stuck)
     if report.clean:
-        also = ", and payments what the provider says" if payments.compared else ""
+        also = ", and payments what the provider says" if report.payments.compared else ""
         console.print(f"clean: streams and read models are what the stores say{also}")
         return
     differences = Table("where", "key", "what, and the command that mends it")
