@@ -92,6 +92,8 @@ FORBIDDEN: dict[str, tuple[dict[str, str], Any]] = {
 
 OTHERWISE: dict[str, tuple[dict[str, str], Any]] = {
     **{name: FORBIDDEN[name] for name in ("addProduct", "registerCustomer", "placeOrder")},
+    "receiveStock": ({"sku": "MUG"}, {"quantity": 2}),
+    "adjustStock": ({"sku": "MUG"}, {"delta": 2, "reason": "counted"}),
     "changeEmail": ({"customer_id": "bob"}, {"email": "robert@example.org"}),
     "changeAddress": ({"customer_id": "bob"}, {"address": ADDRESS | {"line1": "2 Quay"}}),
 }
