@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from gateway.identifiers import new_id
 from tests.deadlines import HOLDS_SECONDS
 
 T = TypeVar("T")
@@ -65,8 +66,14 @@ class Shop:
         return answer
 
     async def do(self, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-        """Send a command that must be accepted."""
-        answer = await self.post(path, body, **headers)
+        """Send a command that must be accepted in the end, and is carried out once however often it is sent.
+
+        A machine that is slow, or has only just started, may be too late for it, and then asks to come again.
+        """
+        headers.setdefault("Idempotency_Key", new_id())
+        answer = await eventually(
+            lambda: self.post(path, body, **headers), lambda answer: answer.status_code != 503, path
+        )
         assert answer.status_code in {200, 201}, (path, answer.status_code, answer.text)
         return dict(answer.json())
 

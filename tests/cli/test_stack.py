@@ -80,7 +80,7 @@ def test_a_printed_token_opens_the_api_and_one_without_the_scope_does_not(stack:
 
 
 def test_verify_is_clean_and_says_so_in_json_too(stack: RunningStack) -> None:
-    result = stack.run("verify", "--json")
+    result = stack.run("verify", "--wait", "120", "--json")
     report = json.loads(result.stdout)
     assert (result.returncode, report["clean"], report["differences"]) == (0, True, [])
     assert {model["model"]: model["documents"] for model in report["models"]}["orders"] == 14
@@ -131,7 +131,7 @@ def test_a_second_import_changes_nothing_and_reconciles(stack: RunningStack, tmp
 
 
 def heads_of(stack: RunningStack) -> dict[str, int]:
-    report = json.loads(stack.run("verify", "--json").stdout)
+    report = json.loads(stack.run("verify", "--wait", "120", "--json").stdout)
     return {context["context"]: context["head"] for context in report["contexts"]}
 
 
@@ -175,7 +175,7 @@ def test_an_import_goes_on_while_the_gateway_and_the_contexts_are_killed(
     stack.kill("contexts")
     out, _ = importing.communicate(timeout=COMMAND_SECONDS)
     assert (importing.returncode, "reconciled" in out) == (0, True), out
-    assert stack.run("verify").returncode == 0
+    assert stack.run("verify", "--wait", "120").returncode == 0
 
 
 def test_a_second_up_on_the_same_folder_is_one_line_and_status_2(stack: RunningStack) -> None:

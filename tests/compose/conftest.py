@@ -18,6 +18,7 @@ from infra.compose_secrets import ISSUER, make_secrets
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
 from tests.compose.stack import ROOT, Stack, eventually
+from tests.deadlines import HOLDS_SECONDS
 from tests.tls.authority import Certificates
 
 PROGRAMS = ("podman", "docker-compose", "mmdebstrap", "runc")
@@ -97,6 +98,6 @@ async def http(stack: Stack, token: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{stack.port}",
         headers={"Authorization": f"Bearer {token}"},
-        timeout=20.0,
+        timeout=HOLDS_SECONDS,
     ) as client:
         yield client

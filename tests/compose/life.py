@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
-from gateway.identifiers import new_id
 from tests.compose.stack import Stack
-from tests.shop import ADDRESS, Shop, eventually
+from tests.shop import ADDRESS, Shop
 
 SEARCHED = {"nats", "mongo", "postgres"}
 """Whose files there are."""
-
-
-class PatientShop(Shop):
-    """One that comes again when it is told to: what has just been started may still look for its servers.
-
-    Old podmans' name server loses questions, and a context connects to its store with the first command.
-    """
-
-    async def do(self, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-        """Send a command that must be accepted in the end, and is carried out once."""
-        key = new_id()
-        answer = await eventually(
-            lambda: self.post(path, body, Idempotency_Key=key, **headers),
-            lambda answer: answer.status_code != 503,
-            path,
-        )
-        assert answer.status_code in {200, 201}, (path, answer.status_code, answer.text)
-        return dict(answer.json())
 
 
 async def delivered(shop: Shop, payment: str = "tok_approve") -> int:

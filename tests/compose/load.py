@@ -9,6 +9,7 @@ from typing import Self
 
 import httpx
 
+from tests.deadlines import HOLDS_SECONDS
 from tests.shop import ADDRESS
 
 SKUS = ("MUG", "PEN", "LAMP", "CLOCK")
@@ -18,7 +19,6 @@ AGAIN = {429, 502, 503, 504}
 UNHEARD = ("is not registered", "is not on the price list")
 """Why an order is refused that comes before what it is about has been heard of."""
 PAUSE = 0.2
-SECONDS = 90.0
 
 
 class Load:
@@ -67,7 +67,7 @@ class Load:
 
     async def insist(self, path: str, body: object, key: str) -> None:
         """Send a command until it is answered well; by its key it is carried out once."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + HOLDS_SECONDS
         while True:
             try:
                 answer = await self._http.post(path, json=body, headers={"Idempotency-Key": key})
@@ -83,7 +83,7 @@ class Load:
     async def goes_on(self, orders: int = 3) -> None:
         """Wait until that many more orders are accepted."""
         wanted = len(self.accepted) + orders
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + HOLDS_SECONDS
         while len(self.accepted) < wanted:
             for task in self._tasks:
                 if task.done():

@@ -16,6 +16,8 @@ from typing import NamedTuple, Self
 
 import httpx
 
+from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
+
 ROOT = Path(__file__).parents[2]
 WITHOUT_SYSTEMD = ROOT / "infra" / "testing" / "containers.conf"
 PROJECT = "orderfold-test"
@@ -26,8 +28,6 @@ SERVERS = ("nats", "postgres", "mongo")
 CORE = ("edge", "gateway", *TABLES, *CONTEXTS, "provider", *SERVERS)
 WATCHED = {*CONTEXTS, "read-models", "gateway"}
 """What tells of itself, by the names it has there."""
-SECONDS = 90.0
-"""How long anything may take that takes a few seconds on an idle machine."""
 
 
 class CommandFailed(Exception):
@@ -92,7 +92,7 @@ class Stack:
                 self.podman("healthcheck", "run", container, check=False)
 
     def run(
-        self, command: Sequence[str], *, check: bool = True, seconds: float = 300.0, told: str = ""
+        self, command: Sequence[str], *, check: bool = True, seconds: float = COMMAND_SECONDS, told: str = ""
     ) -> str:
         """What a program says on stdout that is told this on stdin; raises CommandFailed."""
         done = subprocess.run(
@@ -199,7 +199,7 @@ class Stack:
         return [found for kind in kinds for found in self.podman(*kind, "--quiet", label).split()]
 
 
-def eventually(look: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+def eventually(look: Callable[[], bool], what: str, seconds: float = HOLDS_SECONDS) -> None:
     """Look until it is so; fails after the time limit."""
     end = time.monotonic() + seconds
     while not look():

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.life import PatientShop, delivered, nothing_is_left_of_the_forgotten
+from tests.compose.life import delivered, nothing_is_left_of_the_forgotten
 from tests.compose.stack import CONTEXTS, PROJECT, WATCHED, Stack, eventually
+from tests.deadlines import whole_run
+from tests.shop import Shop
 from tests.tls.authority import Certificates
 
-pytestmark = [pytest.mark.podman, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.podman, pytest.mark.slow, whole_run]
 
 OURS = 10001
 """Whom our image runs as."""
@@ -44,7 +46,7 @@ async def test_an_order_becomes_a_parcel_by_https(
     tls_stack: Stack, certificates: Certificates, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
-    async with PatientShop(f"https://localhost:{tls_stack.port}", token) as shop:
+    async with Shop(f"https://localhost:{tls_stack.port}", token) as shop:
         # The provider approves it later, by a webhook over HTTPS.
         assert await delivered(shop, payment="tok_late_200") == 2850
 
@@ -70,7 +72,7 @@ async def test_nothing_is_left_of_a_customer_who_was_forgotten(
 ) -> None:
     """Everything is searched by mutual TLS, too."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
-    async with PatientShop(f"https://localhost:{tls_stack.port}", token) as shop:
+    async with Shop(f"https://localhost:{tls_stack.port}", token) as shop:
         await nothing_is_left_of_the_forgotten(tls_stack, shop)
 
 

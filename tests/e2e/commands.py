@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import Process
 
 from infra.embedded import EmbeddedStack
+from tests.deadlines import HOLDS_SECONDS
 from tests.subprocesses import communicate
 
 
@@ -46,4 +47,8 @@ async def ended(process: Process, *, status: int = 0, given: str = "") -> str:
 
 def options(stack: EmbeddedStack, command: str) -> list[str]:
     """Which stack; a command with commands of its own takes it after those."""
-    return [] if command == "keys" else ["--data", str(stack.folder.root)]
+    if command == "keys":
+        return []
+    # A slow machine may need long until its read models have caught up.
+    patience = ["--wait", f"{HOLDS_SECONDS:g}"] if command == "verify" else []
+    return ["--data", str(stack.folder.root), *patience]

@@ -161,7 +161,7 @@ async def test_an_import_through_kills_and_wipes_adds_up(
 
     verify = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "orderfold"),
-        *("verify", "--data", str(stack.folder.root)),
+        *("verify", "--wait", "120", "--data", str(stack.folder.root)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

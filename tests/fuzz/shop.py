@@ -11,6 +11,7 @@ import nats
 from infra.command_client import CommandClient
 from infra.commands import Accepted, Envelope
 from infra.embedded import EmbeddedStack
+from tests.deadlines import HOLDS_SECONDS
 from tests.shop import Shop, eventually
 
 SKUS = ("MUG", "OLD")
@@ -60,7 +61,7 @@ async def let_go(stack: EmbeddedStack, order_id: str) -> None:
             causation_id="let-go",
             actor="somebody",
             time=now,
-            deadline=now + timedelta(seconds=10),
+            deadline=now + timedelta(seconds=HOLDS_SECONDS),
         ),
     )
     await client.close()

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from tests.deadlines import COMMAND_SECONDS
+
 K8S = Path(__file__).parents[2] / "infra" / "k8s"
 OVERLAYS = ("dev", "production")
 RUNNING = ("Deployment", "StatefulSet")
@@ -29,7 +31,7 @@ def unusable() -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
     )
     version = json.loads(found.stdout or "{}").get("kustomizeVersion", "none")
     return "" if version.startswith("v5") else f"kubectl has kustomize {version}, and version 5 is needed"
@@ -39,7 +41,11 @@ def unusable() -> str:
 def rendered(folder: Path) -> str:
     """What `kubectl kustomize` makes of a folder."""
     found = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False, timeout=60
+        ["kubectl", "kustomize", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS,
     )
     assert found.returncode == 0, found.stderr
     # Warnings tell of deprecated fields.

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from contexts.__main__ import NAMES
 from infra.nats_keys import make_keys
 from infra.servers import executable
+from tests.deadlines import COMMAND_SECONDS
 from tests.k8s.rendering import K8S, Overlay
 
 TWO = ("customers", "payments")
@@ -51,7 +52,7 @@ def test_the_charts_configuration_with_our_users_is_one_nats_server_takes(tmp_pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=COMMAND_SECONDS,
     )
     assert found.returncode == 0, found.stderr
 
@@ -92,7 +93,12 @@ def test_the_development_database_has_what_each_context_needs_and_no_more(
         "PGPORT": str(known["port"]),
     }
     made = subprocess.run(
-        ["sh", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+        ["sh", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS,
     )
     assert made.returncode == 0, made.stderr
     with psycopg.connect(postgres_url, autocommit=True) as connection:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import COMMAND_SECONDS
+
 PROGRAMS = ("promtool", "prometheus", "prometheus-alertmanager", "amtool")
 missing = [name for name in PROGRAMS if shutil.which(name) is None]
 
@@ -24,7 +26,9 @@ CONFIGURATION = Path(__file__).parents[2] / "infra" / "observability"
 
 def run(*command: str | Path, given: bytes = b"") -> str:
     """What a program says; it must succeed."""
-    done = subprocess.run(list(map(str, command)), input=given, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        list(map(str, command)), input=given, capture_output=True, timeout=COMMAND_SECONDS, check=False
+    )
     said = (done.stdout + done.stderr).decode()
     assert done.returncode == 0, said
     return said

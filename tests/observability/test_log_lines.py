@@ -18,6 +18,7 @@ from contexts.customers.personal_data import PersonalData
 from infra.error_text import described, traced
 from infra.log import configure_logging, trace_of
 from infra.mongo import MongoUnavailable
+from tests.deadlines import COMMAND_SECONDS
 
 ADA = "ada.byron@example.org"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -32,7 +33,11 @@ def lines(program: str, *, level: str = "info", fails: bool = False) -> list[dic
         "log = structlog.get_logger()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", start + program], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", start + program],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
     )
     assert (done.returncode != 0) == fails, done
     assert done.stderr == ""
@@ -170,7 +175,7 @@ def test_a_terminal_gets_lines_for_people() -> None:
         "import structlog; from infra.log import configure_logging; configure_logging('ordering')\n"
         "structlog.get_logger().info('context serves', context='ordering')"
     )
-    subprocess.run([sys.executable, "-c", program], stdout=follower, timeout=30, check=True)
+    subprocess.run([sys.executable, "-c", program], stdout=follower, timeout=COMMAND_SECONDS, check=True)
     os.close(follower)
     said = os.read(leader, 10_000).decode()
     os.close(leader)

@@ -18,7 +18,7 @@ from infra.embedded import EmbeddedStack
 from infra.mongo import Mongo, updating
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
-from tests.deadlines import HOLDS_SECONDS
+from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.observability.told import Told
 from tests.shop import Shop, eventually
@@ -102,7 +102,7 @@ async def imported(day: Day) -> None:
         [*command, "--data", str(stack.folder.root), "--token", day._token],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
         check=True,
         env=stack.environment,
     )

@@ -104,7 +104,7 @@ async def test_a_process_that_hangs_is_not_live_and_says_so_in_its_metrics(
     async with served(monitor, settings):
         thread = threading.Thread(target=ask)
         thread.start()
-        assert asked.wait(30)
+        assert asked.wait(HOLDS_SECONDS)
         thread.join()
     assert (answers["/health/live"].status_code, answers["/health/live"].json()) == (503, {"live": False})
     assert answers["/health/ready"].status_code == 503

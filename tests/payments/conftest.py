@@ -19,8 +19,9 @@ from contexts.payments.provider import Approved, Captured, Declined, Done, Impos
 from contexts.payments.standing import Standing, Standings
 from infra.servers import Process, free_port, listening
 from infra.webhook_signature import new_secret, read_secret, verify
+from tests.deadlines import HOLDS_SECONDS
 
-DEADLINE = 10.0
+DEADLINE = HOLDS_SECONDS
 """Seconds until something that must happen is called missing."""
 
 

@@ -56,7 +56,7 @@ async def test_a_connection_that_broke_is_made_anew(own_sandbox: Sandbox) -> Non
 def test_it_serves_until_it_is_told_to_stop(own_sandbox: Sandbox) -> None:
     assert httpx.get(f"{own_sandbox.url}/health", timeout=HOLDS_SECONDS).json() == {"status": "ok"}
     own_sandbox.process.terminate()
-    own_sandbox.process.stop(timeout=5)
+    own_sandbox.process.stop(timeout=HOLDS_SECONDS)
     assert own_sandbox.process.exit_code == 0
 
 

@@ -126,7 +126,7 @@ async def demonstrate(
         began = time.monotonic()
         await eventually(lambda: _idle(lag), bool, "everything projected")
         seen.differences += await _differences(lag)
-        await operator.says("verify")
+        await operator.says("verify", "--wait", "120")
         seen.seconds["verify"] = time.monotonic() - began
     return seen
 

@@ -29,18 +29,20 @@ from infra.records import Metadata
 from infra.runtime import Companion, Heard, Reaction, RunningContext, Session
 from infra.settings import Settings
 from infra.streams import Streams
+from tests.deadlines import HOLDS_SECONDS
 from tests.nats_settled import settled
 
 ACCEPTED = Accepted("stream", 1, 1, 0)
-SECONDS_AT_MOST = 10.0
 
-PATIENCE = Patience(tries=4, doubts=3, first_pause=0.01, longest_pause=0.05, answer_within=2.0, under_way=8)
+PATIENCE = Patience(
+    tries=4, doubts=3, first_pause=0.01, longest_pause=0.05, answer_within=HOLDS_SECONDS, under_way=8
+)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds, at most ten seconds."""
+    """Wait until a condition holds; fails after a deadline."""
     try:
-        async with asyncio.timeout(SECONDS_AT_MOST):
+        async with asyncio.timeout(HOLDS_SECONDS):
             while True:
                 holds = condition()
                 if isinstance(holds, Awaitable):
@@ -130,7 +132,7 @@ class Process:
             causation_id="",
             actor="operator",
             time=now,
-            deadline=now + timedelta(seconds=10),
+            deadline=now + timedelta(seconds=HOLDS_SECONDS),
         )
         async with Session(self.streams, envelope, self.context.primary(command)) as session:
             await self.context.handle(session, command)

@@ -164,7 +164,7 @@ async def test_a_compensation_does_not_wait_for_what_it_undoes(fulfilment: Play)
     """The provider is down: with the customer's cancellation the payment need not be asked for any more."""
     others = fulfilment.others
     others.answer("payments.AuthorizePayment", BUSY)
-    slow = PATIENCE.__class__(first_pause=60.0, longest_pause=60.0)
+    slow = PATIENCE.__class__(first_pause=3_600.0, longest_pause=3_600.0)
     async with fulfilment.process(patience=slow) as process:
         await process.hears(*to_reserved)
         await eventually(lambda: "payments.AuthorizePayment" in others.names(), "a payment asked for")

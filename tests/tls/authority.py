@@ -11,6 +11,7 @@ from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
 
 from infra.dev_ca import AUTHORITY, certificate_file, key_file, make_certificates
+from tests.deadlines import HOLDS_SECONDS
 
 
 class Certificates:
@@ -70,7 +71,7 @@ def tls_server(
                 except OSError:
                     return
                 with contextlib.suppress(OSError), client:
-                    client.settimeout(5)
+                    client.settimeout(HOLDS_SECONDS)
                     client.recv(asked)
                     client.sendall(first)
                     with context.wrap_socket(client, server_side=True) as wrapped:
@@ -83,4 +84,4 @@ def tls_server(
         finally:
             # Closing alone would leave accept waiting.
             listener.shutdown(2)
-            thread.join(10)
+            thread.join(HOLDS_SECONDS)

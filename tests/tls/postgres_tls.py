@@ -13,6 +13,7 @@ import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
 from contexts.__main__ import NAMES
+from tests.deadlines import HOLDS_SECONDS
 from tests.postgres_server import NOBODY
 from tests.tls.authority import Certificates
 
@@ -82,7 +83,7 @@ def with_tls(connection: psycopg.Connection[Any], certificates: Certificates) ->
     connection.execute("ALTER SYSTEM SET ssl_min_protocol_version = 'TLSv1.3'")
     connection.execute("ALTER SYSTEM SET ssl = on")
     connection.execute("SELECT pg_reload_conf()")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HOLDS_SECONDS
     while connection.execute("SHOW ssl").fetchone() != ("on",):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from infra.dev_ca import AUTHORITY, Authority, AuthorityUnusable, make_certificates, services
 from infra.nats_keys import users
+from tests.deadlines import COMMAND_SECONDS
 from tests.tls.authority import Certificates
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "infra.dev_ca", *arguments],
         cwd=ROOT,
         check=False,
-        timeout=20,
+        timeout=COMMAND_SECONDS,
         capture_output=True,
         text=True,
     )

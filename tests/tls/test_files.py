@@ -14,6 +14,7 @@ import pytest
 from infra.dev_ca import Authority, certificate_file, key_file
 from infra.settings import Settings, SettingsInvalid, load_settings
 from infra.tls_files import key_for_libpq
+from tests.deadlines import COMMAND_SECONDS
 from tests.tls.authority import Certificates
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,12 @@ def test_every_process_ends_with_status_2_and_one_line(tmp_path: Path, command: 
         "ORDERFOLD_TLS_CA": str(tmp_path / "nowhere.pem"),
     }
     ended = subprocess.run(
-        [sys.executable, "-m", *command], env=env, check=False, timeout=20, capture_output=True, text=True
+        [sys.executable, "-m", *command],
+        env=env,
+        check=False,
+        timeout=COMMAND_SECONDS,
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()

@@ -14,6 +14,7 @@ from infra import nats as nats_connection
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.tls.authority import Certificates, tls_server
 from tests.tls.nats_server import TlsNats
 
@@ -139,7 +140,7 @@ async def test_a_lost_connection_is_restored_by_tls(tmp_path: Path, certificates
         client = await connect(server.settings("operator"), "operator")
         server.process.kill()
         server.process.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HOLDS_SECONDS):
             while not client.is_connected or client.stats["reconnects"] < 1:
                 await asyncio.sleep(0.02)
         wire = client._transport._io_writer.get_extra_info("ssl_object")  # type: ignore[union-attr]

@@ -53,5 +53,5 @@ async def test_an_order_is_completed_with_everything_on_tls(
         sales = tmp_path / "sales.csv"
         sales.write_text(SALES)
         await system.orderfold("import", str(sales), "--rejects", str(tmp_path / "rejects.csv"))
-        await system.orderfold("verify", "--wait", "20")
+        await system.orderfold("verify", "--wait", "120")
         assert [name for name, process in system.processes.items() if not process.running] == []
