@@ -68,7 +68,8 @@ class StoredMessage(msgspec.Struct, frozen=True):
     @property
     def position(self) -> int:
         """The event's position in its store; 0 if this is no event."""
-        return int(self.headers.get(POSITION, "0"))
+        position = self.headers.get(POSITION, "")
+        return int(position) if position.isdecimal() else 0
 
 
 class PubAck(msgspec.Struct, frozen=True):
@@ -134,13 +135,9 @@ async def stream_info(nats: Client, name: str) -> StreamInfo | None:
         raise
 
 
-async def ensure_stream(nats: Client, context: str, replicas: int = 1) -> StreamInfo:
-    """The stream of a context's events; if there is none, created on so many servers."""
-    found = await stream_info(nats, stream_name(context))
-    if found is not None:
-        return found
-    log.info("creating the event stream", stream=stream_name(context))
-    configuration = {
+def event_stream(context: str, replicas: int) -> dict[str, Any]:
+    """The configuration of the stream of a context's events, on so many servers."""
+    return {
         "name": stream_name(context),
         "subjects": [f"ev.{context}.>"],
         "storage": "file",
@@ -152,13 +149,54 @@ async def ensure_stream(nats: Client, context: str, replicas: int = 1) -> Stream
         "deny_purge": True,
         "allow_atomic": True,
     }
-    return await ask(nats, f"STREAM.CREATE.{stream_name(context)}", StreamInfo, configuration)
+
+
+UNBOUNDED: Mapping[str, Any] = {
+    **dict.fromkeys(("max_msgs", "max_bytes", "max_msgs_per_subject", "max_msg_size", "max_consumers"), -1),
+    "max_age": 0,
+    **dict.fromkeys(("no_ack", "sealed"), False),
+    **dict.fromkeys(("mirror", "sources", "subject_transform", "republish"), None),
+}
+"""What a stream of ours has none of, as the server tells it."""
+
+
+def deviations(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """How a stream's configuration differs from what is wanted of it; it may be on more servers."""
+    told = []
+    for name, value in {**UNBOUNDED, **wanted}.items():
+        actual = found.get(name)
+        if actual == value or (not actual and (not value or value == -1)):
+            continue
+        if name == "num_replicas" and isinstance(actual, int) and actual > value:
+            continue
+        told.append(f"{name} is {_said(actual)}, not {_said(value)}")
+    return told
+
+
+def _said(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+async def ensure_stream(nats: Client, context: str, replicas: int = 1) -> StreamInfo:
+    """The stream of a context's events; if there is none, created on so many servers."""
+    found = await stream_info(nats, stream_name(context))
+    if found is not None:
+        return found
+    log.info("creating the event stream", stream=stream_name(context))
+    return await ask(
+        nats, f"STREAM.CREATE.{stream_name(context)}", StreamInfo, event_stream(context, replicas)
+    )
 
 
 async def delete_stream(nats: Client, context: str) -> None:
     """Take the stream of a context's events away, if there is one: its relay publishes the whole log anew."""
+    await delete_stream_named(nats, stream_name(context))
+
+
+async def delete_stream_named(nats: Client, name: str) -> None:
+    """Take a stream away, if there is one."""
     try:
-        await ask(nats, f"STREAM.DELETE.{stream_name(context)}", _Anything)
+        await ask(nats, f"STREAM.DELETE.{name}", _Anything)
     except JetStreamRefused as refused:
         if refused.err_code != NO_STREAM:
             raise

@@ -272,7 +272,8 @@ class Feed:
         return True
 
     def _move_place(self, message: Msg, created: str) -> None:
-        position = int((message.headers or {}).get(POSITION, "0"))
+        written = (message.headers or {}).get(POSITION, "")
+        position = int(written) if written.isdecimal() else 0
         # A redelivered message is older than what was seen already.
         if created != self._place.created or position > self._place.position:
             self._place = Place(stream_sequence(message.reply), position, created)

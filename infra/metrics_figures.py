@@ -58,6 +58,11 @@ RELAY_CONFLICTS = Figure(
     "orderfold_relay_conflicts", "How often another relay had written in between", ("context",), counts=True
 )
 RELAY_HOLES = Figure("orderfold_relay_holes", "Messages missing inside a context's stream", ("context",))
+RELAY_UNFIT = Figure(
+    "orderfold_relay_unfit",
+    "Whether a context's stream has another form than it should, or does not take events: 1 or 0",
+    ("context",),
+)
 INBOX_DEAD_LETTERS = Figure(
     "orderfold_inbox_dead_letters",
     "Facts of other contexts that wait because a context could not take one of their key",

@@ -21,11 +21,16 @@ from infra.metrics_figures import (
     RELAY_POSITION,
     RELAY_PUBLISHED,
     RELAY_REFILLS,
+    RELAY_UNFIT,
     STORE_HEAD,
     Sample,
 )
 from infra.nats import NatsUnavailable
 from infra.relay import Relay
+
+
+class StreamUnfit(Exception):
+    """The context's stream is not as it should be; the message names the command that mends it."""
 
 
 class ContextLook:
@@ -49,10 +54,12 @@ class ContextLook:
         self._parked = parked
 
     async def check(self) -> None:
-        """Raises StoreUnavailable unless its commands are served and its store answers."""
+        """Raises StoreUnavailable unless its commands are served and its store answers, and StreamUnfit."""
         if self._store is None:
             raise StoreUnavailable(f"{self._context} does not serve yet")
         await self._store.head()
+        if self._relay is not None and self._relay.complaint:
+            raise StreamUnfit(self._relay.complaint)
 
     async def look(self) -> list[Sample]:
         """Everything that can be found out; where the store does not answer, what is known without it."""
@@ -77,6 +84,7 @@ class ContextLook:
                 (RELAY_REFILLS, relay.refills),
                 (RELAY_CONFLICTS, relay.conflicts),
                 (RELAY_HOLES, relay.holes),
+                (RELAY_UNFIT, bool(relay.complaint)),
             )
         ]
 

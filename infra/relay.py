@@ -20,8 +20,11 @@ from infra.jetstream import (
     StoredMessage,
     StreamInfo,
     answer,
+    deviations,
     ensure_stream,
+    event_stream,
     last_message,
+    message_at,
     stream_info,
     stream_name,
 )
@@ -41,6 +44,9 @@ LONGEST_PAUSE = 2.0
 HEADER_BYTES = 4_096
 """Room for the headers beside an event in a message of the largest size."""
 
+MOST_FOREIGN = 1_000
+"""Messages that are no events, up to which the last event is looked for before them."""
+
 log = structlog.get_logger()
 
 
@@ -50,6 +56,10 @@ class RelayStopped(Exception):
 
 class _Misplaced(Exception):
     """The stream is not where it was left: somebody else wrote, or something was lost."""
+
+
+class _Unusable(Exception):
+    """The stream cannot be gone on with; `complaint` says why."""
 
 
 class Relay:
@@ -68,6 +78,8 @@ class Relay:
         """How often another relay had written in between."""
         self.holes = 0
         """Messages missing inside the stream; readers take them from the store."""
+        self.complaint = ""
+        """What is wrong with the stream, with the command that mends it; empty if nothing is."""
         self._nats = nats
         self._store = store
         self._context = store.context
@@ -78,10 +90,12 @@ class Relay:
         self._created = ""
         self._previous: list[int] = []
         self._reconnects = 0
+        self._foreign = 0
+        self._form_seen = 0.0
         self._committed = asyncio.Event()
         self._nuid = NUID()
         self._control = RelayControl(
-            nats, store.context, lambda: (self.position, self.refills), self._committed.set
+            nats, store.context, lambda: (self.position, self.refills, self.complaint), self._committed.set
         )
         store.on_commit(self._committed.set)
 
@@ -102,9 +116,15 @@ class Relay:
                 await self._follow()
             except _Misplaced as found:
                 log.info("relay looks where the stream ends", context=self._context, reason=str(found))
-            except (NatsUnavailable, JetStreamRefused, StoreUnavailable) as error:
+            except (NatsUnavailable, JetStreamRefused, StoreUnavailable, _Unusable) as error:
                 report = log.warning if pause == SHORTEST_PAUSE else log.debug
                 report("relay waits", context=self._context, error=str(error))
+                if isinstance(error, JetStreamRefused):
+                    self._complain(
+                        f"JetStream refuses the events of {self._context} ({error}): if another stream has "
+                        f"their subjects, delete that one; `orderfold replay publish {self._context} --anew` "
+                        f"makes {self._stream} anew"
+                    )
             pause = SHORTEST_PAUSE if self.published > published else min(pause * 2, LONGEST_PAUSE)
             # Two relays that compete must not keep in step.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
@@ -113,7 +133,8 @@ class Relay:
         """Read from the stream itself where it ends: it may have been lost, or written by another relay."""
         self._reconnects = self._nats.stats["reconnects"]
         info = await ensure_stream(self._nats, self._context, self._stream_replicas)
-        last = await last_message(self._nats, self._stream, f"ev.{self._context}.>")
+        last = await self._last_event(info)
+        self._look_at_form(info)
         position = last.position if last is not None else 0
         if last is not None:
             await self._check_is_ours(last)
@@ -130,6 +151,40 @@ class Relay:
         self._created = info.created
         self.position = position
         self._count_holes(info)
+
+    async def _last_event(self, info: StreamInfo) -> StoredMessage | None:
+        """The stream's last event; what else was published after it stays, and readers pass it over."""
+        last = await last_message(self._nats, self._stream, f"ev.{self._context}.>")
+        if info.created != self._created:
+            self._foreign = 0
+        foreign = 0
+        while last is not None and not last.position:
+            foreign += 1
+            sequence = last.seq - 1
+            last = None
+            while sequence >= max(1, info.state.first_seq) and last is None:
+                if foreign > MOST_FOREIGN:
+                    self._foreign = foreign
+                    self._look_at_form(info)
+                    raise _Unusable(self.complaint)
+                last = await message_at(self._nats, self._stream, sequence)
+                sequence -= 1
+        self._foreign = max(self._foreign, foreign)
+        return last
+
+    def _look_at_form(self, info: StreamInfo) -> None:
+        """Complain of a stream of another form: it may lose events, or not take them."""
+        self._form_seen = asyncio.get_running_loop().time()
+        wrong = deviations(info.config, event_stream(self._context, self._stream_replicas))
+        if self._foreign:
+            wrong.append("it has messages that are no events")
+        anew = f"`orderfold replay publish {self._context} --anew` makes it anew"
+        self._complain(f"{self._stream} is not as it should be: {'; '.join(wrong)}. {anew}" if wrong else "")
+
+    def _complain(self, complaint: str) -> None:
+        if complaint and complaint != self.complaint:
+            log.error("the stream is not as it should be", context=self._context, complaint=complaint)
+        self.complaint = complaint
 
     async def _check_is_ours(self, last: StoredMessage) -> None:
         """The stream's last event must be the store's, or it is not the store that was published."""
@@ -154,6 +209,9 @@ class Relay:
         audited = loop.time()
         while True:
             self._committed.clear()
+            if loop.time() - self._form_seen >= self._audit_seconds:
+                # Also under traffic, when there is no need of an audit.
+                await self._check_form()
             if self._control.asked_to_look:
                 self._control.asked_to_look = False
                 await self._audit()
@@ -183,7 +241,14 @@ class Relay:
         info = await stream_info(self._nats, self._stream)
         if info is None or info.created != self._created or info.state.last_seq != self._sequence:
             raise _Misplaced("the stream changed while idle")
+        self._look_at_form(info)
         self._count_holes(info)
+
+    async def _check_form(self) -> None:
+        info = await stream_info(self._nats, self._stream)
+        if info is None or info.created != self._created:
+            raise _Misplaced("the stream is another one")
+        self._look_at_form(info)
 
     def _count_holes(self, info: StreamInfo) -> None:
         # A stream's sequences begin at 1 and nothing is ever taken from it.
@@ -232,11 +297,25 @@ class Relay:
             ),
             return_exceptions=True,
         )
+        await self._look_for_foreign(events, answers)
         for index, outcome in enumerate(answers, start=1):
             if isinstance(outcome, BaseException):
                 raise outcome
             self._check(outcome, self._sequence + index)
             self.published += 1
+
+    async def _look_for_foreign(
+        self, events: Sequence[Recorded], answers: Sequence[int | BaseException]
+    ) -> None:
+        """Where one was fenced off and a later one was not, what is between them ought to be our events.
+
+        Another relay's are; other messages stand in the place of events, which readers take from the store.
+        """
+        for index, outcome in enumerate(answers[1:], start=1):
+            if isinstance(outcome, int) and isinstance(answers[index - 1], BaseException):
+                before = await message_at(self._nats, self._stream, outcome - 1)
+                if before is None or before.headers.get(EVENT_ID) != events[index - 1].event_id:
+                    self._foreign += 1
 
     async def _publish_batch(self, events: Sequence[Recorded], headers: Sequence[dict[str, str]]) -> None:
         """All of them or none."""

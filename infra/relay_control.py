@@ -35,15 +35,20 @@ class RelayReport(msgspec.Struct, frozen=True):
     paused: bool
     rate: float | None
     refills: int
+    complaint: str = ""
+    """What is wrong with the stream."""
 
 
 class RelayControl:
     """The relay's end: answers `svc.<context>.relay`, and holds the relay to what was wished."""
 
     def __init__(
-        self, nats: Client, context: str, report: Callable[[], tuple[int, int]], wake: Callable[[], None]
+        self, nats: Client, context: str, report: Callable[[], tuple[int, int, str]], wake: Callable[[], None]
     ) -> None:
-        """`report` gives the relay's position, and how often it has refilled the stream; `wake` wakes it."""
+        """`report` gives the relay's position, how often it has refilled the stream, and what is wrong there.
+
+        `wake` wakes the relay.
+        """
         self.paused = False
         self.rate: float | None = None
         self.asked_to_look = False
@@ -87,9 +92,9 @@ class RelayControl:
             self.rate = wish.rate if wish.rate and wish.rate > 0 else None
         self.asked_to_look |= wish.look
         self._wake()
-        position, refills = self._report()
+        position, refills, complaint = self._report()
         if message.reply:
-            report = RelayReport(position, self.paused, self.rate, refills)
+            report = RelayReport(position, self.paused, self.rate, refills, complaint)
             try:
                 await publish(self._nats, message.reply, msgspec.json.encode(report))
             except NatsUnavailable:

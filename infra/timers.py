@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -22,6 +23,8 @@ from infra.jetstream import (
     StreamInfo,
     answer,
     ask,
+    delete_stream_named,
+    deviations,
     ensure_consumer,
     purge,
     stream_info,
@@ -38,6 +41,8 @@ AHEAD = 500
 TICK_SECONDS = 1.0
 SHORTEST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+LOOK_SECONDS = 30.0
+"""How often to look whether the clock still has its form."""
 AT_ONCE = 16
 """Rings answered at the same time."""
 
@@ -52,8 +57,11 @@ Restore = Callable[[], Awaitable[None]]
 class Timers:
     """The timers of one context. Setting one again replaces it; one of the past rings at once."""
 
-    def __init__(self, nats: Client, context: str, *, stream_replicas: int = 1) -> None:
+    def __init__(
+        self, nats: Client, context: str, *, stream_replicas: int = 1, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._nats = nats
+        self._look_seconds = look_seconds
         self._stream_replicas = stream_replicas
         self._context = context
         self._stream = f"TIMERS_{context}"
@@ -61,20 +69,30 @@ class Timers:
         self._fired = TIMERS_FIRED.labels(context)
 
     async def ensure(self) -> str:
-        """Make the clock if there is none; when it was made tells whether it is still the same."""
+        """Make the clock if there is none; when it was made tells whether it is still the same.
+
+        One of another form might not ring: it is made anew, and every outstanding timer is set again.
+        """
+        configuration = self._configuration()
         info = await stream_info(self._nats, self._stream)
+        if info is not None and (wrong := deviations(info.config, configuration)):
+            log.error("the clock has another form and is made anew", stream=self._stream, wrong=wrong)
+            await delete_stream_named(self._nats, self._stream)
+            info = None
         if info is None:
-            configuration = {
-                "name": self._stream,
-                "subjects": [f"timer.{self._context}.>", f"due.{self._context}.>"],
-                "storage": "file",
-                "num_replicas": self._stream_replicas,
-                "retention": "limits",
-                "allow_msg_schedules": True,
-                "allow_msg_ttl": True,
-            }
             info = await ask(self._nats, f"STREAM.CREATE.{self._stream}", StreamInfo, configuration)
         return info.created
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "name": self._stream,
+            "subjects": [f"timer.{self._context}.>", f"due.{self._context}.>"],
+            "storage": "file",
+            "num_replicas": self._stream_replicas,
+            "retention": "limits",
+            "allow_msg_schedules": True,
+            "allow_msg_ttl": True,
+        }
 
     async def set(self, timer_id: str, due: datetime, payload: bytes) -> None:
         """Ring at `due` (accurate to some milliseconds); raises NatsUnavailable, JetStreamRefused."""
@@ -126,7 +144,14 @@ class Timers:
         pull = Pull(self._nats, self._stream, DURABLE, wake.set)
         await pull.start()
         try:
+            loop = asyncio.get_running_loop()
+            looked = loop.time()
             while not pull.check():
+                if loop.time() - looked >= self._look_seconds:
+                    looked = loop.time()
+                    info = await stream_info(self._nats, self._stream)
+                    if info is None or deviations(info.config, self._configuration()):
+                        return
                 wake.clear()
                 messages = pull.take()
                 for begin in range(0, len(messages), AT_ONCE):

@@ -35,11 +35,13 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     holes: int
     paused: bool
     rate: float | None
+    complaint: str = ""
+    """What is wrong with the stream's form, as the relay sees it."""
 
     @property
     def whole(self) -> bool:
-        """Whether the stream has everything the store had when the question was asked."""
-        return self.position >= self.head and not self.holes
+        """Whether the stream has everything the store had when the question was asked, in the right form."""
+        return self.position >= self.head and not self.holes and not self.complaint
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,4 +143,5 @@ class Publication:
             holes=state.holes,
             paused=report.paused,
             rate=report.rate,
+            complaint=report.complaint,
         )

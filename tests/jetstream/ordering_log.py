@@ -12,7 +12,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from infra.event_message import EVENT_ID, POSITION, PREVIOUS
+from infra.event_message import EVENT_ID, PREVIOUS
 from infra.event_store import EventStore
 from infra.jetstream import last_message, message_from, stream_name
 from infra.log_reader import Batch, LogReader
@@ -89,12 +89,13 @@ def chained(events: list[Recorded]) -> list[tuple[int, int, str]]:
 
 
 async def published(nats: Client, context: str = CONTEXT) -> list[tuple[int, int, str]]:
-    """The same of every message in the stream."""
+    """The same of every event in the stream."""
     messages = []
     sequence = 1
     while message := await message_from(nats, stream_name(context), sequence, f"ev.{context}.>"):
         headers = message.headers
-        messages.append((int(headers[POSITION]), int(headers[PREVIOUS]), headers[EVENT_ID]))
+        if message.position:
+            messages.append((message.position, int(headers[PREVIOUS]), headers[EVENT_ID]))
         sequence = message.seq + 1
     return messages
 

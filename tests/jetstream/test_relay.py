@@ -9,7 +9,17 @@ import pytest
 from nats.aio.client import Client
 
 from infra.event_store import EventStore
-from infra.jetstream import JetStreamRefused, ask, ensure_stream, message_at, stream_info, stream_name
+from infra.jetstream import (
+    JetStreamRefused,
+    ask,
+    delete_stream,
+    ensure_stream,
+    message_at,
+    stream_info,
+    stream_name,
+)
+from infra.log_reader import LogReader
+from infra.log_service import LogService
 from infra.relay import Relay, RelayStopped
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
@@ -17,6 +27,7 @@ from tests.jetstream.ordering_log import (
     CONTEXT,
     METADATA,
     OrderingLog,
+    Projection,
     damage,
     eventually,
     published,
@@ -222,3 +233,92 @@ async def test_the_stream_is_made_once_and_found_again(connection: Client) -> No
     made = await ensure_stream(connection, CONTEXT)
     assert (await ensure_stream(connection, CONTEXT)).created == made.created
     assert await stream_info(connection, "EV_nobody") is None
+
+
+async def test_a_stream_made_by_hand_is_complained_of_until_it_is_made_anew(
+    connection: Client, ordering: OrderingLog
+) -> None:
+    """The relay goes on as far as it can."""
+    name = stream_name(CONTEXT)
+    by_hand = {"name": name, "subjects": [f"ev.{CONTEXT}.>"], "max_msgs": 5, "storage": "memory"}
+    await ask(connection, f"STREAM.CREATE.{name}", dict, by_hand)
+    relay = Relay(connection, ordering.store, audit_seconds=0.05)
+    async with running(relay.run()):
+        await published_up_to(connection, await ordering.add(3))
+        for expected in ("max_msgs is 5, not -1", 'storage is "memory"', "deny_delete is false, not true"):
+            assert expected in relay.complaint
+        assert f"`orderfold replay publish {CONTEXT} --anew`" in relay.complaint
+        await delete_stream(connection, CONTEXT)
+
+        async def content() -> bool:
+            return relay.complaint == ""
+
+        await eventually(content)
+        await published_up_to(connection, await ordering.add(20))
+    assert await published(connection) == await ordering.chain()
+
+
+async def test_a_stream_changed_by_hand_is_complained_of_also_under_traffic(
+    connection: Client, ordering: OrderingLog
+) -> None:
+    relay = Relay(connection, ordering.store, audit_seconds=0.05)
+    async with running(relay.run()):
+        await published_up_to(connection, await ordering.add(20))
+        assert relay.complaint == ""
+        info = await stream_info(connection, stream_name(CONTEXT))
+        assert info is not None
+        changed = {**info.config, "max_bytes": 1_000_000, "discard": "old"}
+        await ask(connection, f"STREAM.UPDATE.{stream_name(CONTEXT)}", dict, changed)
+
+        async def complaining() -> bool:
+            await ordering.add(1)
+            return "max_bytes is 1000000" in relay.complaint and 'discard is "old"' in relay.complaint
+
+        await eventually(complaining)
+
+
+async def test_a_stream_that_does_not_take_the_events_is_complained_of(
+    connection: Client, ordering: OrderingLog
+) -> None:
+    """As is one that has their subjects under another name."""
+    await ask(connection, "STREAM.CREATE.MINE", dict, {"name": "MINE", "subjects": ["ev.>"]})
+    relay = Relay(connection, ordering.store, audit_seconds=0.05)
+    async with running(relay.run()):
+        position = await ordering.add(20)
+
+        async def complaining() -> bool:
+            return "subjects overlap" in relay.complaint
+
+        await eventually(complaining)
+        await ask(connection, "STREAM.DELETE.MINE", dict)
+        await published_up_to(connection, position)
+
+        async def content() -> bool:
+            return relay.complaint == ""
+
+        await eventually(content)
+
+
+@pytest.mark.parametrize("headers", [None, {"Es-Pos": "x"}, {"Es-Pos": ""}])
+@pytest.mark.parametrize("later", [2, 5, 20])
+async def test_messages_that_are_no_events_do_not_stop_the_relay_and_are_complained_of(
+    connection: Client, ordering: OrderingLog, headers: dict[str, str] | None, later: int
+) -> None:
+    """Readers pass them over, and take from the store what they stand in the place of."""
+    service = LogService(connection, ordering.store)
+    await service.start()
+    relay = Relay(connection, ordering.store, audit_seconds=0.05)
+    async with running(relay.run()):
+        await published_up_to(connection, await ordering.add(20))
+        for _ in range(3):
+            await connection.jetstream().publish(f"ev.{CONTEXT}.3.Made", b"by hand", headers=headers)
+        await published_up_to(connection, await ordering.add(later))
+
+        async def complaining() -> bool:
+            return "messages that are no events" in relay.complaint
+
+        await eventually(complaining)
+        projection = Projection()
+        async with running(projection.follow(LogReader(connection, "test", [CONTEXT]))):
+            await projection.has(ordering)
+    await service.stop()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from infra.jetstream import ask
+from infra.jetstream import ask, stream_info
 from infra.nats import NatsUnavailable
 from infra.timers import Timers
 from tests.conftest import Server
@@ -178,3 +178,41 @@ async def test_without_a_server_setting_a_timer_fails(nats: Server, timers: Time
     nats.process.kill()
     with pytest.raises(NatsUnavailable):
         await asyncio.wait_for(timers.set("order-1", soon(), b""), HOLDS_SECONDS)
+
+
+@pytest.mark.parametrize("change", [{"subjects": ["due.fulfilment.>"]}, {"max_msgs": 1}])
+async def test_a_clock_of_another_form_is_made_anew_and_its_timers_are_set_again(
+    connection: Client, change: dict[str, object]
+) -> None:
+    """It might not take timers, or forget them."""
+    by_hand = {"name": "TIMERS_fulfilment", "subjects": ["timer.fulfilment.>", "due.fulfilment.>"], **change}
+    await ask(connection, "STREAM.CREATE.TIMERS_fulfilment", dict, by_hand)
+    timers, rings = Timers(connection, "fulfilment"), Rings()
+
+    async def restore() -> None:
+        for number in range(3):
+            await timers.set(f"order-{number}:payment", soon(), b"")
+
+    async with running(timers.listen(rings, restore)):
+        await rings.come_to(3)
+
+
+async def test_a_clock_changed_by_hand_while_it_runs_is_made_anew(connection: Client) -> None:
+    timers, rings = Timers(connection, "fulfilment", look_seconds=0.05), Rings()
+    restored = 0
+
+    async def restore() -> None:
+        nonlocal restored
+        restored += 1
+
+    async def again() -> bool:
+        return restored > 1
+
+    async with running(timers.listen(rings, restore)):
+        await timers.ensure()
+        info = await stream_info(connection, "TIMERS_fulfilment")
+        assert info is not None
+        await ask(connection, "STREAM.UPDATE.TIMERS_fulfilment", dict, {**info.config, "max_msgs": 1})
+        await eventually(again)
+        await timers.set("order-42:payment", soon(), b"")
+        await rings.come_to(1)

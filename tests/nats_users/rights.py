@@ -158,7 +158,7 @@ def timing(context: str) -> set[str]:
     stream = f"TIMERS_{context}"
     return {
         f"timer.{context}.*",
-        *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "PURGE")),
+        *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "DELETE", "PURGE")),
         f"$JS.API.CONSUMER.*.{stream}.alarm",
         f"$JS.API.CONSUMER.MSG.NEXT.{stream}.alarm",
         f"$JS.ACK.{stream}.alarm.>",

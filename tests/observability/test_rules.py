@@ -27,7 +27,7 @@ RULES = [
 ALERTS = [rule for rule in RULES if "alert" in rule]
 AGREED = {
     *("ProjectionBehind", "RelayStalled", "JetStreamRefilled", "JetStreamHole", "DeadLetterAppeared"),
-    "FactParked",
+    *("FactParked", "StreamUnfit"),
     *("FulfilmentStuck", "GatewayErrors", "StoreAppendSlow", "NatsNotSyncing", "ProcessDown"),
 }
 README = Path(__file__).parents[2] / "README.md"

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from nats.aio.client import Client
 
 from infra.event_store import EventStore
-from infra.jetstream import delete_stream, stream_info
+from infra.jetstream import ask, delete_stream, stream_info, stream_name
 from infra.log_client import LogClient
 from infra.log_reader import LogReader
 from infra.log_service import LogService
@@ -60,6 +60,32 @@ def publication(connection: Client) -> Publication:
 
 def silent(_: int, __: int) -> None:
     """Nobody watches."""
+
+
+async def test_a_stream_of_another_form_is_told_of_and_made_anew_when_asked_for(
+    connection: Client, ordering: OrderingLog, publication: Publication
+) -> None:
+    await ordering.add(50)
+    assert (await publication.complete(UNSET, silent)).whole
+    info = await stream_info(connection, stream_name(CONTEXT))
+    assert info is not None
+    by_hand = {**info.config, "max_msgs": 10, "discard": "old"}
+    await ask(connection, f"STREAM.UPDATE.{stream_name(CONTEXT)}", dict, by_hand)
+    await publication.look()
+
+    async def told() -> bool:
+        return "max_msgs is 10" in (await publication.look()).complaint
+
+    await eventually(told)
+    assert not (await publication.complete(UNSET, silent)).whole
+    await publication.begin_anew()
+    await publication.complete(UNSET, silent)
+
+    async def whole() -> bool:
+        return (await publication.look()).whole
+
+    await eventually(whole)
+    assert await published(connection) == await ordering.chain()
 
 
 async def test_a_stream_that_was_lost_is_refilled_when_asked_for(

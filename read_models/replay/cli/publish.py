@@ -91,6 +91,8 @@ def _publish(
         out().print_json(data={**msgspec.to_builtins(published), "whole": published.whole})
     else:
         out().print(_sentence(published), highlight=False)
+    if published.complaint and not anew:
+        raise ReplayFailed(published.complaint)
     if published.holes and not anew:
         raise ReplayFailed(
             f"{published.holes:,} messages are missing inside the stream (readers take them from the store); "
