@@ -62,8 +62,23 @@ ReturnId = Key
 Quantity = Annotated[int, Meta(gt=0, le=1_000_000)]
 Amount = Annotated[int, Meta(ge=0, le=10**15, description="money in minor units")]
 Price = Annotated[int, Meta(gt=0, le=10**11, description="money in minor units")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", description="ISO 4217 code")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$(?!\n)", description="ISO 3166-1 alpha-2 code")]
+Currency = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Z]{3}$(?!\n)",
+        description="ISO 4217 code of a currency that is paid in",
+        extra_json_schema={"format": "iso-4217"},
+    ),
+]
+Country = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Z]{2}$(?!\n)",
+        description="ISO 3166-1 alpha-2 code",
+        extra_json_schema={"format": "iso-3166-1-alpha-2"},
+    ),
+]
+"""The gateway looks both up by their formats. Events may hold codes that are in no list any more."""
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Time = Annotated[datetime, Meta(tz=True)]

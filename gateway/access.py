@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from gateway.incoming import incoming_of
 from gateway.limiting import address_of, count_by_address, count_for
 from gateway.limits import RouteClass
+from gateway.methods import told_of_path
 from gateway.ownership import Customers
 from gateway.problems import BUSY, MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, UNKNOWN_ROLE, Problem
 from gateway.tokens import Caller
@@ -103,6 +104,10 @@ class Guard:
             structlog.contextvars.bind_contextvars(order_id=order_id)
         access = declared(scope["route_handler"])
         incoming = incoming_of(scope)
+        if incoming.method == "OPTIONS":
+            count_by_address(incoming)
+            await told_of_path(scope)(scope, receive, send)
+            return
         if access not in WITHOUT_TOKEN:
             try:
                 caller = await incoming.authenticate()
@@ -155,6 +160,6 @@ def refuse_undeclared(routes: Iterable[BaseRoute]) -> None:
     for route in routes:
         handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]  # type: ignore[attr-defined]
         for handler in handlers:
-            # Litestar answers OPTIONS by itself; the guard closes that too.
+            # The guard answers OPTIONS instead of Litestar.
             if getattr(handler, "http_methods", None) != {"OPTIONS"} and declared(handler) is None:
                 raise AccessUndeclared(f"{route.path} does not say who may use it")

@@ -13,15 +13,18 @@ from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET, UnsetType
 
-from contexts.messages import Command, wire_name
+from contexts.messages import Command, Time, wire_name
 from gateway.access import Access
 from gateway.answers import JSON, Answer, Header, encode, version_tag
+from gateway.bodies import decoded
+from gateway.conditions import expected_of
 from gateway.contracts import Contract
 from gateway.identifiers import command_id, derived_id, new_id
 from gateway.incoming import Incoming, incoming_of
 from gateway.ownership import Customers
-from gateway.preferences import DEFAULT_WAIT, expected_version_of, idempotency_key_of, tokens_of, wait_of
-from gateway.problems import MALFORMED, NOT_FOUND, REJECTED, Kind, Problem, refusal_problem, unfit
+from gateway.preferences import DEFAULT_WAIT, idempotency_key_of, tokens_of, wait_of
+from gateway.problems import NOT_FOUND, REJECTED, Kind, refusal_problem
+from gateway.values import TimeText, check_of, time_of
 from infra.commands import Accepted, Envelope, Refused, Token
 
 COMMAND_SECONDS = 5
@@ -59,6 +62,8 @@ def command(
     shape = body_shape(message, name, left_out=left_out, optional=new)
     fields = tuple(field.name for field in msgspec.structs.fields(shape))
     decoder = msgspec.json.Decoder(shape)
+    check_values = check_of(shape)
+    times = tuple(field.name for field in msgspec.structs.fields(message) if is_time(field.type))
     shown = tuple(dict.fromkeys((thing, *new)))
     status = 200 if makes is None else 201
     usual = (REJECTED, NOT_FOUND) if makes is None else (REJECTED,)
@@ -81,7 +86,12 @@ def command(
         incoming = incoming_of(request.scope)
         body = await incoming.json()
         given = decoded(decoder, body if body or fields else b"{}")
+        if check_values is not None:
+            check_values(given, "")
         values = {field: getattr(given, field) for field in fields}
+        for field in times:
+            if values[field] is not None:
+                values[field] = time_of(values[field], field)
         if in_path:
             values[thing] = incoming.key(thing)
         if own is not None:
@@ -110,12 +120,13 @@ def body_shape(
     for field in msgspec.structs.fields(message):
         if field.name in left_out:
             continue
+        kind = field.type if not is_time(field.type) else TimeText if field.required else TimeText | None
         if field.name in optional:
-            fields.append((field.name, field.type | UnsetType, UNSET))
+            fields.append((field.name, kind | UnsetType, UNSET))
         elif field.required:
-            fields.append((field.name, field.type))
+            fields.append((field.name, kind))
         else:
-            fields.append((field.name, field.type, field.default))
+            fields.append((field.name, kind, field.default))
     return msgspec.defstruct(name, fields, kw_only=True, frozen=True, forbid_unknown_fields=True)
 
 
@@ -126,14 +137,9 @@ def answer_shape(name: str, shown: Sequence[str]) -> type[msgspec.Struct]:
     )
 
 
-def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """The body as its type; raises a Problem."""
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise unfit(error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(MALFORMED, f"the body is no JSON: {error}") from error
+def is_time(kind: Any) -> bool:
+    """Whether a field is a time, or none."""
+    return kind in {Time, Time | None}
 
 
 def envelope_of(incoming: Incoming) -> Envelope:
@@ -141,6 +147,7 @@ def envelope_of(incoming: Incoming) -> Envelope:
     key = idempotency_key_of(incoming)
     subject = incoming.caller.subject
     identity = new_id() if key is None else command_id(subject, key)
+    expected = expected_of(incoming)
     after = tokens_of(incoming)
     wait = wait_of(incoming)
     # With tokens the context spends this time waiting for what they name, and needs a second for the rest.
@@ -154,7 +161,8 @@ def envelope_of(incoming: Incoming) -> Envelope:
         time=now,
         deadline=now + timedelta(seconds=seconds),
         traceparent=incoming.traceparent,
-        expected_version=expected_version_of(incoming),
+        expected_versions=expected.versions,
+        must_exist=expected.must_exist,
         after=after,
     )
 

@@ -45,5 +45,7 @@ class Contract:
     """Whether it takes `Consistency-Token` and `Prefer: wait`."""
     tagged: bool = False
     """Whether its answer has an ETag."""
+    conditional: bool = False
+    """Whether it answers 304 to who has the answer already."""
     located: bool = False
     """Whether its answer has a Location."""

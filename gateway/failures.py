@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 
 from gateway.incoming import incoming_of
 from gateway.limiting import count_by_address
+from gateway.methods import allowed
 from gateway.problems import (
     INTERNAL,
     MALFORMED,
@@ -33,7 +34,7 @@ def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
     """Any problem as the client sees it."""
     incoming = incoming_of(request.scope)
     structlog.contextvars.bind_contextvars(problem=problem.kind.name)
-    details = problem.details(request.scope["path"], incoming.correlation_id)
+    details = problem.details(incoming.path, incoming.correlation_id)
     return Response(
         encoded(details), status_code=problem.kind.status, media_type=MEDIA_TYPE, headers=problem.headers
     )
@@ -51,8 +52,9 @@ def on_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 
     It never came to the guard, so that it is counted here.
     """
+    incoming = incoming_of(request.scope)
     try:
-        count_by_address(incoming_of(request.scope))
+        count_by_address(incoming)
     except Problem as problem:
         return problem_response(request, problem)
     match error.status_code:
@@ -63,8 +65,8 @@ def on_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
                 request,
                 Problem(
                     METHOD_NOT_ALLOWED,
-                    f"{request.scope['method']} is not offered at this path",
-                    headers=dict(error.headers or {}),
+                    f"{incoming.method} is not offered at this path",
+                    headers={"Allow": allowed((error.headers or {}).get("allow", "").split(", "))},
                 ),
             )
         case status if status < 500:
@@ -88,7 +90,7 @@ def on_defect(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 def circumstances(request: AnyRequest) -> dict[str, str]:
     return {
-        "method": request.scope["method"],
+        "method": incoming_of(request.scope).method,
         "route": request.scope.get("path_template") or "unmatched",
     }
 

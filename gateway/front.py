@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any, cast
 
@@ -13,7 +14,9 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.access_log import AccessLog
 from gateway.answers import Answer
 from gateway.incoming import KEY, Incoming
-from gateway.problems import BUSY, MEDIA_TYPE, UNAVAILABLE, Kind, Problem, encoded
+from gateway.limiting import count_by_address
+from gateway.methods import EVERYWHERE, told
+from gateway.problems import BUSY, MEDIA_TYPE, NOT_FOUND, UNAVAILABLE, Kind, Problem, encoded
 from gateway.services import Services
 from infra.log import trace_of
 
@@ -23,6 +26,12 @@ UNMATCHED = "unmatched"
 MOST_UNDER_WAY = 1_024
 """Requests at once, each of which may hold a body; others are told to come back. Health is always told."""
 HEALTH = "/health/"
+
+ROUTED_AS = {"HEAD": "GET"}
+"""The server leaves the content out."""
+
+UNUSUAL_PATH = re.compile(rb"//|./$|%2f|%(?![0-9a-f]{2})", re.IGNORECASE)
+"""Two slashes, one at the end, or an encoded one: another path than the one that looks like it."""
 
 GIVEN_UP = "this gateway had to stop before the answer was known; ask again with the same idempotency key"
 
@@ -53,13 +62,14 @@ class Front:
         if incoming.traceparent:
             structlog.contextvars.bind_contextvars(trace_id=trace_of(incoming.traceparent))
         correlation = (b"x-correlation-id", incoming.correlation_id.encode())
+        carrier["method"] = ROUTED_AS.get(incoming.method, incoming.method)
         status = 0
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], correlation, *incoming.standing]
+                message["headers"] = [*message["headers"], correlation, *incoming.told]
             await send(message)
 
         self._under_way += 1
@@ -72,7 +82,7 @@ class Front:
                     scope, receive, answer
                 )
             else:
-                await self._app(scope, receive, answer)
+                await (refused(incoming) or self._app)(scope, receive, answer)
         except asyncio.CancelledError:
             if self._closing and not status:
                 await closing(incoming, GIVEN_UP)(scope, receive, answer)
@@ -81,10 +91,11 @@ class Front:
             self._under_way -= 1
             if self._under_way == 0:
                 self._idle.set()
+            carrier["method"] = incoming.method
             route = (carrier.get("path_template") or UNMATCHED).replace(":str}", "}")
             seconds = time.perf_counter() - started
-            self._services.metrics.answered(route, carrier["method"], status or 500, seconds)
-            self._log.answered(incoming, route, carrier["method"], status or 500, seconds)
+            self._services.metrics.answered(route, incoming.method, status or 500, seconds)
+            self._log.answered(incoming, route, incoming.method, status or 500, seconds)
 
     @property
     def under_way(self) -> int:
@@ -101,12 +112,33 @@ class Front:
             return
 
 
+def refused(incoming: Incoming) -> Answer | None:
+    """The answer to what is not let through to a route; None if it is."""
+    try:
+        if incoming.method == "OPTIONS" and incoming.scope["path"] == "*":
+            count_by_address(incoming)
+            return told(EVERYWHERE)
+        try:
+            incoming.refuse_ambiguous()
+            if UNUSUAL_PATH.search(incoming.scope["raw_path"]):
+                raise Problem(NOT_FOUND, "there is nothing at this path")  # noqa: TRY301 - counted like the others
+        except Problem:
+            # It never comes to the guard.
+            count_by_address(incoming)
+            raise
+    except Problem as problem:
+        return problem_answer(incoming, problem)
+    return None
+
+
 def closing(incoming: Incoming, reason: str, kind: Kind = UNAVAILABLE) -> Answer:
     """What a request gets that comes while the gateway stops or is busy, or is not done by its end."""
-    problem = Problem(kind, reason)
-    details = problem.details(incoming.scope["path"], incoming.correlation_id)
-    return Answer(
-        503,
-        [(b"content-type", MEDIA_TYPE.encode()), (b"retry-after", b"1"), (b"connection", b"close")],
-        encoded(details),
-    )
+    return problem_answer(incoming, Problem(kind, reason, headers={"Connection": "close"}))
+
+
+def problem_answer(incoming: Incoming, problem: Problem) -> Answer:
+    """A problem of a request that comes to no route."""
+    structlog.contextvars.bind_contextvars(problem=problem.kind.name)
+    details = problem.details(incoming.path, incoming.correlation_id)
+    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return Answer(problem.kind.status, [(b"content-type", MEDIA_TYPE.encode()), *headers], encoded(details))

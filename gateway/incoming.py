@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import quote
 
 from litestar.types import Receive, Scope
 
 from gateway.answers import Header
+from gateway.header_lines import combined, refuse_ambiguous
 from gateway.identifiers import new_id
 from gateway.key_set import KeysTooOld
 from gateway.key_source import KeysUnavailable
+from gateway.media_type import refuse_other_media
 from gateway.problems import (
     BODY_TOO_LARGE,
     BODY_TOO_SLOW,
@@ -22,12 +24,12 @@ from gateway.problems import (
     UNAUTHENTICATED,
     UNAVAILABLE,
     UNKNOWN_ROLE,
-    UNSUPPORTED_MEDIA_TYPE,
     Problem,
 )
 from gateway.roles import RoleUnknown
 from gateway.services import Services
 from gateway.tokens import Caller, TokenRefused
+from gateway.trace_context import parent_of, trace_in
 from read_models.reading import ReadModels
 
 MAX_BODY = 1_000_000
@@ -37,8 +39,6 @@ MOST_DISCARDED = 10_000_000
 BODY_SECONDS = 10.0
 
 CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-JSON = re.compile(rb'application/(?:[a-z0-9.-]+\+)?json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 KEY = "orderfold.incoming"
@@ -51,8 +51,10 @@ class Incoming:
     __slots__ = (
         "_caller",
         "_receive",
+        "applied",
         "correlation_id",
         "headers",
+        "method",
         "scope",
         "services",
         "standing",
@@ -62,19 +64,38 @@ class Incoming:
     def __init__(self, services: Services, scope: Scope, receive: Receive) -> None:
         self.services = services
         self.scope = scope
-        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.method: str = cast("Any", scope)["method"]
+        """As it was sent: HEAD is routed as GET."""
+        self.headers = combined(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self._receive = receive
         self._caller: Caller | None = None
         self.standing: tuple[Header, ...] = ()
         """What the answer tells of the client's limit."""
-        trace = TRACEPARENT.fullmatch(self.headers.get(b"traceparent", b""))
-        self.traceparent = trace[0].decode() if trace else ""
+        self.applied: tuple[Header, ...] = ()
+        """What it tells of the preferences that counted."""
+        self.traceparent = parent_of(self.headers.get(b"traceparent", b""))
         given = self.headers.get(b"x-correlation-id", b"")
         # One that could break a log line or a message header is replaced rather than refused.
         if CORRELATION_ID.fullmatch(given):
             self.correlation_id = given.decode()
         else:
-            self.correlation_id = trace[1].decode() if trace else new_id()
+            self.correlation_id = trace_in(self.traceparent) if self.traceparent else new_id()
+
+    @property
+    def path(self) -> str:
+        """The path as it was sent, without what a URI may not hold."""
+        return quote(self.scope["raw_path"], safe="/%:@!$&'()*+,;=~")
+
+    @property
+    def told(self) -> tuple[Header, ...]:
+        """Headers of whatever is answered."""
+        return self.standing + self.applied
+
+    def refuse_ambiguous(self) -> None:
+        """Raise a Problem unless it is clear what is asked, and of whom."""
+        refuse_ambiguous(
+            cast("list[tuple[bytes, bytes]]", self.scope["headers"]), self.headers, self.scope["http_version"]
+        )
 
     @property
     def caller(self) -> Caller:
@@ -169,15 +190,7 @@ class Incoming:
         """The body, which must be declared as JSON unless it is empty; raises a Problem."""
         body = await self.body()
         if body:
-            kind = self.headers.get(b"content-type", b"")
-            if JSON.fullmatch(kind) is None:
-                raise Problem(
-                    UNSUPPORTED_MEDIA_TYPE,
-                    "send Content-Type: application/json in UTF-8",
-                    headers={"Accept-Post": "application/json"},
-                )
-            if b"content-encoding" in self.headers:
-                raise Problem(UNSUPPORTED_MEDIA_TYPE, "send the body without Content-Encoding")
+            refuse_other_media(self.headers)
         return body
 
 

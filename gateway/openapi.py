@@ -28,9 +28,20 @@ Every answer to a command has a `Consistency-Token`. Sent along with a later que
 includes what the token names, or is a problem of the type `{problems.BEHIND.type}` (503) after the time of
 `Prefer: wait=SECONDS`.
 
-Amounts are integers in minor units of a currency. Integers are written as such: 1.0 is none. Unknown fields
-and query parameters of queries are refused. Bodies have at most
-{MAX_BODY:,} bytes. Lists come in pages: `limit`, and `next` of one page is `cursor` of the following.
+Answers to queries have an `ETag`: sent along as `If-None-Match`, it gets a 304 without content as long as
+nothing has changed. Sent along as `If-Match`, it has a command carried out only at that version (else 412).
+
+Every path that offers GET answers HEAD in the same way, without content, and every path answers OPTIONS with
+`Allow`. Pages of other origins may not read answers unless the operator has named their origins.
+
+Amounts are integers in minor units of a currency, as ISO 4217 has them: JPY has none, KWD three decimals.
+Integers are written as such: 1.0 is none. Times are RFC 3339 with an offset; what is smaller than a
+microsecond is cut off. Texts are stored in Unicode's normalisation form C, also where they came in another.
+They need something to see and hold no control, private or unassigned characters and none that override the
+direction of text. Unknown fields, fields that are there twice, headers that may be said once and are said
+twice, and unknown, repeated or empty query parameters of queries are refused. Bodies are `application/json`
+and have at most {MAX_BODY:,} bytes. Lists come in pages: `limit`, and `next` of one page is `cursor` of the
+following.
 
 Each client (a token's subject, else an address) has a quota for queries, one for commands, and one for what
 needs no token or has none that is valid. `RateLimit-Policy` and `RateLimit` (IETF's draft of RateLimit header
@@ -127,7 +138,9 @@ def parameters(contract: Contract, path: str) -> list[Json]:
     if contract.waits:
         names += ["Consistency-Token", "Prefer"]
     if contract.is_command:
-        names += ["Idempotency-Key", "If-Match"]
+        names += ["Idempotency-Key", "If-Match", "If-Not-There"]
+    if contract.conditional:
+        names += ["If-Match", "If-None-Match"]
     in_headers = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     in_query = [] if contract.asks is None else query_parameters(contract.asks)
     return [*in_path, *in_query, *in_headers]

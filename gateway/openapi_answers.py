@@ -19,6 +19,7 @@ Json = dict[str, Any]
 def responses(contract: Contract, path: str, schemas: Schemas) -> Json:
     """What comes back: the answer, and every problem there may be."""
     everywhere = ["X-Correlation-Id", *standing(contract, path)]
+    everywhere += ["Preference-Applied"] if contract.waits else []
     own = list(contract.headers)
     own += ["Consistency-Token"] if contract.is_command else []
     own += ["ETag"] if contract.tagged else []
@@ -30,6 +31,9 @@ def responses(contract: Contract, path: str, schemas: Schemas) -> Json:
     for kind in kinds(contract):
         by_status.setdefault(kind.status, []).append(kind)
     found = {str(contract.status): success}
+    if contract.conditional:
+        known = headers(*everywhere, *own)
+        found["304"] = {"description": "The client has this answer already", "headers": known}
     for status, several in sorted(by_status.items()):
         found[str(status)] = problem(status, several, everywhere, schemas)
     if contract.bad_news is not None:
@@ -59,7 +63,7 @@ def headers(*names: str) -> Json:
 
 def kinds(contract: Contract) -> Iterable[problems.Kind]:
     """Every kind of problem a route may answer."""
-    found = dict.fromkeys(contract.problems)
+    found = dict.fromkeys((*contract.problems, problems.MALFORMED, problems.NOT_IMPLEMENTED))
     if not contract.unlimited:
         found |= dict.fromkeys((problems.RATE_LIMITED, problems.BUSY))
     if contract.access not in WITHOUT_TOKEN:
@@ -71,9 +75,11 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
     if contract.body is not None:
         found |= dict.fromkeys((problems.BODY_TOO_SLOW, problems.BODY_TOO_LARGE))
     if contract.body is not None and not contract.any_body:
-        found |= dict.fromkeys((problems.MALFORMED, problems.INVALID, problems.UNSUPPORTED_MEDIA_TYPE))
+        found |= dict.fromkeys((problems.INVALID, problems.UNSUPPORTED_MEDIA_TYPE))
     if contract.is_command:
         found |= dict.fromkeys((problems.STALE_VERSION, problems.KEY_REUSED, problems.EXPIRED))
+    if contract.conditional:
+        found |= dict.fromkeys((problems.STALE_VERSION,))
     if contract.waits:
         found |= dict.fromkeys((problems.BEHIND,))
     # A gateway that stops says so on every route.
@@ -89,7 +95,7 @@ def standing(contract: Contract, path: str) -> list[str]:
 def problem(status: int, several: list[problems.Kind], everywhere: list[str], schemas: Schemas) -> Json:
     own = ["Retry-After"] if status in {429, 503} else []
     own += ["WWW-Authenticate"] if {problems.UNAUTHENTICATED, problems.MISSING_SCOPE} & set(several) else []
-    own += ["Accept-Post"] if status == 415 else []
+    own += ["Accept-Post", "Accept-Encoding"] if status == 415 else []
     return {
         "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in several),
         "headers": headers(*everywhere, *own),

@@ -19,6 +19,13 @@ def answer_header(description: str, schema: dict[str, Any], *, always: bool = Fa
 
 
 TEXT = {"type": "string"}
+NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+PREFERENCE = rf'{NAME}(?:[ \t]*=(?:[ \t]*(?:{NAME}|"[ !#-\[\]-~]*"))?)?'
+PREFERENCES = rf"[ \t]*(?:{PREFERENCE}(?:[ \t]*;(?:[ \t]*{PREFERENCE})?)*[ \t]*)?"
+TAG = r'(?:W/)?"[!#-~\u0080-\u00ff]*"'
+TAGS = rf"^(?:\*|[ \t,]*{TAG}[ \t]*(?:,[ \t]*(?:{TAG}[ \t]*)?)*)$"
+IN_STRING = r'(?:[!#-\[\]-~]|\\["\\])'
+STRING = rf'"{IN_STRING}(?:(?:{IN_STRING}| ){{0,253}}{IN_STRING})?"'
 TOKEN = rf"(?:{'|'.join(CONTEXTS)}):[0-9]{{1,18}}\.(?:1[0-5]|[0-9])"
 
 REQUEST_HEADERS = {
@@ -36,19 +43,36 @@ REQUEST_HEADERS = {
     ),
     "Prefer": request_header(
         "Prefer",
-        "`wait=SECONDS`: how long to wait for what the consistency tokens name; 2 unless said, 30 at most.",
-        {**TEXT, "examples": ["wait=5"]},
+        "`wait=SECONDS`: how long to wait for what the consistency tokens name; 2 unless said, 30 at most. "
+        "The first `wait` counts; other preferences are ignored (RFC 7240).",
+        {**TEXT, "pattern": f"^{PREFERENCES}(?:,{PREFERENCES})*$", "examples": ["wait=5"]},
     ),
     "Idempotency-Key": request_header(
         "Idempotency-Key",
-        "1 to 255 printable ASCII characters, the caller's own. Sent again with the same body, the request "
-        "has no further effect and gets the first answer.",
-        {**TEXT, "pattern": "^[!-~](?:[ -~]{0,253}[!-~])?$"},
+        "1 to 255 printable ASCII characters, the caller's own; in quotes it is the same key as without. "
+        "Sent again with the same body, the request has no further effect and gets the first answer.",
+        {
+            **TEXT,
+            "pattern": rf"^(?:[!#-~](?:[ -~]{{0,253}}[!-~])?|{STRING})$",
+            "examples": ["basket-7"],
+        },
     ),
     "If-Match": request_header(
         "If-Match",
-        "An ETag: the command is carried out only if the thing still has this version, else 412.",
-        {**TEXT, "pattern": r'^(?:"[0-9]{1,18}"|\*)$', "examples": ['"3"']},
+        "ETags, or `*`. A command is carried out only if the thing still has the version of one of them (of "
+        "a document's tag, what stands before `-`), or, with `*`, is there at all; else 412. A query is "
+        "answered only if the answer has one of them. Weak tags never match.",
+        {**TEXT, "pattern": TAGS, "examples": ['"3"']},
+    ),
+    "If-None-Match": request_header(
+        "If-None-Match",
+        "ETags of answers the client has, or `*`: 304 if the answer is one of them, strong or weak.",
+        {**TEXT, "pattern": TAGS, "examples": ['"3-5d41402abc4b2a76"']},
+    ),
+    "If-Not-There": request_header(
+        "If-None-Match",
+        "`*`: the command is carried out only if the thing is not there yet, else 412.",
+        {**TEXT, "pattern": r"^\*$"},
     ),
     "webhook-id": request_header(
         "webhook-id",
@@ -74,7 +98,13 @@ ANSWER_HEADERS = {
     "X-Correlation-Id": answer_header("What this request belongs to, also in our logs.", TEXT, always=True),
     "traceresponse": answer_header("W3C trace context of this request, where traces are kept.", TEXT),
     "Consistency-Token": answer_header("What a later request may ask to come after.", TEXT, always=True),
-    "ETag": answer_header("The thing's version, for `If-Match`.", TEXT, always=True),
+    "ETag": answer_header(
+        "The thing's version, and in answers to queries what tells them apart, for `If-Match` and "
+        "`If-None-Match`.",
+        TEXT,
+        always=True,
+    ),
+    "Preference-Applied": answer_header("The `wait` that counted, if one was said.", TEXT),
     "Location": answer_header("Where the new thing is found.", TEXT, always=True),
     "Cache-Control": answer_header("Whether the answer may be kept, and how long.", TEXT, always=True),
     "Content-Security-Policy": answer_header("What the page may load: nothing.", TEXT, always=True),
@@ -88,5 +118,6 @@ ANSWER_HEADERS = {
     ),
     "Retry-After": answer_header("Seconds after which to try again.", {"type": "integer"}, always=True),
     "Accept-Post": answer_header("What is taken instead, unless it is the encoding that is not.", TEXT),
+    "Accept-Encoding": answer_header("What is taken instead, if it is the encoding that is not.", TEXT),
     "WWW-Authenticate": answer_header("What is wrong with the token, unless it is whose it is.", TEXT),
 }

@@ -11,6 +11,7 @@ import msgspec
 from contexts.messages import Key
 from gateway.contracts import Contract
 from gateway.problems import ProblemDetails
+from gateway.values import DESCRIBED
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -61,7 +62,9 @@ def query_parameters(asks: type[msgspec.Struct]) -> list[dict[str, Any]]:
 def plain(schema: Any) -> Any:
     """The schema in other people's words: patterns and docstrings hold things that only Python needs."""
     if isinstance(schema, dict):
-        return {key: REWORDED.get(key, plain)(value) for key, value in schema.items()}
+        described = {key: REWORDED.get(key, plain)(value) for key, value in schema.items()}
+        stricter = DESCRIBED.get(str(schema.get("format")), {})
+        return {key: value for key, value in described.items() if not stricter or key != "pattern"} | stricter
     return [plain(item) for item in schema] if isinstance(schema, list) else schema
 
 

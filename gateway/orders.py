@@ -35,8 +35,7 @@ def may_place(incoming: Incoming, order: PlaceOrder) -> None:
     own_customer(incoming, order.customer_id)
     if order.placed_at is not None:
         require(incoming.caller.scopes, Access.ORDERS_PRICE, "placed_at")
-        # Beyond these years an instant may have no UTC time at all.
-        if not EARLIEST_YEAR <= order.placed_at.year <= LATEST_YEAR:
+        if not EARLIEST_YEAR <= order.placed_at.astimezone(UTC).year <= LATEST_YEAR:
             raise Problem(INVALID, "placed_at is not between 1970 and 9998", field="placed_at")
     if any(line.unit_price is not None for line in order.lines):
         require(incoming.caller.scopes, Access.ORDERS_PRICE, "unit_price")

@@ -43,6 +43,7 @@ UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be J
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The idempotency key belongs to another request")
 RATE_LIMITED = Kind("rate-limited", 429, "Too many requests")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
+NOT_IMPLEMENTED = Kind("not-implemented", 501, "The way this is sent is not known here")
 BEHIND = Kind("projection-behind", 503, "What was asked for is not yet known here")
 BUSY = Kind("busy", 503, "Too much is under way")
 EXPIRED = Kind("expired", 503, "There was not enough time")

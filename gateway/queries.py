@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, get
@@ -13,12 +12,14 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta
 
 from gateway.access import Access
-from gateway.answers import UNSTORED, Answer, json_answer, version_tag
+from gateway.answers import JSON, UNSTORED, Answer, encode
+from gateway.conditions import is_known, tag_of
 from gateway.contracts import Contract
 from gateway.incoming import Incoming, incoming_of
 from gateway.ownership import Customers
 from gateway.preferences import DEFAULT_WAIT, tokens_of, wait_of
-from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem, unfit
+from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem
+from gateway.query_strings import QueryReader
 from infra.commands import Token
 from read_models.consistency import Behind, up_to
 from read_models.reading import MAX_LIMIT, CursorInvalid, ReadModels
@@ -28,8 +29,6 @@ T = TypeVar("T")
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="how many at most")]
 Cursor = Annotated[str, Meta(min_length=1, max_length=1_000, description="`next` of the page before")]
-
-MOST_PARAMETERS = 20
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,11 +67,12 @@ def query(
     The answer includes whatever the request's consistency tokens name, or it is a problem.
     """
     single = "version" in getattr(document, "__struct_fields__", ())
+    reader = QueryReader(asks)
 
     def declare(ask: Ask[Q]) -> HTTPRouteHandler:
         async def answer(request: Request[Any, Any, Any]) -> Answer:
             incoming = incoming_of(request.scope)
-            asked = asked_of(incoming, asks)
+            asked = reader.read(incoming.scope["query_string"])
             incoming.read_from(await wait_for(incoming, model))
             try:
                 found = await ask(incoming, asked)
@@ -80,10 +80,12 @@ def query(
                 raise Problem(INVALID, f"cursor: {error}", field="cursor") from error
             if found is None:
                 raise Problem(NOT_FOUND, f"there is nothing like that among the {model}")
-            headers = [UNSTORED]
-            if single:
-                headers.append((b"etag", version_tag(found["version"]).encode()))
-            return json_answer(found, headers=headers)
+            body = encode(found)
+            tag = tag_of(body, found["version"] if single else None)
+            headers = [UNSTORED, (b"etag", f'"{tag.opaque}"'.encode())]
+            if is_known(incoming, tag):
+                return Answer(304, headers)
+            return Answer(200, [JSON, *headers], body)
 
         answer.__name__ = ask.__name__
         contract = Contract(
@@ -97,37 +99,12 @@ def query(
             # A list may be empty.
             problems=(NOT_FOUND,) if "{" in path and not issubclass(asks, AskedPage) else (),
             waits=True,
-            tagged=single,
+            tagged=True,
+            conditional=True,
         )
         return get(path, opt={"contract": contract}, name=ask.__name__)(answer)
 
     return declare
-
-
-def asked_of(incoming: Incoming, asks: type[Q]) -> Q:
-    """The query string as its type; raises a Problem, also for what nobody understands."""
-    try:
-        pairs = parse_qsl(
-            incoming.scope["query_string"].decode("latin-1"),
-            keep_blank_values=True,
-            strict_parsing=bool(incoming.scope["query_string"]),
-            errors="strict",
-            max_num_fields=MOST_PARAMETERS,
-        )
-    except ValueError as error:
-        raise Problem(INVALID, f"the query string cannot be read: {error}") from error
-    given = dict(pairs)
-    if len(given) != len(pairs):
-        raise Problem(INVALID, "a query parameter is given twice")
-    try:
-        asked = msgspec.convert(given, asks, strict=False)
-    except msgspec.ValidationError as error:
-        raise unfit(error) from error
-    for field, name in zip(asks.__struct_fields__, asks.__struct_encode_fields__, strict=True):
-        # The text null is taken for None here, and a misspelled wish would be none at all.
-        if name in given and getattr(asked, field) is None:
-            raise Problem(INVALID, f"{name} is null; leave it out", field=name)
-    return asked
 
 
 async def wait_for(incoming: Incoming, model: str) -> ReadModels:

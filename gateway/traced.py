@@ -7,7 +7,8 @@ from typing import Any, cast
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.incoming import TRACEPARENT
+from gateway.header_lines import combined
+from gateway.trace_context import parent_of
 from infra import tracing
 
 API = "/v1/"
@@ -31,8 +32,7 @@ class Traced:
             return
         carrier = cast("dict[str, Any]", scope)
         headers = [(name, value) for name, value in carrier["headers"] if name != b"traceparent"]
-        given = dict(carrier["headers"]).get(b"traceparent", b"")
-        parent = given.decode() if TRACEPARENT.fullmatch(given) else ""
+        parent = parent_of(combined(carrier["headers"]).get(b"traceparent", b""))
         with tracing.receiving(carrier["method"], carrier["path"], parent) as span:
             traceparent = span.traceparent.encode()
             carrier["headers"] = [*headers, (b"traceparent", traceparent)]

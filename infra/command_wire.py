@@ -17,6 +17,8 @@ CAUSATION_ID = "Causation-Id"
 ACTOR = "Actor"
 TRACEPARENT = "traceparent"
 EXPECTED_VERSION = "Expected-Version"
+SOME_VERSION = "*"
+NO_VERSION = "none"
 CONSISTENCY_TOKEN = "Consistency-Token"  # noqa: S105 - the name of a header
 
 encode_answer = msgspec.json.Encoder().encode
@@ -49,8 +51,10 @@ def to_headers(envelope: Envelope) -> dict[str, str]:
     }
     if envelope.traceparent:
         headers[TRACEPARENT] = envelope.traceparent
-    if envelope.expected_version is not None:
-        headers[EXPECTED_VERSION] = str(envelope.expected_version)
+    if envelope.must_exist:
+        headers[EXPECTED_VERSION] = SOME_VERSION
+    elif envelope.expected_versions is not None:
+        headers[EXPECTED_VERSION] = ",".join(map(str, envelope.expected_versions)) or NO_VERSION
     if envelope.after:
         headers[CONSISTENCY_TOKEN] = ",".join(map(str, envelope.after))
     return headers
@@ -61,7 +65,7 @@ def from_headers(headers: Mapping[str, str] | None) -> Envelope:
     try:
         given = headers or {}
         after = given.get(CONSISTENCY_TOKEN)
-        expected = given.get(EXPECTED_VERSION)
+        expected = given.get(EXPECTED_VERSION, SOME_VERSION)
         return Envelope(
             command_id=given[COMMAND_ID],
             correlation_id=given[CORRELATION_ID],
@@ -70,11 +74,18 @@ def from_headers(headers: Mapping[str, str] | None) -> Envelope:
             time=_instant(given[TIME]),
             deadline=_instant(given[DEADLINE]),
             traceparent=given.get(TRACEPARENT, ""),
-            expected_version=int(expected) if expected else None,
+            expected_versions=_versions(expected),
+            must_exist=given.get(EXPECTED_VERSION) == SOME_VERSION,
             after=tuple(map(Token.parse, after.split(","))) if after else (),
         )
     except (KeyError, ValueError) as error:
         raise EnvelopeInvalid(f"the command's headers do not fit: {error}") from error
+
+
+def _versions(text: str) -> tuple[int, ...] | None:
+    if text == SOME_VERSION:
+        return None
+    return () if text == NO_VERSION else tuple(map(int, text.split(",")))
 
 
 def _instant(text: str) -> datetime:

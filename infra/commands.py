@@ -43,8 +43,9 @@ class Token(msgspec.Struct, frozen=True):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What goes with a command: who sends it, why, when, until when, and after what.
 
-    `command_id` is the idempotency key. `expected_version` refuses the command unless its stream stands
-    there. The command waits until its context has heard everything up to the tokens in `after`.
+    `command_id` is the idempotency key. `expected_versions` refuses the command unless its stream stands at
+    one of them, `must_exist` while nothing stands there yet. The command waits until its context has heard
+    everything up to the tokens in `after`.
     """
 
     command_id: str
@@ -54,7 +55,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime
     deadline: datetime
     traceparent: str = ""
-    expected_version: int | None = None
+    expected_versions: tuple[int, ...] | None = None
+    must_exist: bool = False
     after: tuple[Token, ...] = ()
 
 
@@ -70,7 +72,7 @@ class RefusalKind(StrEnum):
     REUSED = "reused"
     """Its id belongs to another command."""
     STALE = "stale"
-    """`expected_version` is not the stream's version."""
+    """The stream stands at no version that was expected."""
     EXPIRED = "expired"
     """It came after its deadline."""
     BEHIND = "behind"

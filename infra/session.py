@@ -186,8 +186,12 @@ class Session(Attempt):
         )
 
     def _loaded(self, stream: str, folded: Folded) -> None:
-        expected = self.envelope.expected_version
-        if stream == self._primary and expected is not None and expected != folded.version:
+        if stream != self._primary:
+            return
+        expected = self.envelope.expected_versions
+        if self.envelope.must_exist and not folded.version:
+            raise Stale(folded.version)
+        if expected is not None and folded.version not in expected:
             raise Stale(folded.version)
 
     def record(self, stream: str, events: Sequence[msgspec.Struct]) -> None:

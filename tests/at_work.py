@@ -52,7 +52,7 @@ class AtWork:
             actor="tester",
             time=now,
             deadline=now + timedelta(seconds=HOLDS_SECONDS),
-            expected_version=expected_version,
+            expected_versions=None if expected_version is None else (expected_version,),
         )
         body = msgspec.json.encode(command)
         return await self._service.carry_out(command, envelope, fingerprint(type(command).__name__, body))

@@ -11,7 +11,15 @@ from contexts.messages import Country, Name
 
 OptionalName = Annotated[str, Meta(max_length=200)]
 Postcode = Annotated[str, Meta(min_length=1, max_length=20)]
-Email = Annotated[str, Meta(pattern=r"^[^@\s]{1,64}@[^@\s]{1,189}$(?!\n)", max_length=254)]
+Email = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^@\s]{1,64}@[^@\s]{1,189}$(?!\n)",
+        max_length=254,
+        extra_json_schema={"format": "mailbox"},
+    ),
+]
+"""The gateway asks for more of a new one; see its format."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

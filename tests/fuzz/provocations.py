@@ -26,6 +26,8 @@ class Gateways:
     """Its token has no scope."""
     stingy: Client
     """One request an hour is all it lets through."""
+    port: int
+    """Of the ready one."""
     slow: Mapping[str, asyncio.Task[httpx.Response]]
     """Requests whose bodies never arrive, by operation; begun long ago, for they take ten seconds."""
 
@@ -41,9 +43,16 @@ async def carried_out(gateways: Gateways, operation: Operation) -> httpx.Respons
 
 async def misspelled(gateways: Gateways, operation: Operation) -> httpx.Response:
     surprise = {"surprise": "1"}
+    if operation.scope is None:
+        # It takes no notice of what else it is told, but must be asked of one host.
+        return await gateways.ready.send(operation, Host="two hosts")
     if "requestBody" not in operation.described:
         return await gateways.ready.send(operation, query=surprise)
     return await gateways.ready.send(operation, body={**(FITTING[operation.name][1] or {}), **surprise})
+
+
+async def known_already(gateways: Gateways, operation: Operation) -> httpx.Response:
+    return await gateways.ready.send(operation, If_None_Match="*")
 
 
 async def anonymous(gateways: Gateways, operation: Operation) -> httpx.Response:
@@ -79,6 +88,12 @@ async def in_another_language(gateways: Gateways, operation: Operation) -> httpx
     return await gateways.ready.send(operation, body=b"<order/>", Content_Type="application/xml")
 
 
+async def packed(gateways: Gateways, operation: Operation) -> httpx.Response:
+    path = operation.path.format(**ABOUT)
+    head = f"{operation.method.upper()} {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n"
+    return await exchanged(gateways.port, operation, f"{head}\r\n0\r\n\r\n")
+
+
 async def with_anothers_key(gateways: Gateways, operation: Operation) -> httpx.Response:
     assert (await carried_out(gateways, operation)).is_success
     ids, body = OTHERWISE.get(operation.name, (NOTHING, ...))
@@ -94,6 +109,7 @@ PROVOKED: dict[int, Callable[[Gateways, Operation], Awaitable[httpx.Response]]] 
     200: carried_out,
     201: carried_out,
     204: carried_out,
+    304: known_already,
     400: misspelled,
     401: anonymous,
     403: powerless,
@@ -105,23 +121,33 @@ PROVOKED: dict[int, Callable[[Gateways, Operation], Awaitable[httpx.Response]]] 
     415: in_another_language,
     422: with_anothers_key,
     429: once_too_often,
+    501: packed,
 }
 
 
 async def never_ending(port: int, operation: Operation, token: str) -> httpx.Response:
     """Send a request whose body stops after its first byte; what is answered."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     path = operation.path.format(**(ABOUT | FITTING[operation.name][0]))
-    writer.write(
+    answer = await exchanged(
+        port,
+        operation,
         f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
     )
+    answer.elapsed = timedelta(seconds=BODY_SECONDS)
+    return answer
+
+
+async def exchanged(port: int, operation: Operation, request: str) -> httpx.Response:
+    """Send a request as it stands; a client library would put it right."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode())
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     status, *lines = head.strip().split("\r\n")
     headers = httpx.Headers([(name, value) for name, _, value in (line.partition(": ") for line in lines)])
-    body = await reader.readexactly(int(headers["content-length"]))
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
     writer.close()
-    request = httpx.Request(operation.method, f"http://127.0.0.1:{port}{path}")
-    answer = httpx.Response(int(status.split()[1]), headers=headers, content=body, request=request)
-    answer.elapsed = timedelta(seconds=BODY_SECONDS)
+    sent = httpx.Request(operation.method, f"http://127.0.0.1:{port}{operation.path}")
+    answer = httpx.Response(int(status.split()[1]), headers=headers, content=body, request=sent)
+    answer.elapsed = timedelta(0)
     return answer

@@ -220,14 +220,6 @@ async def test_every_route_but_health_metrics_and_docs_is_closed(gateway: Gatewa
     assert seen == OPEN
 
 
-async def test_what_the_framework_answers_by_itself_is_closed_too(
-    gateway: Gateway, http: httpx.AsyncClient
-) -> None:
-    async with httpx.AsyncClient(base_url=gateway.url, verify=False, timeout=HOLDS_SECONDS) as client:
-        assert_problem(await client.options("/v1/orders"), 401, "unauthenticated")
-    assert_problem(await http.options("/v1/orders"), 403, "missing-scope")
-
-
 def test_a_route_that_does_not_say_who_may_use_it_keeps_the_gateway_from_starting() -> None:
     @get("/v1/secrets", sync_to_thread=False)
     def secrets() -> str:

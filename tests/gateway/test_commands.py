@@ -53,7 +53,7 @@ async def test_the_context_gets_the_command_and_who_sent_it(
     assert uuid.UUID(envelope.command_id).version == 7
     assert before <= envelope.time <= datetime.now(UTC)
     assert envelope.deadline - envelope.time == timedelta(seconds=5)
-    assert envelope.expected_version is None
+    assert envelope.expected_versions is None
     assert envelope.after == ()
 
 
@@ -168,11 +168,14 @@ async def test_without_an_idempotency_key_every_request_is_a_new_command(
     assert contexts.bodies[0]["order_id"] < contexts.bodies[1]["order_id"], "ids of later things sort later"
 
 
-async def test_if_match_is_the_version_the_thing_must_have(
-    http: httpx.AsyncClient, contexts: Contexts
-) -> None:
-    await http.post("/v1/orders/o-1/cancel", json={"reason": "late"}, headers={"If-Match": '"7"'})
-    assert from_headers(contexts.received[0].headers).expected_version == 7
+@pytest.mark.parametrize("key", ["abc", "basket 7", "a:b,c;d=e", 'say "hi" \\ now', "x" * 255])
+async def test_a_key_in_quotes_is_the_same_key(http: httpx.AsyncClient, contexts: Contexts, key: str) -> None:
+    escaped = key.replace("\\", r"\\").replace('"', r"\"")
+    for sent in (key, f'"{escaped}"'):
+        answer = await http.post("/v1/orders", json=ORDER, headers={"Idempotency-Key": sent})
+        assert answer.status_code == 201, answer.text
+    assert contexts.ids[0] == contexts.ids[1]
+    assert contexts.bodies[0] == contexts.bodies[1]
 
 
 async def test_tokens_and_the_time_to_wait_go_with_the_command(

@@ -95,6 +95,7 @@ def test_every_operation_names_its_problems(description: Json) -> None:
         "422",
         "429",
         "500",
+        "501",
         "503",
     }
     assert "Location" in placing["201"]["headers"]

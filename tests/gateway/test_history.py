@@ -157,7 +157,7 @@ async def test_an_order_is_shown_as_it_was_at_any_time(
     assert [order["payment"]["status"] for order in seen] == ["none", *["authorized"] * 4]
     assert [order["shipment"]["status"] for order in seen] == [*["none"] * 4, "created"]
     assert seen[-1]["updated_at"] == "2025-03-01T12:00:03.000000Z"
-    assert (await as_of(http, 1)).headers["ETag"] == '"1"'
+    assert (await as_of(http, 1)).headers["ETag"].startswith('"1-')
 
 
 async def test_there_is_no_order_before_it_was_placed(

@@ -79,12 +79,12 @@ async def test_rules_refuse_and_change_nothing(send: Send, store: EventStore) ->
 async def test_an_unexpected_version_is_stale(send: Send) -> None:
     """Whoever expects a version gets it or is told the one there is."""
     await send(MUG, "c1")
-    stale = await send(RENAME, "c2", expected_version=7)
+    stale = await send(RENAME, "c2", expected_versions=(7, 8))
     assert isinstance(stale, Refused)
     assert (stale.kind, stale.version) == (RefusalKind.STALE, 1)
-    assert isinstance(await send(RENAME, "c2", expected_version=1), Accepted)
+    assert isinstance(await send(RENAME, "c2", expected_versions=(7, 1)), Accepted)
     # Sent again, its expectation no longer holds, and it is answered all the same.
-    assert isinstance(await send(RENAME, "c2", expected_version=1), Accepted)
+    assert isinstance(await send(RENAME, "c2", expected_versions=(7, 1)), Accepted)
 
 
 async def test_a_late_command_is_not_run(send: Send, store: EventStore, nats: Server) -> None:
