@@ -50,7 +50,8 @@ def up(
 def token(
     *,
     scope: Annotated[
-        list[str] | None, typer.Option(help="Scopes, such as 'orders:read orders:write'. [default: all]")
+        list[str] | None,
+        typer.Option(help="Scopes, such as 'orders:read orders:write'. [default: all that fit]"),
     ] = None,
     subject: Annotated[str, typer.Option(help="Who the token is for.")] = "operator",
     customer: Annotated[

@@ -66,6 +66,18 @@ SCOPES = {
 """Every scope, and what it allows."""
 
 
+CUSTOMERS_SCOPES = frozenset(
+    {
+        Access.ORDERS_READ,
+        Access.ORDERS_WRITE,
+        Access.CATALOG_READ,
+        Access.CUSTOMERS_READ,
+        Access.CUSTOMERS_WRITE,
+    }
+)
+"""What a customer's own token may be for: the routes that want another scope are closed to customers."""
+
+
 class AccessUndeclared(Exception):
     """A route says nothing about who may use it; the gateway does not start with such a route."""
 

@@ -34,10 +34,10 @@ class AtWork:
         self.context = context
         self.store = store
         self._codec = EventCodec(context.events)
-        self._streams = Streams(store, self._codec, context.initial, context.evolve)
+        self.streams = Streams(store, self._codec, context.initial, context.evolve)
         # The connection is for serving over NATS, which happens elsewhere.
-        inbox = Inbox(context, self._streams, Client())
-        self._service = CommandService(context, Client(), self._streams, inbox, REFUSALS)
+        inbox = Inbox(context, self.streams, Client())
+        self._service = CommandService(context, Client(), self.streams, inbox, REFUSALS)
         self._heard = 0
 
     async def send(
@@ -85,7 +85,7 @@ class AtWork:
 
     async def _react(self, facts: Sequence[Heard]) -> None:
         assert self.context.react is not None
-        async with Reaction(self._streams) as reaction:
+        async with Reaction(self.streams) as reaction:
             await self.context.react(reaction, facts)
             await reaction.commit()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.access import SCOPES
+from gateway.access import CUSTOMERS_SCOPES, SCOPES
 from gateway.cli.failure import CommandFailed
 from gateway.cli.surroundings import mint, settings_of
 from gateway.roles import Role
@@ -21,6 +21,12 @@ def token(data: Path | None, scopes: list[str], subject: str, ttl: str, customer
     unknown = [scope for scope in wanted if scope not in known]
     if unknown:
         raise CommandFailed(f"{unknown[0]!r} is no scope; there are {', '.join(known)}")
+    allowed = sorted(map(str, CUSTOMERS_SCOPES))
+    forbidden = [scope for scope in wanted if scope not in allowed]
+    if customer is not None and forbidden:
+        raise CommandFailed(
+            f"a customer's token cannot have {forbidden[0]!r}; it may have {', '.join(allowed)}"
+        )
     if not subject.strip() or not subject.isprintable():
         raise CommandFailed("--subject must be a name")
     try:
@@ -29,5 +35,5 @@ def token(data: Path | None, scopes: list[str], subject: str, ttl: str, customer
         raise CommandFailed(f"--ttl: {error}") from None
     settings = settings_of(data)
     if customer is not None:
-        return mint(settings, wanted, customer, lifetime, role=Role.CUSTOMER)
+        return mint(settings, wanted or allowed, customer, lifetime, role=Role.CUSTOMER)
     return mint(settings, wanted, subject, lifetime)

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import bson
 import httpx
+import jwt
 import pytest
 from pymongo import AsyncMongoClient
 
 from gateway.cli.importer.source import COLUMNS
+from infra.data_folder import DataFolder
 from tests.cli.conftest import RunningStack, command, environment, wait_until
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
@@ -77,6 +79,33 @@ def test_a_printed_token_opens_the_api_and_one_without_the_scope_does_not(stack:
         )
         statuses.append(answer.status_code)
     assert statuses == [200, 403]
+
+
+def test_a_customers_token_cannot_be_for_what_is_staffs(stack: RunningStack) -> None:
+    """And says nothing of it unless it is asked for."""
+    result = stack.run("token", "--customer", "ann", "--scope", "orders:write orders:price")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "a customer's token cannot have 'orders:price'" in result.stderr
+    minted = stack.run("token", "--customer", "ann").stdout
+    claims = jwt.decode(minted.strip(), options={"verify_signature": False})
+    assert "orders:price" not in claims["scope"]
+    assert "operate" not in claims["scope"]
+
+
+def test_verify_finds_a_payment_of_an_order_that_there_is_not(stack: RunningStack) -> None:
+    """The provider's books have no way back: this stays."""
+    folder = DataFolder(stack.folder)
+    provider = folder.read_environment()["ORDERFOLD_PROVIDER_URL"]
+    body = {"order_id": "no-such", "amount": 950, "currency": "GBP", "payment_method": "tok_approve"}
+    headers = {"Idempotency-Key": "no-such"}
+    answer = httpx.post(f"{provider}/payments", json=body, headers=headers, timeout=HOLDS_SECONDS)
+    assert answer.status_code == 201
+    found = stack.run("verify", "--json", "--wait", "1")
+    report = json.loads(found.stdout)
+    assert (found.returncode, report["payments"]["compared"]) == (1, True)
+    what = "there is no such order, and the provider holds 950 GBP"
+    assert report["differences"] == [{"subject": "payments", "what": what, "key": "no-such"}]
+    httpx.post(f"{provider}/payments/no-such/void", headers={"Idempotency-Key": "no-such:void"})
 
 
 def test_verify_is_clean_and_says_so_in_json_too(stack: RunningStack) -> None:

@@ -242,7 +242,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def shredding(shop: AtWork, keys: KeyStore) -> Shredder:
     nats = Client()
-    streams = shop._streams
+    streams = shop.streams
     running = RunningContext(shop.store, streams, nats, CommandClient(nats), Settings(), reacting(streams))
     return Shredder(running, keys)
 

@@ -14,9 +14,10 @@ from litestar.routes import HTTPRoute
 
 from contexts.fulfilment import dispatcher
 from gateway import webhooks
-from gateway.access import Access, AccessUndeclared, declared, refuse_undeclared
+from gateway.access import CUSTOMERS_SCOPES, Access, AccessUndeclared, declared, refuse_undeclared
 from gateway.app import make_litestar, make_services
-from gateway.tokens import OURS
+from gateway.ownership import Customers
+from gateway.tokens import NEVER_CUSTOMERS, OURS
 from infra.settings import Settings
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway
@@ -185,6 +186,18 @@ async def test_a_missing_scope_is_named(gateway: Gateway, issuer: Issuer) -> Non
     answer = await send(gateway, f"Bearer {issuer.token(scope='orders:write ordersread')}")
     assert "orders:read" in assert_problem(answer, 403, "missing-scope")["detail"]
     assert 'scope="orders:read"' in answer.headers["WWW-Authenticate"]
+
+
+def test_customers_tokens_are_for_the_routes_that_are_open_to_customers() -> None:
+    open_to_customers = {
+        handler.opt["contract"].access
+        for route in make_litestar(make_services(Settings())).routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if "contract" in handler.opt and handler.opt["contract"].customers is not Customers.NONE
+    }
+    assert open_to_customers == CUSTOMERS_SCOPES
+    assert CUSTOMERS_SCOPES.isdisjoint(NEVER_CUSTOMERS)
 
 
 def every_route() -> list[tuple[str, str, Access]]:

@@ -262,6 +262,22 @@ async def test_other_callers_may_not_state_prices_or_dates(
     assert contexts.received == []
 
 
+@pytest.mark.parametrize(
+    "stated", [{"placed_at": "2010-12-01T08:26:00Z"}, {"lines": [*LINES, {**LINES[0], "unit_price": 5}]}]
+)
+async def test_a_customer_states_no_prices_or_dates_whoever_issued_the_token(
+    gateway: Gateway, issuer: Issuer, contexts: Contexts, stated: Json
+) -> None:
+    """A 500.00 product for 0.01: not even with a token that says they may."""
+    token = issuer.token(scope="orders:write orders:price", sub=ORDER["customer_id"], role="customer")
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=gateway.url, verify=False, headers=headers) as client:
+        problem = assert_problem(await client.post("/v1/orders", json=ORDER | stated), 403, "missing-scope")
+        assert "orders:price" in problem["detail"]
+        assert contexts.received == []
+        assert (await client.post("/v1/orders", json=ORDER)).status_code == 201
+
+
 async def test_a_hundred_commands_are_under_way_at_once(http: httpx.AsyncClient, contexts: Contexts) -> None:
     contexts.hold = asyncio.Event()
     sent = [asyncio.create_task(http.post("/v1/orders", json=ORDER)) for _ in range(100)]
