@@ -112,7 +112,7 @@ PAYMENTS_DIFFERING = Gauge(
 )
 PAYMENTS_COMPARED_SECONDS = Gauge(
     "orderfold_payments_compared_timestamp_seconds",
-    "When the provider's books were last compared with ours, in seconds since 1970; 0: not yet",
+    "When the provider's books were last compared with ours, in seconds since 1970; 0: they are not",
     registry=REGISTRY,
 )
 PAYMENTS_MISMATCHED = Counter(

@@ -97,6 +97,8 @@ class Bookkeeping:
     async def start(self) -> None:
         """Begin; the first comparison comes after the first pause."""
         if self._every:
+            # Until the first comparison: how long there has been none is told from here on.
+            books_compared({kind.value: 0 for kind in Kind}, time.time())
             self._working = asyncio.create_task(self._run())
 
     async def stop(self) -> None:

@@ -28,6 +28,7 @@ ALERTS = [rule for rule in RULES if "alert" in rule]
 AGREED = {
     *("ProjectionBehind", "RelayStalled", "JetStreamRefilled", "JetStreamHole", "DeadLetterAppeared"),
     *("FactParked", "StreamUnfit"),
+    *("PaymentsDiffer", "PaymentsNotCompared", "PaymentMismatched"),
     *("FulfilmentStuck", "GatewayErrors", "StoreAppendSlow", "NatsNotSyncing", "ProcessDown"),
 }
 README = Path(__file__).parents[2] / "README.md"
