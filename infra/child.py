@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,11 @@ WINDOW_SECONDS = 60.0
 MOST_DEATHS = 10
 MOST_DEATHS_AT_START = 3
 """Until everything has been ready once, a process that keeps dying is a fault of the set-up."""
+
+ROOM_BYTES = 64 * 1024 * 1024
+"""Free on its disk, or a twentieth of a small one, with less of which a process is not begun again."""
+ROOM_SECONDS = 1.0
+"""How often to look whether there is room."""
 
 
 class Child:
@@ -60,15 +66,39 @@ class Child:
             return False
 
     async def keep(self) -> None:
-        """Restart it whenever it dies; raises ServerFailed, with its last words, when it dies too often."""
+        """Restart it whenever it dies; raises ServerFailed, with its last words, when it dies too often.
+
+        What dies over a full disk is not begun again before there is room, however often it has died.
+        """
         while True:
             while self._held or self.running:  # noqa: ASYNC110 - a process's end sets no event
                 await asyncio.sleep(POLL_SECONDS)
-            delay = self._delay_after_death()
-            self._say(f"{self.name} ended ({self._ending()}); restarting it in {delay:g} s")
-            await asyncio.sleep(delay)
+            if not has_room(self._run):
+                await self._wait_for_room()
+            else:
+                delay = self._delay_after_death()
+                self._say(f"{self.name} ended ({self._ending()}); restarting it in {delay:g} s")
+                await asyncio.sleep(delay)
             if not self._held and not self.running:
-                self.spawn()
+                await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        try:
+            self.spawn()
+        except OSError as error:
+            # What it needs on the disk could not be written; it may have become full just now.
+            self._say(f"{self.name} cannot be started ({error.strerror}); trying again")
+            self.kill()
+            await asyncio.sleep(LONGEST_DELAY)
+
+    async def _wait_for_room(self) -> None:
+        self._say(
+            f"{self.name} ended ({self._ending()}), and the disk of {self._run} is full: "
+            "make room, then it is restarted"
+        )
+        while not has_room(self._run):  # noqa: ASYNC110 - a disk sets no event
+            await asyncio.sleep(ROOM_SECONDS)
+        self._deaths.clear()
 
     def _delay_after_death(self) -> float:
         now = time.monotonic()
@@ -108,6 +138,12 @@ class Child:
         if self._process is not None:
             await asyncio.to_thread(self._process.stop, within)
             forget(self._run, self.name)
+
+
+def has_room(folder: Path) -> bool:
+    """Whether a process that writes there can be expected to live."""
+    disk = shutil.disk_usage(folder)
+    return disk.free >= min(ROOM_BYTES, disk.total // 20)
 
 
 def plain(line: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TextIO, TypeVar, cast
 import msgspec
 import structlog
 
-from infra.log_lines import LinesFactory
+from infra.log_lines import LinesFactory, Readable
 from infra.log_rendering import Completed, as_json
 from infra.records import Metadata
 
@@ -57,7 +57,7 @@ def configure_logging(
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=LinesFactory(stream.buffer, _sending(endpoint))
         if wants_json
-        else structlog.PrintLoggerFactory(stream),
+        else structlog.PrintLoggerFactory(cast("TextIO", Readable(stream))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
@@ -161,6 +161,8 @@ async def logged(work: Coroutine[Any, Any, T]) -> T:
 def last_word(service: str, message: str) -> None:
     """Say why the process ends: a line of the log, and for whoever sits at a terminal a plain one."""
     if not structlog.is_configured() or sys.stderr.isatty():
-        sys.stderr.write(f"{service}: {message}\n")
+        readable = Readable(sys.stderr)
+        readable.write(f"{service}: {message}\n")
+        readable.flush()
     else:
         cast("Any", process_log).critical(message)

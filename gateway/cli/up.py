@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import sys
@@ -48,7 +49,9 @@ async def serve(folder: Path, port: int | None, *, sample: bool, console: Consol
     """Start everything, say where it is, and stop it all when asked to."""
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        # What reads it, or the disk it goes to, may be gone or full: the stack is more than what it says.
+        with contextlib.suppress(OSError):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     stack = EmbeddedStack(folder, port=port, say=say)
     stopping = asyncio.Event()

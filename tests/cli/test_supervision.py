@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from infra.child import Child, plain
 from infra.leftovers import born, end_leftovers, remember
 from infra.servers import Process, ServerFailed
 from tests.deadlines import HOLDS_SECONDS
+from tests.replay.small_disk import LimitedFiles, small_disk
 
 LONGER_THAN_A_RESTART = 0.5
 
@@ -59,6 +61,37 @@ async def test_a_killed_process_is_started_again_and_its_pid_file_follows(tmp_pa
     await worker.stop(HOLDS_SECONDS)
     assert not worker.running
     assert not (tmp_path / "worker.pid").exists()
+
+
+async def test_a_process_that_keeps_dying_over_a_full_disk_is_kept_until_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """They say nothing about the process: it is started again when there is room."""
+    with small_disk(tmp_path / "disk") as disk:
+        if isinstance(disk, LimitedFiles):
+            pytest.skip("needs to mount")
+        said: list[str] = []
+        program = f"""
+import pathlib, time
+pathlib.Path({str(disk.folder / "written")!r}).write_bytes(bytes(2_000_000))
+time.sleep(3600)
+"""
+        worker = child(disk.folder, program, said)
+        worker.spawn()
+        await until((disk.folder / "written").exists)
+        disk.fill(cast("Process", None))
+        keeping = asyncio.create_task(worker.keep())
+        for died in range(1, 6):
+            worker.kill()
+            await until(lambda died=died: len(said) == died)
+            assert "is full: make room, then it is restarted" in said[-1]
+            disk.empty()
+            await until(lambda: worker.running)
+            disk.fill(cast("Process", None))
+        disk.empty()
+        assert not keeping.done()
+        keeping.cancel()
+        await worker.stop(HOLDS_SECONDS)
 
 
 async def test_a_process_that_keeps_dying_is_given_up_with_its_last_words(tmp_path: Path) -> None:
