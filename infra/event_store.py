@@ -68,10 +68,9 @@ class Lane:
         finally:
             overdue.cancel()
 
-    def close(self) -> None:
-        """Finish what is under way."""
+    def finish(self) -> None:
+        """Return when what was under way is done; then the connection can be closed."""
         self.executor.shutdown(wait=True)
-        self.reader.close()
 
 
 class EventStore:
@@ -219,5 +218,9 @@ class EventStore:
     async def _close(self) -> None:
         await self._commits.close()
         await self._companions.close()
-        await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._lanes))
+        await asyncio.gather(*(asyncio.to_thread(lane.finish) for lane in self._lanes))
+        # One after the other: the last connection moves SQLite's log into the file. Of two that are closed at
+        # the same moment neither is the last, and a copy of the file alone would lack what is in the log.
+        for lane in self._lanes:
+            await asyncio.to_thread(lane.reader.close)
         await asyncio.to_thread(self._database.close)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,10 @@ def child(tmp_path: Path, program: str, said: list[str]) -> Child:
         return Process("worker", [sys.executable, "-c", program], tmp_path / "worker.log", lambda: True)
 
     return Child("worker", build, tmp_path, said.append)
+
+
+def has(said: list[str], lines: int) -> bool:
+    return len(said) == lines
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -83,7 +88,7 @@ time.sleep(3600)
         keeping = asyncio.create_task(worker.keep())
         for died in range(1, 6):
             worker.kill()
-            await until(lambda died=died: len(said) == died)
+            await until(partial(has, said, died))
             assert "is full: make room, then it is restarted" in said[-1]
             disk.empty()
             await until(lambda: worker.running)

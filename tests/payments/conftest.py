@@ -21,9 +21,6 @@ from infra.servers import Process, free_port, listening
 from infra.webhook_signature import new_secret, read_secret, verify
 from tests.deadlines import HOLDS_SECONDS
 
-DEADLINE = HOLDS_SECONDS
-"""Seconds until something that must happen is called missing."""
-
 
 class Webhook(msgspec.Struct):
     """A webhook that arrived, its signature verified, and how it was answered."""
@@ -74,7 +71,7 @@ class WebhookListener:
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     """Return when it holds; fails after the deadline."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(HOLDS_SECONDS):
             while not await holds():
                 await asyncio.sleep(0.01)
     except TimeoutError:
@@ -113,7 +110,7 @@ class Books:
     """What the provider's ledger says, and its HTTP interface as it is."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.AsyncClient(base_url=url, timeout=DEADLINE)
+        self.http = httpx.AsyncClient(base_url=url, timeout=HOLDS_SECONDS)
 
     async def entries(self, order_id: str) -> list[tuple[str, int]]:
         """What was entered for an order: kind and amount."""
@@ -213,6 +210,14 @@ async def webhooks(shared_sandbox: Sandbox) -> AsyncIterator[WebhookListener]:
 @pytest.fixture
 async def provider(shared_sandbox: Sandbox) -> AsyncIterator[Asking]:
     """The adapter that payments uses, on the shared provider."""
+    adapter = Asking(shared_sandbox.url, timeout=HOLDS_SECONDS)
+    yield adapter
+    await adapter.close()
+
+
+@pytest.fixture
+async def hasty_provider(shared_sandbox: Sandbox) -> AsyncIterator[Asking]:
+    """One that does not wait long for an answer."""
     adapter = Asking(shared_sandbox.url, timeout=0.5)
     yield adapter
     await adapter.close()

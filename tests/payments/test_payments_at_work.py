@@ -33,6 +33,7 @@ from infra.commands import Accepted, RefusalKind
 from infra.servers import free_port
 from infra.settings import Settings
 from tests.at_work import AtWork, at_work
+from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Books, Sandbox, WebhookListener, eventually
 
 BODY = {"amount": 950, "currency": "GBP", "payment_method": "tok_approve"}
@@ -75,6 +76,14 @@ def let_go(order_id: str, number: str = "") -> list[Event]:
 @pytest.fixture
 async def payments(shared_sandbox: Sandbox, sqlite_store: str) -> AsyncIterator[AtWork]:
     """The payments context, asking the shared sandbox."""
+    settings = Settings(provider_url=shared_sandbox.url, provider_timeout=HOLDS_SECONDS)
+    async with at_work(context(settings), sqlite_store) as running:
+        yield running
+
+
+@pytest.fixture
+async def hasty_payments(shared_sandbox: Sandbox, sqlite_store: str) -> AsyncIterator[AtWork]:
+    """The same, but it does not wait long for an answer."""
     settings = Settings(provider_url=shared_sandbox.url, provider_timeout=0.5)
     async with at_work(context(settings), sqlite_store) as running:
         yield running
@@ -167,7 +176,7 @@ async def test_a_webhook_sent_again_changes_nothing_also_to_another_process(
     shared_sandbox: Sandbox, sqlite_store: str, books: Books, webhooks: WebhookListener
 ) -> None:
     """Its id is its command's, which is kept with what it caused: the answer is the first one again."""
-    settings = Settings(provider_url=shared_sandbox.url, provider_timeout=0.5)
+    settings = Settings(provider_url=shared_sandbox.url, provider_timeout=HOLDS_SECONDS)
     check = CheckPayment(order_id="replayed")
     async with at_work(context(settings), sqlite_store) as payments:
         await payments.accept(authorize("replayed", "tok_late_100"))
@@ -188,13 +197,13 @@ async def test_a_payment_given_up_while_pending_is_voided_once_it_is_decided(
     payments: AtWork, books: Books, webhooks: WebhookListener
 ) -> None:
     """Until then the sender is told to try again; the money is never kept."""
-    await payments.accept(authorize("given-up", "tok_late_200"))
+    await payments.accept(authorize("given-up", "tok_late_2000"))
     void = VoidPayment(order_id="given-up")
     assert "not yet decided" in await payments.refuse(void, RefusalKind.UNAVAILABLE)
     await webhooks.arrived(1)
     await payments.accept(void)
     assert await payments.events("payment-given-up") == [
-        *held("given-up", "tok_late_200"),
+        *held("given-up", "tok_late_2000"),
         *let_go("given-up"),
     ]
     assert await books.entries("given-up") == [("authorized", 950), ("voided", 950)]
@@ -202,21 +211,21 @@ async def test_a_payment_given_up_while_pending_is_voided_once_it_is_decided(
 
 @pytest.mark.parametrize("token", ["tok_timeout_1500", "tok_slow_1500", "tok_early_1500"])
 async def test_a_request_that_was_not_answered_in_time_is_not_taken_for_not_done(
-    payments: AtWork, books: Books, token: str, webhooks: WebhookListener
+    hasty_payments: AtWork, books: Books, token: str, webhooks: WebhookListener
 ) -> None:
     """The customer cancels meanwhile; whenever the provider approves, nothing stays held."""
     order_id = token.replace("_", "-")
-    reason = await payments.refuse(authorize(order_id, token), RefusalKind.UNAVAILABLE)
+    reason = await hasty_payments.refuse(authorize(order_id, token), RefusalKind.UNAVAILABLE)
     assert "in time" in reason
 
     async def voided() -> bool:
-        answer = await payments.send(VoidPayment(order_id=order_id))
+        answer = await hasty_payments.send(VoidPayment(order_id=order_id))
         assert isinstance(answer, Accepted) or answer.kind is RefusalKind.UNAVAILABLE, answer
         return isinstance(answer, Accepted)
 
     await eventually(voided, "the void")
     await webhooks.arrived(1)
-    assert await payments.events(f"payment-{order_id}") == [*held(order_id, token), *let_go(order_id)]
+    assert await hasty_payments.events(f"payment-{order_id}") == [*held(order_id, token), *let_go(order_id)]
     assert await books.entries(order_id) == [("authorized", 950), ("voided", 950)]
 
 
@@ -284,7 +293,7 @@ async def test_two_processes_on_one_store_leave_nothing_held(
     shared_sandbox: Sandbox, postgres_store: str, books: Books
 ) -> None:
     """The second one finds what the first one asked and asks the same, whoever comes first."""
-    settings = Settings(provider_url=shared_sandbox.url, provider_timeout=5)
+    settings = Settings(provider_url=shared_sandbox.url, provider_timeout=HOLDS_SECONDS)
     async with (
         at_work(context(settings), postgres_store) as one,
         at_work(context(settings), postgres_store) as other,

@@ -13,6 +13,7 @@ from contexts.payments.provider import Approved, Captured, Declined, Done, Impos
 from contexts.payments.standing import Refund, Standing, Stands
 from infra.runtime import Unavailable
 from infra.servers import free_port
+from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Asking, Books, Sandbox, WebhookListener, eventually
 
 
@@ -52,8 +53,8 @@ async def test_a_late_approval_is_told_by_a_signed_webhook(
     provider: Asking, books: Books, webhooks: WebhookListener
 ) -> None:
     """The webhook holds what is needed to ask again, and asking again then finds the approval."""
-    assert await provider.authorize("late", 950, "GBP", "tok_late_200") == Pending()
-    assert await provider.authorize("late", 950, "GBP", "tok_late_200") == Pending()
+    assert await provider.authorize("late", 950, "GBP", "tok_late_2000") == Pending()
+    assert await provider.authorize("late", 950, "GBP", "tok_late_2000") == Pending()
     (webhook,) = await webhooks.arrived(1)
     assert webhook.id == "msg_late_authorized"
     assert webhook.body["type"] == "payment.authorized"
@@ -67,17 +68,17 @@ async def test_a_late_approval_is_told_by_a_signed_webhook(
 
 
 async def test_an_answer_that_does_not_come_in_time_is_unavailable_and_approved_later(
-    provider: Asking, books: Books, webhooks: WebhookListener
+    hasty_provider: Asking, books: Books, webhooks: WebhookListener
 ) -> None:
     """The money is set aside although nobody was told: asking again, or the webhook, brings it to light."""
     with pytest.raises(Unavailable, match="in time"):
-        await provider.authorize("slow", 950, "GBP", "tok_timeout_2000")
+        await hasty_provider.authorize("slow", 950, "GBP", "tok_timeout_5000")
     with pytest.raises(Unavailable, match="409"):
         # The first request is still in progress there.
-        await provider.authorize("slow", 950, "GBP", "tok_timeout_2000")
+        await hasty_provider.authorize("slow", 950, "GBP", "tok_timeout_5000")
     (webhook,) = await webhooks.arrived(1)
     assert webhook.body["data"]["order_id"] == "slow"
-    assert await provider.authorize("slow", 950, "GBP", "tok_timeout_2000") == Approved(
+    assert await hasty_provider.authorize("slow", 950, "GBP", "tok_timeout_5000") == Approved(
         "pay_slow", 950, "GBP"
     )
     assert await books.entries("slow") == [("authorized", 950)]
@@ -112,7 +113,7 @@ async def test_a_pending_payment_can_be_voided_only_once_it_is_decided(
     provider: Asking, books: Books, webhooks: WebhookListener
 ) -> None:
     """The first refusal must not stick to the request's key: the same request succeeds later."""
-    await provider.authorize("undecided", 950, "GBP", "tok_late_200")
+    await provider.authorize("undecided", 950, "GBP", "tok_late_2000")
     assert await provider.void("undecided") == Pending()
     await webhooks.arrived(1)
     assert await provider.void("undecided") == Done()
@@ -179,7 +180,7 @@ async def test_the_books_say_how_a_payment_stands(provider: Asking) -> None:
 
 async def test_the_books_list_what_changed_since_a_time_page_by_page(own_sandbox: Sandbox) -> None:
     """What changes while the pages are read comes again at the end."""
-    provider, books = Asking(own_sandbox.url, timeout=10), Books(own_sandbox.url)
+    provider, books = Asking(own_sandbox.url, timeout=HOLDS_SECONDS), Books(own_sandbox.url)
     for n in range(5):
         await provider.authorize(f"o{n}", 950, "GBP", "tok_approve")
     first = (await books.http.get("/payments", params={"limit": 3})).json()
@@ -194,21 +195,23 @@ async def test_the_books_list_what_changed_since_a_time_page_by_page(own_sandbox
     await provider.close()
 
 
-@pytest.mark.parametrize("token", ["tok_slow_1200", "tok_early_1200"])
+@pytest.mark.parametrize("token", ["tok_slow_5000", "tok_early_5000"])
 async def test_a_request_that_is_sent_again_while_it_is_worked_on_is_in_progress(
-    provider: Asking, books: Books, webhooks: WebhookListener, token: str
+    hasty_provider: Asking, books: Books, webhooks: WebhookListener, token: str
 ) -> None:
     """Its sender has given up waiting; the provider has not, and what it does is done once."""
     with pytest.raises(Unavailable, match="in time"):
-        await provider.authorize(token, 950, "GBP", token)
+        await hasty_provider.authorize(token, 950, "GBP", token)
     with pytest.raises(Unavailable, match="409"):
-        await provider.authorize(token, 950, "GBP", token)
-    assert await provider.standing(token) == Missing() if token == "tok_slow_1200" else True
+        await hasty_provider.authorize(token, 950, "GBP", token)
+    assert await hasty_provider.standing(token) == Missing() if token == "tok_slow_5000" else True
     await webhooks.arrived(1)
 
     async def answered() -> bool:
         try:
-            return await provider.authorize(token, 950, "GBP", token) == Approved(f"pay_{token}", 950, "GBP")
+            return await hasty_provider.authorize(token, 950, "GBP", token) == Approved(
+                f"pay_{token}", 950, "GBP"
+            )
         except Unavailable:
             return False
 
@@ -268,7 +271,7 @@ async def test_a_provider_that_is_not_there_is_unavailable() -> None:
 
 async def test_somebody_else_on_the_providers_port_is_unavailable(shared_sandbox: Sandbox) -> None:
     """Answers nobody understands are no answers."""
-    provider = Asking(shared_sandbox.url + "/elsewhere", timeout=0.5)
+    provider = Asking(shared_sandbox.url + "/elsewhere", timeout=HOLDS_SECONDS)
     with pytest.raises(Unavailable, match="404"):
         await provider.authorize("42", 950, "GBP", "tok_approve")
     await provider.close()

@@ -17,7 +17,7 @@ from tests.payments.conftest import Asking, Books, Sandbox, WebhookListener, eve
 
 async def test_a_killed_provider_forgets_nothing(own_sandbox: Sandbox) -> None:
     """Charges, keys, pending payments and unsent webhooks are there again."""
-    provider, books = Asking(own_sandbox.url, timeout=2), Books(own_sandbox.url)
+    provider, books = Asking(own_sandbox.url, timeout=HOLDS_SECONDS), Books(own_sandbox.url)
     await provider.authorize("paid", 950, "GBP", "tok_approve")
     await provider.capture("paid")
     assert await provider.authorize("late", 100, "GBP", "tok_late_500") == Pending()
@@ -45,7 +45,7 @@ async def test_a_killed_provider_forgets_nothing(own_sandbox: Sandbox) -> None:
 
 async def test_a_connection_that_broke_is_made_anew(own_sandbox: Sandbox) -> None:
     """The adapter's pooled connections do not outlive the provider's process."""
-    provider = Asking(own_sandbox.url, timeout=2)
+    provider = Asking(own_sandbox.url, timeout=HOLDS_SECONDS)
     await provider.authorize("42", 950, "GBP", "tok_approve")
     own_sandbox.process.kill()
     own_sandbox.process.start()

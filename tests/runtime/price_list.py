@@ -31,9 +31,9 @@ from infra.runtime import Reaction
 from infra.settings import Settings
 from infra.streams import Streams
 from tests.conftest import Server
+from tests.deadlines import HOLDS_SECONDS
 from tests.read_models.logs import deaf_inbox
 
-DEADLINE = 60.0
 BROKEN = NewEvent(
     "catalog.ProductRepriced", b'{"type":"catalog.ProductRepriced","sku":"MUG","unit_price":"?"}'
 )
@@ -41,7 +41,7 @@ BROKEN = NewEvent(
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until a condition holds."""
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(HOLDS_SECONDS):
         while not await condition():
             await asyncio.sleep(0.01)
 
@@ -141,7 +141,7 @@ async def at_work(
     work = (Relay(connection, catalog).run(), Relay(connection, store).run(), made.inbox.run())
     tasks = [asyncio.create_task(each) for each in work]
     try:
-        yield DeadLetterClient(connection, timeout=DEADLINE)
+        yield DeadLetterClient(connection, timeout=HOLDS_SECONDS)
     finally:
         for each in letters:
             await each.stop()

@@ -1,15 +1,20 @@
-"""A store closes in time also when its database no longer answers."""
+"""A store that is closed has everything in its file, and closes also when its database no longer answers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from infra.event_store import EventStore, StoreUnavailable
 from tests.deadlines import HOLDS_SECONDS
+from tests.store.messages import append, part
 
 
 class SilentLine:
@@ -58,6 +63,28 @@ async def line(postgres_store: str) -> AsyncIterator[tuple[SilentLine, str]]:
     yield line, postgres_store.replace(f":{port}/", f":{server.sockets[0].getsockname()[1]}/")
     line.close()
     server.close()
+
+
+async def test_connections_are_closed_one_after_the_other_so_that_all_is_in_the_file(
+    sqlite_store: str,
+) -> None:
+    store = await EventStore.open("ordering", sqlite_store)
+    await store.append(append(part("order-1", 0, "OrderPlaced")))
+    await store.head()
+    closing = threading.Lock()
+
+    def alone(close: Callable[[], None]) -> None:
+        assert closing.acquire(blocking=False), "another one is being closed"
+        # Whoever is closed at the same time has come by then.
+        time.sleep(0.05)
+        close()
+        closing.release()
+
+    for lane in store._lanes:
+        lane.reader.close = partial(alone, lane.reader.close)  # type: ignore[method-assign]
+    await store.close()
+    file = Path(sqlite_store.removeprefix("sqlite:"))
+    assert not file.with_name(file.name + "-wal").exists()
 
 
 async def test_a_store_whose_database_falls_silent_is_closed(line: tuple[SilentLine, str]) -> None:
