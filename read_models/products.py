@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any, assert_never
 
 import msgspec
@@ -19,9 +20,6 @@ from read_models.model import Occurrence, ReadModel, Source, latest
 from read_models.reading import Page, ReadModels
 from read_models.stock import StockEvent, changes
 
-MAX_WORDS = 10
-"""Of a search text, the words that are looked for."""
-
 _WORD = re.compile(r"\w+")
 _LEADING = re.compile(r"^\W+")
 
@@ -29,7 +27,7 @@ _LEADING = re.compile(r"^\W+")
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """`status`: active, discontinued; `unit_price` in minor units; `version` of the product's stream.
 
-    `words` is what a search may begin with: the SKU and the words of the name, in lower case.
+    `words` is what a search may begin with: the SKU and the words of the name, as `folded` has them.
     """
 
     sku: str
@@ -86,13 +84,23 @@ def _product(product: Product, event: CatalogEvent) -> Product:
 
 
 def words_of(*texts: str) -> tuple[str, ...]:
-    """The different words of texts, in lower case, sorted: `t-light` is one, and so are `t` and `light`."""
+    """The different words of texts, folded, sorted: `t-light` is one, and so are `t` and `light`."""
     found: set[str] = set()
     for text in texts:
-        lower = text.lower()
-        found.update(_WORD.findall(lower))
-        found.update(_bare(part) for part in lower.split())
+        plain = folded(text)
+        found.update(_WORD.findall(plain))
+        found.update(_bare(part) for part in plain.split())
     return tuple(sorted(found))
+
+
+def folded(text: str) -> str:
+    """A text as it is searched for: however it is composed and in whatever case, without what is not seen.
+
+    Unicode's NFKC_Casefold (The Unicode Standard, section 3.13).
+    """
+    cased = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
+    seen = "".join(character for character in cased if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", seen.casefold())
 
 
 def _bare(part: str) -> str:
@@ -124,6 +132,6 @@ async def search(
 
     Beginnings of words, and not any part of them, because those an index can find.
     """
-    words = [_bare(part) for part in (q or "").lower().split()[:MAX_WORDS]]
+    words = dict.fromkeys(_bare(part) for part in folded(q or "").split())
     wanted = {"$and": [{"words": {"$regex": f"^{re.escape(word)}"}} for word in words]} if words else {}
     return await models.page(PRODUCTS, wanted, limit=limit, cursor=cursor)

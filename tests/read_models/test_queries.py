@@ -174,6 +174,35 @@ async def test_products_are_found_by_the_beginnings_of_words_or_of_the_sku(
     assert await skus("  ") == ["85123A", "CUP", "MUG-1"]
 
 
+@pytest.mark.parametrize(
+    ("name", "found_by"),
+    [
+        ("Café au lait", ["Caf\u00e9", "Cafe\u0301", "CAFÉ", "CAFE\u0301", "café lait"]),
+        ("Cafe\u0301 au lait", ["Caf\u00e9", "CAFÉ"]),
+        ("Große Straße", ["GROSSE", "strasse", "Straße", "GROẞE"]),
+        ("ΣΊΣΥΦΟΣ", ["σίσυφος", "Σίσυφοσ"]),
+        ("Ångström", ["\u212bngstr", "a\u030angstro\u0308m", "ÅNGSTRÖM"]),
+        ("\uff2d\uff35\uff27 \ufb01ne", ["mug", "fine", "MUG"]),
+        ("Kaf\u00adfee\u200bkanne", ["kaffeekanne"]),
+        ("한글", ["\u1112\u1161\u11ab"]),
+        ("İzmir", ["İzmir", "i\u0307zmir"]),
+    ],
+)
+async def test_products_are_found_however_their_names_are_composed_and_in_any_case(
+    mongo: Mongo, models: ReadModels, name: str, found_by: list[str]
+) -> None:
+    await keep(mongo, products.PRODUCTS, added("IT", name), added("OTHER", "Cafeteria grosz"))
+    for q in found_by:
+        assert [item["sku"] for item in (await products.search(models, q=q)).items] == ["IT"], q
+
+
+async def test_every_word_of_a_search_counts(mongo: Mongo, models: ReadModels) -> None:
+    words = [f"w{number}" for number in range(10, 75)]
+    await keep(mongo, products.PRODUCTS, added("LONG", " ".join(words[:49])))
+    assert (await products.search(models, q=" ".join(words[:49]))).items
+    assert not (await products.search(models, q=" ".join([*words[:12], "else"]))).items
+
+
 async def test_a_product_is_shown_without_what_searching_needs(mongo: Mongo, models: ReadModels) -> None:
     await keep(mongo, products.PRODUCTS, ("product-MUG", examples.added), ("stock-CUP", examples.received))
     found = await products.get(models, "MUG")
