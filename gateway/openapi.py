@@ -9,6 +9,7 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
 
+from contexts.messages import MAX_LINES
 from gateway import problems
 from gateway.access import SCOPES, WITHOUT_TOKEN, Access
 from gateway.contracts import Contract
@@ -16,6 +17,7 @@ from gateway.incoming import MAX_BODY
 from gateway.openapi_answers import responses
 from gateway.openapi_headers import ANSWER_HEADERS, REQUEST_HEADERS
 from gateway.openapi_schemas import Schemas, key_schema, query_parameters
+from infra.session import LARGEST_COMMANDED_EVENT
 
 Json = dict[str, Any]
 
@@ -40,8 +42,10 @@ microsecond is cut off. Texts are stored in Unicode's normalisation form C, also
 They need something to see and hold no control, private or unassigned characters and none that override the
 direction of text. Unknown fields, fields that are there twice, headers that may be said once and are said
 twice, and unknown, repeated or empty query parameters of queries are refused. Bodies are `application/json`
-and have at most {MAX_BODY:,} bytes. Lists come in pages: `limit`, and `next` of one page is `cursor` of the
-following.
+and have at most {MAX_BODY:,} bytes. An order may have {MAX_LINES:,} lines; with the names of its products
+they may have {LARGEST_COMMANDED_EVENT:,} bytes, which is enough unless names have letters of several bytes.
+
+Lists come in pages: `limit`, and `next` of one page is `cursor` of the following.
 
 Each client (a token's subject, else an address) has a quota for queries, one for commands, and one for what
 needs no token or has none that is valid. `RateLimit-Policy` and `RateLimit` (IETF's draft of RateLimit header

@@ -125,7 +125,9 @@ def refusal_problem(refused: Refused) -> Problem:
     """A context's refusal as a problem."""
     kind = OF_REFUSAL[refused.kind]
     stale = refused.kind is RefusalKind.STALE
-    return Problem(kind, refused.rule, version=refused.version if stale else None)
+    return Problem(
+        kind, refused.rule, field=refused.field or None, version=refused.version if stale else None
+    )
 
 
 def unfit(error: msgspec.ValidationError) -> Problem:

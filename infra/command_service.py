@@ -171,7 +171,7 @@ class CommandService:
         except tuple(TROUBLES) as error:
             kind = next(kind for known, kind in TROUBLES.items() if isinstance(error, known))
             log.warning("command not carried out", command=type(command).__name__, error=str(error))
-            return Refused(kind, str(error))
+            return Refused(kind, str(error), field=getattr(error, "field", ""))
         return Refused(RefusalKind.BUSY, "too many others changed the same things")
 
     async def _try(self, command: Any, envelope: Envelope, print_: bytes, *, fresh: bool) -> Answer | None:

@@ -101,11 +101,12 @@ class Repeated(Accepted, frozen=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """Not carried out; nothing changed. `rule` says why in a sentence."""
+    """Not carried out; nothing changed. `rule` says why in a sentence, `field` what does not fit."""
 
     kind: RefusalKind
     rule: str
     version: int = 0
+    field: str = ""
 
     @property
     def retryable(self) -> bool:

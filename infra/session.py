@@ -25,15 +25,21 @@ from infra.streams import Folded, Streams
 LARGEST_EVENT = 900_000
 """Bytes; a NATS message holds 1 MB, and an event travels in one, with its headers."""
 
-LARGEST_COMMANDED_EVENT = 400_000
+LARGEST_COMMANDED_EVENT = 670_000
 """Bytes; a saga's event holds the fact it heard beside the commands it answers with."""
 
 
 class EventTooLarge(Exception):
     """What was asked for makes an event that could not be published."""
 
-    def __init__(self, name: str, size: int, limit: int) -> None:
-        super().__init__(f"{name} would have {size:,} bytes; {limit:,} are the most")
+    def __init__(self, name: str, event: msgspec.Struct, limit: int) -> None:
+        """`field` is the largest one of the event."""
+        sizes = {field: len(msgspec.json.encode(getattr(event, field))) for field in event.__struct_fields__}
+        self.field = max(sizes, key=lambda field: sizes[field])
+        super().__init__(
+            f"{name} would have {sum(sizes.values()):,} bytes, {sizes[self.field]:,} of them in "
+            f"{self.field}; {limit:,} are the most"
+        )
 
 
 class Stale(Exception):
@@ -103,7 +109,7 @@ class Attempt:
         for event in events:
             stored = self._streams.codec.encode(event)
             if len(stored.data) > self.largest_event:
-                raise EventTooLarge(stored.name, len(stored.data), self.largest_event)
+                raise EventTooLarge(stored.name, event, self.largest_event)
             encoded.append(stored)
             state = self._streams.evolve(state, event)
             version += 1
