@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ from infra.log import configure_logging, last_word, logged
 from infra.log_feed import LogDiffers
 from infra.nats import NatsUnavailable
 from infra.ports import PortTaken
+from infra.published import StoreRestored
+from infra.recorders.outcomes import RESTORE_REMEDY
 from infra.relay import RelayStopped
 from infra.runtime import Context
 from infra.settings import Settings, SettingsInvalid, load_settings
@@ -26,7 +29,16 @@ NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping"
 REFUSALS: dict[type[Exception], RefusalKind] = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
 
 
-STOPS = (SettingsInvalid, PortTaken, StoreUnavailable, NatsUnavailable, RelayStopped, LogDiffers, LeadLost)
+STOPS = (
+    SettingsInvalid,
+    PortTaken,
+    StoreUnavailable,
+    NatsUnavailable,
+    RelayStopped,
+    StoreRestored,
+    LogDiffers,
+    LeadLost,
+)
 """What ends the process with one line: an operator, or whoever restarts it, has to do something."""
 
 
@@ -59,7 +71,7 @@ def run(
         with tracing.exporting(service, settings):
             uvloop.run(logged(run_contexts(contexts, settings, REFUSALS, service)))
     except* STOPS as errors:
-        fail("; ".join(map(str, leaves(errors))))
+        fail(told(leaves(errors)))
 
 
 def leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -68,6 +80,16 @@ def leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for error in errors.exceptions:
         found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
+
+
+def told(errors: Sequence[BaseException]) -> str:
+    """What went wrong, in one short line; what follows from a restored store goes without saying."""
+    restored = [error for error in errors if isinstance(error, StoreRestored)]
+    if len(restored) > 1:
+        names = ", ".join(sorted(error.context for error in restored))
+        return f"the stores of {names} are not those that were published, or older: {RESTORE_REMEDY}"
+    first, *others = dict.fromkeys(map(str, restored or errors))
+    return f"{first} (and {len(others)} more problems)" if others else first
 
 
 def fail(message: str) -> None:

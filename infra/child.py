@@ -16,8 +16,12 @@ from infra.servers import Process, ServerFailed
 POLL_SECONDS = 0.05
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 5.0
+REFUSED = 2
+"""The exit status of a process that says in its last words what has to be done."""
 WINDOW_SECONDS = 60.0
 MOST_DEATHS = 10
+LONGEST_WORDS = 500
+"""Characters of a process's last words that are repeated."""
 MOST_DEATHS_AT_START = 3
 """Until everything has been ready once, a process that keeps dying is a fault of the set-up."""
 
@@ -111,6 +115,8 @@ class Child:
 
     def _ending(self) -> str:
         code = self._process.exit_code if self._process else None
+        if code == REFUSED:
+            return self.last_words()
         return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
 
     def last_words(self) -> str:
@@ -155,4 +161,8 @@ def plain(line: str) -> str:
     if not isinstance(fields, dict) or "event" not in fields:
         return line
     rest = {k: v for k, v in fields.items() if k not in {"event", "level", "time", "service"}}
-    return " ".join([str(fields["event"]), *(f"{name}={value}" for name, value in rest.items())])
+    # Of a failure that nobody foresaw the log has the trace; here its last line says what it was.
+    trace = str(rest.pop("exception", "")).strip().splitlines()
+    words = [str(fields["event"]), *(f"{name}={value}" for name, value in rest.items()), *trace[-1:]]
+    line = " ".join(" ".join(words).split())
+    return line if len(line) <= LONGEST_WORDS else f"{line[:LONGEST_WORDS]}…"

@@ -17,8 +17,9 @@ from infra.command_service import CommandService
 from infra.commands import RefusalKind
 from infra.dead_letter_service import DeadLetterService
 from infra.event_codec import EventCodec
-from infra.event_store import Conflict, EventStore, StoreUnreachable
+from infra.event_store import Conflict, EventStore, StoreReplaced, StoreUnavailable, StoreUnreachable
 from infra.inbox import Inbox
+from infra.jetstream import JetStreamRefused
 from infra.log_service import LogService
 from infra.monitor import Monitor
 from infra.monitor_context import ContextLook
@@ -26,6 +27,7 @@ from infra.monitor_http import served
 from infra.monitor_nats import Connections
 from infra.monitor_nats_server import ServerLook
 from infra.nats import NatsUnavailable, connect
+from infra.published import check_published
 from infra.relay import Relay
 from infra.runtime import Companion, Context, Reaction, RunningContext
 from infra.settings import Settings
@@ -33,6 +35,8 @@ from infra.streams import Streams
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
+STORE_CHECK_SECONDS = 1.0
+"""How often to look whether the store in use is still the one that was opened."""
 
 log = structlog.get_logger(__name__)
 
@@ -80,18 +84,44 @@ class ContextHost:
                 context, self._nats, streams, inbox, self._refusals, logged=self._settings.access_log
             )
             published = LogService(self._jetstream, store)
+            if not await self._was_not_restored(store, stopping):
+                return
             await published.start()
             await service.start()
             self._look.serves(store)
             log.info("context serves", context=context.name)
             try:
-                await _until(stopping, self._lead(store, streams, inbox))
+                await _until(stopping, self._work(store, streams, inbox))
             finally:
                 await service.stop()
                 await published.stop()
         finally:
             await store.close()
         log.info("context stopped", context=context.name)
+
+    async def _was_not_restored(self, store: EventStore, stopping: asyncio.Event) -> bool:
+        """Wait until it is known that the store has what it has published; False if stopped before.
+
+        A store restored from an older backup must not accept a command: its positions, given again, would be
+        taken for what was published before. Raises StoreRestored.
+        """
+        pause = FIRST_PAUSE
+        while not stopping.is_set():
+            try:
+                await check_published(self._jetstream, store)
+            except (NatsUnavailable, JetStreamRefused, StoreUnreachable) as error:
+                log.warning("context waits", context=store.context, reason=str(error))
+            else:
+                return True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        return False
+
+    async def _work(self, store: EventStore, streams: Streams, inbox: Inbox) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_keep_store(store))
+            group.create_task(self._lead(store, streams, inbox))
 
     async def _lead(self, store: EventStore, streams: Streams, inbox: Inbox) -> None:
         """What one process at a time does for a context."""
@@ -141,6 +171,18 @@ async def _keep_lead(store: EventStore) -> None:
     """Raises LeadLost once another process may lead; what only a leader does ends with it."""
     await store.lost_lead.wait()
     raise LeadLost(f"{store.context}: the database connection that made this process the leader was lost")
+
+
+async def _keep_store(store: EventStore) -> None:
+    """Raises StoreReplaced once another store was put in the place of the open one."""
+    while True:
+        await asyncio.sleep(STORE_CHECK_SECONDS)
+        try:
+            await store.check()
+        except StoreReplaced:
+            raise
+        except StoreUnavailable as error:
+            log.debug("the store cannot be checked", context=store.context, reason=str(error))
 
 
 def reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]:

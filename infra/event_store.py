@@ -21,6 +21,7 @@ from infra.recorders.outcomes import (
     CommandReused,
     Conflict,
     StoreBusy,
+    StoreReplaced,
     StoreUnavailable,
     StoreUnreachable,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Conflict",
     "EventStore",
     "StoreBusy",
+    "StoreReplaced",
     "StoreUnavailable",
     "StoreUnreachable",
 ]
@@ -85,6 +87,7 @@ class EventStore:
         self.context = context
         self.shared = database.shared
         self._database = database
+        self._written = 0
         self._listeners: list[Callable[[], None]] = []
         self._loads = Lane(database.reader(), f"{context}-load")
         self._tail = Lane(database.reader(), f"{context}-log")
@@ -135,7 +138,9 @@ class EventStore:
         append may or may not be committed; send the same command again.
         """
         with tracing.appending(self.context, append, shared=self.shared):
-            return await self._commits.append(append)
+            appended = await self._commits.append(append)
+        self._written = max(self._written, *appended.positions, 0)
+        return appended
 
     async def command(self, command_id: str) -> CommandRecord | None:
         """The command of this id, if it was carried out."""
@@ -201,6 +206,13 @@ class EventStore:
     async def lead(self) -> None:
         """Return when this process is the context's leader; it is until `close` or `lost_lead`."""
         await self._companions.lead()
+
+    async def check(self) -> None:
+        """Raises StoreReplaced if another store was put in the place of this one since it was opened."""
+        await asyncio.to_thread(self._commits.check)
+        written, head = self._written, await self.head()
+        if head < written:
+            raise StoreReplaced(f"the store of {self.context}, which had position {written}, was exchanged")
 
     async def close(self) -> None:
         """Commit and answer what waits, then let go of the database; one that does not answer is cut off."""

@@ -99,6 +99,10 @@ class GroupCommit:
         if self._watch is not None:
             self._watch.cancel()
 
+    def check(self) -> None:
+        """Raises StoreReplaced if the store was exchanged since it was opened."""
+        self._writer.check()
+
     def interrupt(self) -> None:
         """Let the write under way fail."""
         self._writer.interrupt()

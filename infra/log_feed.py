@@ -28,6 +28,7 @@ from infra.log_client import ContextUnavailable, LogClient
 from infra.log_wire import Heads
 from infra.nats import NatsUnavailable, subscribe, unsubscribe
 from infra.pull import BATCH, Pull, stream_sequence
+from infra.recorders.outcomes import RESTORE_REMEDY
 from infra.records import PARTITIONS, Checkpoint
 
 AHEAD = 2_000
@@ -365,7 +366,7 @@ class Feed:
         return (
             f"{self._durable} has read {self._context} up to position {self._positions[partition]} in "
             f"partition {partition}, which its store does not have: the store was restored from an older "
-            f"backup. Restore a newer one, or rebuild the reader"
+            f"backup: {RESTORE_REMEDY}"
         )
 
     async def _hear_heads(self, message: Msg) -> None:

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.nuid import NUID
 
 from infra import tracing
-from infra.event_message import EVENT_ID, headers_of, subject_of
+from infra.event_message import headers_of, subject_of
 from infra.event_store import EventStore, StoreUnavailable
 from infra.jetstream import (
     WRONG_LAST_SEQUENCE,
@@ -29,6 +29,7 @@ from infra.jetstream import (
     stream_name,
 )
 from infra.nats import NatsUnavailable, publish, request
+from infra.published import StoreRestored, check_has
 from infra.records import Recorded
 from infra.relay_control import RelayControl
 
@@ -100,7 +101,7 @@ class Relay:
         store.on_commit(self._committed.set)
 
     async def run(self) -> None:
-        """Publish until cancelled; raises RelayStopped."""
+        """Publish until cancelled; raises RelayStopped and StoreRestored."""
         try:
             await self._run()
         finally:
@@ -137,7 +138,7 @@ class Relay:
         self._look_at_form(info)
         position = last.position if last is not None else 0
         if last is not None:
-            await self._check_is_ours(last)
+            await check_has(self._store, last)
         if position < self.position:
             self.refills += 1
             log.error(
@@ -186,23 +187,6 @@ class Relay:
             log.error("the stream is not as it should be", context=self._context, complaint=complaint)
         self.complaint = complaint
 
-    async def _check_is_ours(self, last: StoredMessage) -> None:
-        """The stream's last event must be the store's, or it is not the store that was published."""
-        position = last.position
-        found = await self._store.read_log(position - 1, 1)
-        if not found:
-            raise RelayStopped(
-                f"the stream {self._stream} has events up to position {position}, but the store of "
-                f"{self._context} ends at {await self._store.head()}: it was restored from an older backup. "
-                f"Restore a newer one, or delete the stream to publish this store's log anew"
-            )
-        if found[0].position != position or found[0].event_id != last.headers.get(EVENT_ID):
-            raise RelayStopped(
-                f"the stream {self._stream} and the store of {self._context} differ at position {position}: "
-                f"published was {last.headers.get(EVENT_ID)}, stored is {found[0].event_id}. "
-                f"Restore the right store, or delete the stream to publish this store's log anew"
-            )
-
     async def _follow(self) -> None:
         """Publish what comes, as long as the stream is where it was left."""
         loop = asyncio.get_running_loop()
@@ -229,11 +213,21 @@ class Relay:
                 async with asyncio.timeout(wait):
                     await self._committed.wait()
             except TimeoutError:
-                pass
+                await self._check_store()
             reconnected = self._nats.stats["reconnects"] != self._reconnects
             if reconnected or loop.time() - audited >= self._audit_seconds:
                 await self._audit()
                 audited = loop.time()
+
+    async def _check_store(self) -> None:
+        """Nobody tells when a store is exchanged for an older one; raises StoreRestored."""
+        head = await self._store.head()
+        if head < self.position:
+            raise StoreRestored(
+                self._context,
+                f"the store of {self._context} was published up to position {self.position} and ends at "
+                f"{head}, restored from an older backup",
+            )
 
     async def _audit(self) -> None:
         """Compare the stream with what was published to it; nobody tells when JetStream loses something."""

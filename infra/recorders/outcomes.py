@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from infra.records import Appended
 
+RESTORE_REMEDY = "stop everything and run `orderfold restore check`"
+"""What an operator does about a store that was restored from a backup."""
+
 
 class Conflict(Exception):
     """An expected version did not hold: the stream stands at `actual`."""
@@ -51,6 +54,13 @@ class StoreUnavailable(Exception):
 
 class StoreUnreachable(StoreUnavailable):
     """The store's server cannot be connected to now; it may come (back) by itself."""
+
+
+class StoreReplaced(StoreUnavailable):
+    """Somebody put another store in the place of this one while it was open; nothing more may be written."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} while it was in use: {RESTORE_REMEDY}")
 
 
 class StoreBusy(StoreUnavailable):

@@ -41,6 +41,9 @@ class Writer(Protocol):
         exception means that nothing was written.
         """
 
+    def check(self) -> None:
+        """Raises StoreReplaced if the database was exchanged since this was opened; from another thread."""
+
     def interrupt(self) -> None:
         """Let a write that hangs fail; called from another thread."""
 

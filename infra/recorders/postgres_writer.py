@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg
 
 from infra.recorders.group import Group, Standing
-from infra.recorders.outcomes import Outcome
+from infra.recorders.outcomes import Outcome, StoreReplaced
 from infra.recorders.postgres_companions import CHANNEL
 from infra.recorders.postgres_connection import Connection, Line
 from infra.records import Append, CommandRecord
@@ -67,6 +67,8 @@ class PostgresWriter:
     def __init__(self, line: Line, name: str) -> None:
         self._line = line
         self._name = name
+        self._written = 0
+        """The last position this process has committed."""
 
     def write(self, appends: Sequence[Append]) -> list[Outcome]:
         """Write in one transaction what holds, and answer each append."""
@@ -77,6 +79,8 @@ class PostgresWriter:
                 outcomes = group.judge(standing)
                 if group.admitted:
                     self._commit(connection, group)
+                    if group.events:
+                        self._written = group.events[-1].position
             finally:
                 self._abandon(connection)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -109,8 +113,12 @@ class PostgresWriter:
         except BaseException:
             self._abandon(connection)
             raise
+        drawn = sorted(position for (position,) in positions)
+        if drawn and drawn[0] <= self._written:
+            self._abandon(connection)
+            raise StoreReplaced(f"the store's database, which had position {self._written}, was restored")
         return Standing(
-            positions=iter(sorted(position for (position,) in positions)),
+            positions=iter(drawn),
             versions={stream: version for stream, version in versions if version is not None},
             commands={row[0]: CommandRecord(*row) for row in commands},
             checkpoints={row[:3]: row[3] for row in checkpoints},
@@ -153,6 +161,9 @@ class PostgresWriter:
             connection.rollback()
         except psycopg.Error:
             self._line.close()
+
+    def check(self) -> None:
+        """Its positions are compared by every write."""
 
     def interrupt(self) -> None:
         """Let a write that hangs fail."""

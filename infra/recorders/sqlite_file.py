@@ -6,9 +6,11 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from infra.recorders.outcomes import StoreUnavailable
+from infra.recorders.outcomes import StoreReplaced, StoreUnavailable
 
 BUSY_SECONDS = 5.0
 """How long a connection waits for another one's lock before it fails."""
@@ -47,6 +49,57 @@ class FileLock:
         """Let go of it. The file stays: deleting it would let two processes lock two different files."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
+
+
+class OpenedFile:
+    """A store's file as this process has left it: one that is exchanged or overwritten is noticed.
+
+    SQLite itself goes on with a file that was moved away, and what it commits there is lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log = path.with_name(path.name + "-wal")
+        self._using = threading.Lock()
+        self._seen = self._look()
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change the file; raises StoreReplaced if it is not as it was left."""
+        with self._using:
+            self._check()
+            file, log = self._seen
+            try:
+                yield
+            finally:
+                self._seen = self._look()
+                if self._seen[0] is None or file is None or self._seen[0][:2] != file[:2]:
+                    # What was written went to a file that is not there any more.
+                    self._seen = file, log
+                    self._check()
+
+    def check(self) -> None:
+        """Raises StoreReplaced if the file is not as it was left."""
+        with self._using:
+            self._check()
+
+    def _check(self) -> None:
+        now = self._look()
+        # The write-ahead log is made by the first commit.
+        if now[0] != self._seen[0] or self._seen[1] not in {None, now[1]}:
+            raise StoreReplaced(f"the store {self._path} was exchanged or removed")
+
+    def _look(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+        """The file, which only a commit of this process changes, and which log belongs to it."""
+        try:
+            file = self._path.stat()
+        except OSError:
+            return None, None
+        try:
+            log = self._log.stat()
+        except OSError:
+            return (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns), None
+        return (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns), (log.st_dev, log.st_ino)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from infra.recorders.group import CheckpointKey, Group, Standing
-from infra.recorders.outcomes import Outcome, StoreUnavailable
+from infra.recorders.outcomes import Outcome, StoreReplaced, StoreUnavailable
+from infra.recorders.sqlite_file import OpenedFile
 from infra.records import Append, Checkpoint, CommandRecord
 
 ROWS = 64
@@ -55,21 +56,27 @@ class SQLiteWriter:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._file = OpenedFile(path)
+        self._written = 0
+        """The last position this process has committed."""
 
     def write(self, appends: Sequence[Append]) -> list[Outcome]:
         """Write in one transaction what holds, and answer each append."""
         group = Group(appends)
         execute = self._connection.execute
         try:
-            execute("BEGIN IMMEDIATE")
-            try:
-                outcomes = group.judge(self._standing(group))
-                if group.admitted:
-                    self._insert(group)
-                    execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
+            with self._file.changing():
+                execute("BEGIN IMMEDIATE")
+                try:
+                    outcomes = group.judge(self._standing(group))
+                    if group.admitted:
+                        self._insert(group)
+                        execute("COMMIT")
+                finally:
+                    if self._connection.in_transaction:
+                        execute("ROLLBACK")
+            if group.events:
+                self._written = group.events[-1].position
         except sqlite3.IntegrityError:
             raise
         except (sqlite3.OperationalError, sqlite3.InternalError) as error:
@@ -86,6 +93,8 @@ class SQLiteWriter:
             STANDING,
             (_json(group.streams), _json(group.command_ids), _json(group.checkpoint_keys)),
         ).fetchone()
+        if (head or 0) < self._written:
+            raise StoreReplaced(f"the store {self._path}, which had position {self._written}, was exchanged")
         return Standing(
             positions=itertools.count((head or 0) + 1),
             versions={stream: version for stream, version in decode_versions(versions) if version},
@@ -122,6 +131,10 @@ class SQLiteWriter:
         return StoreUnavailable(
             f"the store {self._path} cannot be written ({error}): check its disk and file"
         )
+
+    def check(self) -> None:
+        """Raises StoreReplaced if the file was exchanged."""
+        self._file.check()
 
     def interrupt(self) -> None:
         """Let the statement under way fail."""

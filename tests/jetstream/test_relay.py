@@ -20,6 +20,7 @@ from infra.jetstream import (
 )
 from infra.log_reader import LogReader
 from infra.log_service import LogService
+from infra.published import StoreRestored
 from infra.relay import Relay, RelayStopped
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
@@ -203,7 +204,7 @@ async def test_a_store_that_ends_before_the_stream_stops_the_relay(
     before = await published(connection)
     restored = await EventStore.open(CONTEXT, f"sqlite:{tmp_path / 'restored.db'}")
     await OrderingLog(restored).add(4)
-    with pytest.raises(RelayStopped, match="up to position 5, but the store of ordering ends at 4"):
+    with pytest.raises(StoreRestored, match="up to position 5, but the store of ordering ends at 4"):
         await asyncio.wait_for(Relay(connection, restored).run(), HOLDS_SECONDS)
     await restored.close()
     assert await published(connection) == before
@@ -216,7 +217,7 @@ async def test_a_store_that_tells_another_story_stops_the_relay(
         await published_up_to(connection, await ordering.add(1, order="a"))
     other = await EventStore.open(CONTEXT, f"sqlite:{tmp_path / 'other.db'}")
     await OrderingLog(other).add(3, order="b")
-    with pytest.raises(RelayStopped, match="published was order-a@1, stored is order-b@1"):
+    with pytest.raises(StoreRestored, match="published was order-a@1, stored is order-b@1"):
         await asyncio.wait_for(Relay(connection, other).run(), HOLDS_SECONDS)
     await other.close()
 

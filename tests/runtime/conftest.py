@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import nats as nats_py
 import pytest
+from nats.aio.client import Client
 
 from contexts.catalog.service import context as catalog
 from contexts.messages import Rejected, Unknown
@@ -73,3 +74,11 @@ async def send(nats: Server, store: EventStore) -> AsyncIterator[Send]:
     yield send
     await service.stop()
     await connection.close()
+
+
+@pytest.fixture
+async def connection(nats: Server) -> AsyncIterator[Client]:
+    """A connection to the server of this test."""
+    client = await nats_py.connect(nats.url)
+    yield client
+    await client.close()

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nats.aio.client import Client
+
+from infra.event_store import EventStore
+from infra.relay import Relay
 from infra.servers import free_port, nats_server
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
+from tests.jetstream.ordering_log import OrderingLog, published_up_to, running
 from tests.postgres_server import postgres_server
 
 
@@ -111,3 +119,59 @@ async def test_a_killed_process_leaves_nothing_in_the_way_of_the_next(tmp_path: 
         said_until(first, "context serves")
     with contexts(tmp_path, nats.url, "catalog") as second:
         said_until(second, "context serves")
+
+
+async def test_a_store_behind_what_it_has_published_never_serves_a_command(
+    tmp_path: Path, nats: Server, connection: Client
+) -> None:
+    """It says in one line what to do, and not a single command is accepted before."""
+    file = tmp_path / "ordering.db"
+    store = await EventStore.open("ordering", f"sqlite:{file}")
+    log = OrderingLog(store)
+    await log.add(3)
+    with contextlib.closing(sqlite3.connect(file)) as reading:
+        reading.execute("VACUUM INTO ?", (str(tmp_path / "older.db"),))
+    async with running(Relay(connection, store).run()):
+        await published_up_to(connection, await log.add(2))
+    await store.close()
+    (tmp_path / "older.db").replace(file)
+    with contexts(tmp_path, nats.url, "ordering") as process:
+        said, _ = process.communicate(timeout=HOLDS_SECONDS)
+    assert process.returncode == 2
+    assert "context serves" not in said
+    assert "Traceback" not in said
+    last = json.loads(said.splitlines()[-1])["event"]
+    assert last == (
+        "the stream EV_ordering has events up to position 5, but the store of ordering ends at 3, restored "
+        "from an older backup: stop everything and run `orderfold restore check`"
+    )
+
+
+async def test_a_store_that_went_on_after_a_restore_is_not_taken_for_the_one_that_was_published(
+    tmp_path: Path, nats: Server, connection: Client
+) -> None:
+    """It has as many events again, with the same ids: their contents tell them apart."""
+    published = await EventStore.open("ordering", f"sqlite:{tmp_path / 'published.db'}")
+    async with running(Relay(connection, published).run()):
+        await published_up_to(connection, await OrderingLog(published).add(3))
+    await published.close()
+    other = await EventStore.open("ordering", f"sqlite:{tmp_path / 'ordering.db'}")
+    await OrderingLog(other).add(3, pad=1)
+    await other.close()
+    with contexts(tmp_path, nats.url, "ordering") as process:
+        said, _ = process.communicate(timeout=HOLDS_SECONDS)
+    assert (process.returncode, "context serves" in said) == (2, False)
+    assert "differ at position 3" in said.splitlines()[-1]
+
+
+async def test_a_store_exchanged_under_the_process_ends_it_within_seconds(
+    tmp_path: Path, nats: Server
+) -> None:
+    file = tmp_path / "catalog.db"
+    with contexts(tmp_path, nats.url, "catalog") as process:
+        said_until(process, "context serves")
+        with contextlib.closing(sqlite3.connect(file)) as reading:
+            reading.execute("VACUUM INTO ?", (str(tmp_path / "older.db"),))
+        (tmp_path / "older.db").replace(file)
+        said_until(process, "was exchanged or removed while it was in use")
+        assert process.wait(HOLDS_SECONDS) == 2
