@@ -159,11 +159,27 @@ app.add_typer(keys, name="keys")
 
 
 @keys.command(name="new")
-def keys_new(*, data: Data = None) -> None:
-    """Make the first master key, where ORDERFOLD_MASTER_KEY_FILE says or in the data folder."""
+def keys_new(
+    *,
+    lose: Annotated[
+        int | None,
+        typer.Option(
+            "--lose-customers",
+            min=1,
+            help="Give up for good the data of so many customers, whose keys are lost.",
+        ),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Make the first master key, where ORDERFOLD_MASTER_KEY_FILE says or in the data folder.
+
+    Where customers' data are sealed and the master key or the key store is gone,
+    it refuses and tells how many customers' data would be lost; --lose-customers
+    with that number gives these data up. The data of other customers stay.
+    """
     from gateway.cli.keys import new
 
-    new(data, err())
+    new(data, err(), lose)
 
 
 @keys.command(name="rotate")

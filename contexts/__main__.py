@@ -21,7 +21,7 @@ from infra.ports import PortTaken
 from infra.published import StoreRestored
 from infra.recorders.outcomes import RESTORE_REMEDY
 from infra.relay import RelayStopped
-from infra.runtime import Context
+from infra.runtime import Context, StartRefused
 from infra.settings import Settings, SettingsInvalid, load_settings
 
 NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
@@ -36,6 +36,7 @@ STOPS = (
     NatsUnavailable,
     RelayStopped,
     StoreRestored,
+    StartRefused,
     LogDiffers,
     LeadLost,
 )

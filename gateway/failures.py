@@ -24,6 +24,7 @@ from gateway.problems import (
 )
 from infra.log_service import ContextUnavailable
 from infra.mongo import MongoUnavailable
+from infra.questions import ContextImpaired
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,8 @@ def on_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 def on_absence(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Something the request needs is away; the log says what exactly."""
     log.warning("request not served", **circumstances(request), reason=str(error))
+    if isinstance(error, ContextImpaired):
+        return problem_response(request, Problem(UNAVAILABLE, str(error)))
     away = "MongoDB" if isinstance(error, MongoUnavailable) else "a context"
     return problem_response(request, Problem(UNAVAILABLE, f"{away} does not answer at the moment"))
 

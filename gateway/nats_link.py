@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contexts.customers.disclosure import disclose
+from contexts.customers.key_health import KeyHealth, key_health
 from contexts.customers.personal_data import PersonalData
 from gateway.problems import UNAVAILABLE, Problem
 from infra.command_client import CommandClient
@@ -68,6 +69,12 @@ class NatsLink:
         if self._nats is None or not self.connected:
             raise away()
         return await disclose(self._nats, customer_id, sealed)
+
+    async def key_health(self) -> KeyHealth:
+        """How customers' keys are; raises a Problem or ContextUnavailable."""
+        if self._nats is None or not self.connected:
+            raise away()
+        return await key_health(self._nats)
 
     def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> None:
         """Have `heard` called for every message there, on every connection made from now on."""

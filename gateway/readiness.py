@@ -83,10 +83,11 @@ class Readiness:
             return self._report
 
     async def _look(self) -> Report:
-        (nats, mongo, *contexts), lags = await asyncio.gather(
+        (nats, mongo, customer_keys, *contexts), lags = await asyncio.gather(
             asyncio.gather(
                 check(self._nats()),
                 check(self._mongo_check()),
+                self._customer_keys(),
                 *(check(self._context(name)) for name in CONTEXTS),
             ),
             asyncio.gather(*(self._lag(name) for name in MODELS)),
@@ -95,6 +96,7 @@ class Readiness:
             "nats": nats,
             "mongodb": mongo,
             "keys": self._key_check(),
+            "customer-keys": customer_keys,
             **{f"context:{name}": found for name, found in zip(CONTEXTS, contexts, strict=True)},
         }
         return Report(all(item.ok for item in checks.values()), checks, dict(zip(MODELS, lags, strict=True)))
@@ -107,6 +109,15 @@ class Readiness:
         """
         checks = {"nats": await check(self._nats()), "keys": self._key_check()}
         return OwnReport(all(item.ok for item in checks.values()), checks)
+
+    async def _customer_keys(self) -> Check:
+        """Whether customers' data can be opened; that some cannot is told, and the others are served."""
+        try:
+            health = await self._contexts.key_health()
+        except (Problem, ContextUnavailable) as error:
+            # That customers does not answer is a check of its own.
+            return Check(ok=True, problem=f"not known: {error}")
+        return Check(not health.lasting, health.problem or None)
 
     def _key_check(self) -> Check:
         return Check(self._keys.problem is None, self._keys.problem)

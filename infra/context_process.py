@@ -84,7 +84,7 @@ class ContextHost:
                 context, self._nats, streams, inbox, self._refusals, logged=self._settings.access_log
             )
             published = LogService(self._jetstream, store)
-            if not await self._was_not_restored(store, stopping):
+            if not await self._may_serve(store, stopping):
                 return
             await published.start()
             await service.start()
@@ -99,16 +99,17 @@ class ContextHost:
             await store.close()
         log.info("context stopped", context=context.name)
 
-    async def _was_not_restored(self, store: EventStore, stopping: asyncio.Event) -> bool:
+    async def _may_serve(self, store: EventStore, stopping: asyncio.Event) -> bool:
         """Wait until it is known that the store has what it has published; False if stopped before.
 
         A store restored from an older backup must not accept a command: its positions, given again, would be
-        taken for what was published before. Raises StoreRestored.
+        taken for what was published before. Raises StoreRestored, StartRefused and StoreUnavailable.
         """
         pause = FIRST_PAUSE
         while not stopping.is_set():
             try:
                 await check_published(self._jetstream, store)
+                await self._context.check_start(store)
             except (NatsUnavailable, JetStreamRefused, StoreUnreachable) as error:
                 log.warning("context waits", context=store.context, reason=str(error))
             else:

@@ -21,9 +21,10 @@ from infra.leftovers import end_leftovers
 from infra.ports import Ports, choose_ports
 from infra.servers import Process, ServerFailed, listening, mongo_server, nats_server
 from infra.settings import Settings, load_settings
-from infra.signing_keys import SigningKeys, jwks_file, write_secret
+from infra.signing_keys import SigningKeys, jwks_file, private_file, write_secret
 from infra.tls import client_context
 from infra.unusable_mongo import set_aside_if_unusable
+from infra.vault.key_store import refuse_if_wrapped
 from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
 
@@ -142,12 +143,21 @@ class EmbeddedStack:
         )
 
     def _make_secrets(self) -> None:
+        """Make the secrets of a new folder. In one that was used before, what is made anew is told."""
+        used = self.folder.environment.exists()
+        made = [] if private_file(self.folder.keys).exists() else ["signing key: earlier tokens are refused"]
         SigningKeys.ensure(self.folder.keys)
         if not self.folder.webhook_secret.exists():
             write_secret(self.folder.webhook_secret, new_secret().encode("ascii"))
+            made.append("webhook secret: webhooks that were signed before are refused and sent again")
+        if not (self.folder.root / "provider" / "ledger.db").exists():
+            made.append("ledger of the payment sandbox: it knows of no earlier payment")
         master_keys = master_keys_file(self.settings)
         if not self._given.master_key and not master_keys.exists():
+            refuse_if_wrapped(self.settings)
             write_master_keys(master_keys, new_master_keys())
+        for what in made if used else ():
+            self._say(f"made a new {what}")
 
     def _builders(self) -> dict[str, Callable[[], Process]]:
         root, ports = self.folder.root, self.ports
@@ -289,6 +299,7 @@ class Check(msgspec.Struct):
     """One thing the gateway needs."""
 
     ok: bool = False
+    problem: str | None = None
 
 
 class Readiness(msgspec.Struct):
@@ -299,8 +310,20 @@ class Readiness(msgspec.Struct):
 
 def not_ready(body: bytes) -> list[str]:
     """The names of what a readiness answer says is not ready."""
+    return [name for name, check in _checks(body).items() if not check.ok]
+
+
+def troubles(body: bytes) -> list[str]:
+    """What a readiness answer says is wrong, in words, also where it does not keep anybody from working."""
+    return [
+        f"{name}: {check.problem}" if check.problem else name
+        for name, check in _checks(body).items()
+        if check.problem or not check.ok
+    ]
+
+
+def _checks(body: bytes) -> dict[str, Check]:
     try:
-        checks = msgspec.json.decode(body, type=Readiness).checks
+        return msgspec.json.decode(body, type=Readiness).checks
     except msgspec.DecodeError:
-        return []
-    return [name for name, check in checks.items() if not check.ok]
+        return {}

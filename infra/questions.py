@@ -29,11 +29,20 @@ class ContextUnavailable(Exception):
     """No process of a context answered in time."""
 
 
+class ContextImpaired(ContextUnavailable):
+    """A context answered that it lacks something until an operator mends it; the message says what."""
+
+
+class Impaired(Exception):
+    """Raised by who answers: the answer is not there until an operator has mended what the message says."""
+
+
 class QuestionRefusal(msgspec.Struct, frozen=True, tag="refused"):
     """The question was wrong, or its answer cannot be found now (`again`: asking again may help)."""
 
     reason: str
     again: bool
+    impaired: bool = False
 
 
 _REFUSED = msgspec.json.encode(QuestionRefusal("", again=False)).partition(b",")[0]
@@ -50,7 +59,10 @@ class QuestionService:
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def serve(self, name: str, respond: Callable[[bytes], Awaitable[bytes]]) -> None:
-        """Answer from now on. `respond` may raise ValueError and StoreUnavailable. Raises NatsUnavailable."""
+        """Answer from now on. `respond` may raise ValueError, StoreUnavailable and Impaired.
+
+        Raises NatsUnavailable.
+        """
 
         async def heard(message: Msg) -> None:
             await self._free.acquire()
@@ -76,6 +88,9 @@ class QuestionService:
                 reply = await respond(message.data)
             except (msgspec.MsgspecError, ValueError) as error:
                 reply = msgspec.json.encode(QuestionRefusal(str(error), again=False))
+            except Impaired as error:
+                refusal = QuestionRefusal(str(error), again=True, impaired=True)
+                reply = msgspec.json.encode(refusal)
             except StoreUnavailable as error:
                 reply = msgspec.json.encode(QuestionRefusal(str(error), again=True))
             except Exception:
@@ -92,7 +107,8 @@ class QuestionService:
 async def put(nats: Client, context: str, name: str, payload: bytes, *, timeout: float) -> bytes:
     """Ask until there is an answer, JSON with a tag `type`.
 
-    Raises ContextUnavailable after `timeout` seconds, ValueError when the question is refused for good.
+    Raises ContextUnavailable after `timeout` seconds, ContextImpaired at once, and ValueError when the
+    question is refused for good.
     """
     subject = f"svc.{context}.{name}"
     loop = asyncio.get_running_loop()
@@ -109,6 +125,8 @@ async def put(nats: Client, context: str, name: str, payload: bytes, *, timeout:
             if refusal is None:
                 return reply.data
             reason = refusal.reason
+            if refusal.impaired:
+                raise ContextImpaired(reason)
             if not refusal.again:
                 raise ValueError(f"{subject}: {reason}")
         await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), max(0.0, deadline - loop.time())))  # noqa: S311 - no secret

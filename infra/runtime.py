@@ -27,12 +27,17 @@ __all__ = [
     "Reaction",
     "RunningContext",
     "Session",
+    "StartRefused",
     "Unavailable",
 ]
 
 
 class Unavailable(Exception):
     """Something a handler needs did not answer; the command may be sent again as it is."""
+
+
+class StartRefused(Exception):
+    """A context must not begin to work; the message says what is missing and what to do."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -80,6 +85,10 @@ async def as_sent(_: Any, fingerprint: bytes) -> bytes:
     return fingerprint
 
 
+async def startable(_: EventStore) -> None:
+    """Most contexts need nothing but their store."""
+
+
 def no_companions(_: RunningContext) -> Sequence[Companion]:
     """Most contexts work alone."""
     return ()
@@ -95,7 +104,8 @@ class Context:
     `on_dead_letter` is told, in the same transaction, of a fact that could not be taken and is parked, and of
     a parked one that was retried successfully or skipped; not of those that wait behind it for its key.
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
-    if that can no longer be told. It may raise Unavailable.
+    if that can no longer be told. It may raise Unavailable. `check_start` raises StartRefused or
+    StoreUnavailable if the context must not begin to work.
     """
 
     name: str
@@ -111,3 +121,4 @@ class Context:
     on_dead_letter: Callable[[Reaction, DeadLetter, Fate], Awaitable[None]] | None = None
     companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
     fingerprint: Callable[[Any, bytes], Awaitable[bytes]] = as_sent
+    check_start: Callable[[EventStore], Awaitable[None]] = startable

@@ -12,7 +12,7 @@ from contexts.customers.events import CustomerForgotten
 from contexts.customers.privacy import Privacy
 from contexts.messages import wire_name
 from infra.event_store import EventStore, StoreUnavailable
-from infra.questions import QuestionService
+from infra.questions import Impaired, QuestionService
 from infra.records import key_of
 from infra.runtime import RunningContext, Unavailable
 from infra.vault.key_store import KeyStore
@@ -43,7 +43,7 @@ class Disclosure:
         try:
             personal = await self._privacy.read(asked.customer_id, asked.sealed)
         except Unavailable as error:
-            raise StoreUnavailable(str(error)) from error
+            raise Impaired(str(error)) from error
         return msgspec.json.encode(Opened(personal))
 
 
@@ -51,7 +51,8 @@ class Shredder:
     """Destroys the key of every customer who was forgotten, as often as it takes.
 
     The event comes first and the key goes after: killed in between, the next process finds the event. Each
-    process looks through the whole log once: keys that came back with a backup of the key store go again.
+    process looks through the whole log once, and again when the key store was exchanged: keys that came back
+    with a backup of it go again.
     """
 
     def __init__(self, running: RunningContext, keys: KeyStore) -> None:
@@ -73,9 +74,11 @@ class Shredder:
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE
-        position = 0
+        position, exchanges = 0, self._keys.exchanges
         while True:
             self._committed.clear()
+            if exchanges != self._keys.exchanges:
+                position, exchanges = 0, self._keys.exchanges
             try:
                 position = await self._shred(position)
                 pause, self._interrupted = FIRST_PAUSE, False

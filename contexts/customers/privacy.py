@@ -11,14 +11,15 @@ from contexts.customers.commands import CustomersCommand, ForgetCustomer, Regist
 from contexts.customers.decider import Customer, Locked, Registered
 from contexts.customers.events import AddressChanged, CustomerRegistered, CustomersEvent, EmailChanged
 from contexts.customers.personal_data import PersonalData, Sealed
-from contexts.messages import CustomerId
+from contexts.messages import CustomerId, Rejected
 from infra.runtime import Unavailable
 from infra.settings import SettingsInvalid
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeyUnknown
 from infra.vault.sealing import SealBroken, seal, unseal
+from infra.vault.table import KeyStoreGone
 
-UNREADABLE = (KeyMissing, MasterKeyUnknown, SealBroken, SettingsInvalid)
+UNREADABLE = (KeyMissing, MasterKeyUnknown, SealBroken, SettingsInvalid, KeyStoreGone)
 """The keys are not what they should be: an operator has to look."""
 
 E = TypeVar("E", bound=CustomersEvent)
@@ -31,11 +32,13 @@ class Privacy:
         self._keys = keys
 
     async def opened(self, customer_id: CustomerId, customer: Customer | Locked) -> Customer:
-        """A customer to decide on; raises Unavailable when there is no key to open it with (any more)."""
+        """A customer to decide on; raises Unavailable or Rejected when there is no key to open it with."""
         if not isinstance(customer, Locked):
             return customer
         personal = await self.read(customer_id, customer.sealed)
         if personal is None:
+            if await self._keys.lost(customer_id):
+                raise Rejected(f"the data of customer {customer_id} were lost with their key: forget them")
             raise Unavailable(f"customer {customer_id} is being forgotten")
         return Registered(personal)
 

@@ -8,7 +8,9 @@ from contexts.customers.attendance import Disclosure, Shredder
 from contexts.customers.commands import CustomersCommand, ForgetCustomer
 from contexts.customers.decider import Locked, decide, evolve
 from contexts.customers.events import CustomersEvent
+from contexts.customers.key_audit import KeyAudit, check_keys
 from contexts.customers.privacy import Privacy
+from infra.event_store import EventStore
 from infra.runtime import Companion, Context, RunningContext, Session
 from infra.settings import Settings
 from infra.vault.key_store import KeyStore
@@ -36,7 +38,10 @@ def customers(keys: KeyStore) -> Context:
         session.record(stream, [await privacy.sealed(event, first=first) for event in events])
 
     def companions(running: RunningContext) -> Sequence[Companion]:
-        return (Disclosure(running, privacy), Shredder(running, keys))
+        return (Disclosure(running, privacy), Shredder(running, keys), KeyAudit(running, keys))
+
+    async def check_start(store: EventStore) -> None:
+        await check_keys(store, keys)
 
     return Context(
         name="customers",
@@ -48,6 +53,7 @@ def customers(keys: KeyStore) -> Context:
         handle=handle,
         companions=companions,
         fingerprint=privacy.fingerprint,
+        check_start=check_start,
     )
 
 

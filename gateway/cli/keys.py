@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from gateway.cli.customer_keys import require_keys, survey
 from gateway.cli.failure import CommandFailed
 from gateway.cli.progress import steps
 from gateway.cli.surroundings import settings_of
@@ -28,18 +29,47 @@ from infra.vault.master_keys import (
 from infra.vault.sealing import SealBroken
 
 
-def new(data: Path | None, console: Console) -> None:
-    """Make the first master key; raises CommandFailed if there is one."""
-    path = master_keys_file(settings_of(data))
-    if path.exists():
+def new(data: Path | None, console: Console, lose: int | None = None) -> None:
+    """Make the first master key; raises CommandFailed if there is one, or if data are sealed already.
+
+    `lose` is the number of customers whose data can no longer be read afterwards, which the operator names.
+    """
+    settings = settings_of(data)
+    path = master_keys_file(settings)
+    found = survey(settings)
+    if lose is None and path.exists() and not found.unreadable:
         raise CommandFailed(
             f"{path} is there already; `orderfold keys rotate` exchanges the master key in it"
         )
+    if len(found.unreadable) != (lose or 0):
+        raise CommandFailed(
+            f"{found.problem}: the data of {len(found.unreadable):,} customers cannot be read; {found.remedy}"
+            if found.unreadable
+            else "there are no customers whose data cannot be read: leave --lose-customers out"
+        )
+    made = not (path.exists() or settings.master_key)
     try:
-        write_master_keys(path, new_master_keys())
+        if made:
+            write_master_keys(path, new_master_keys())
+        if found.unreadable:
+            asyncio.run(give_up(settings, found.unreadable))
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written ({error.strerror})") from None
-    console.print(f"made {path}: keep it, and a copy of it, where no backup of the event stores is kept")
+    except (StoreUnavailable, SettingsInvalid) as error:
+        raise CommandFailed(str(error)) from None
+    if found.unreadable:
+        console.print(f"the data of {len(found.unreadable):,} customers can no longer be read")
+    if made:
+        console.print(f"made {path}: keep it, and a copy of it, where no backup of the event stores is kept")
+
+
+async def give_up(settings: Settings, customers: Sequence[str]) -> None:
+    """Remember in the key store that these keys are lost, so that nobody waits for them."""
+    keys = KeyStore(settings.key_store_url, MasterKeySource(settings))
+    try:
+        await keys.lose(customers)
+    finally:
+        await keys.close()
 
 
 def rotate(data: Path | None, console: Console) -> None:
@@ -47,17 +77,36 @@ def rotate(data: Path | None, console: Console) -> None:
     settings = settings_of(data)
     try:
         with alone(settings):
+            require_keys(settings)
+            asyncio.run(check_opens(settings))
             masters = begun(settings)
             wrapped = asyncio.run(exchange(settings.key_store_url, masters, console))
             if settings.master_key:
-                console.print(f"wrapped {wrapped:,} keys; remove all but the first from ORDERFOLD_MASTER_KEY")
+                console.print(
+                    f"{wrapped:,} keys are wrapped with the master key {masters.current}; remove all but the "
+                    "first from ORDERFOLD_MASTER_KEY"
+                )
                 return
             write_master_keys(master_keys_file(settings), masters.alone())
     except (SettingsInvalid, StoreUnavailable, MasterKeyUnknown, SealBroken) as error:
         raise CommandFailed(str(error)) from None
     except OSError as error:
         raise CommandFailed(f"the master keys cannot be written ({error.strerror})") from None
-    console.print(f"wrapped {wrapped:,} keys with the new master key {masters.current}; the old one is gone")
+    if wrapped:
+        console.print(
+            f"{wrapped:,} keys are wrapped with the new master key {masters.current}; the old one is gone"
+        )
+    else:
+        console.print(f"there is no customer's key yet; the new master key is {masters.current}")
+
+
+async def check_opens(settings: Settings) -> None:
+    """Raise MasterKeyUnknown or SealBroken before anything is exchanged that could not be opened."""
+    keys = KeyStore(settings.key_store_url, MasterKeySource(settings))
+    try:
+        await keys.check()
+    finally:
+        await keys.close()
 
 
 @contextlib.contextmanager
@@ -98,7 +147,7 @@ def begun(settings: Settings) -> MasterKeys:
 
 
 async def exchange(url: str, masters: MasterKeys, console: Console) -> int:
-    """Wrap every key with the current master key, and retire the others; how many were wrapped."""
+    """Wrap every key with the current master key, and retire the others; how many are wrapped with it."""
     keys = KeyStore(url, lambda: masters)
     done = 0
     try:
@@ -109,6 +158,6 @@ async def exchange(url: str, masters: MasterKeys, console: Console) -> int:
                     while wrapped := await keys.rewrap():
                         done += wrapped
                         shown.at(done)
+        return await keys.count()
     finally:
         await keys.close()
-    return done

@@ -12,9 +12,11 @@ from datetime import timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.status import Status
 
+from gateway.cli.customer_keys import require_keys
 from gateway.cli.failure import CommandFailed
 from gateway.cli.importer.report import report
 from gateway.cli.importer.run import Import, run
@@ -23,20 +25,22 @@ from gateway.cli.importer.source import Source
 from gateway.cli.surroundings import mint
 from infra.data_folder import FolderUnusable
 from infra.embedded import EmbeddedStack
+from infra.event_store import StoreUnavailable
 from infra.ports import PortTaken
 from infra.servers import ServerFailed
-from infra.settings import SettingsInvalid
+from infra.settings import SettingsInvalid, load_settings
 from infra.signing_keys import SigningKeyMissing
 from infra.tls import client_context
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAMPLE_LIFETIME = timedelta(hours=1)
 
-UNUSABLE = (FolderUnusable, PortTaken, ServerFailed, SettingsInvalid, SigningKeyMissing)
+UNUSABLE = (FolderUnusable, PortTaken, ServerFailed, SettingsInvalid, SigningKeyMissing, StoreUnavailable)
 
 
 def up(folder: Path, port: int | None, *, sample: bool, console: Console) -> None:
     """Run the stack; raises CommandFailed when it cannot be started or kept alive."""
+    require_keys(msgspec.structs.replace(load_settings(), data=folder))
     try:
         asyncio.run(serve(folder, port, sample=sample, console=console))
     except UNUSABLE as error:

@@ -40,7 +40,8 @@ class MasterKeys:
             master = self._keys[master_id]
         except KeyError:
             raise MasterKeyUnknown(
-                f"keys are wrapped with the master key {master_id!r}, which is not among those configured"
+                f"customers' keys are wrapped with the master key {master_id!r}, which is not among those "
+                f"configured, and their data cannot be read: restore it from its backup"
             ) from None
         try:
             return decrypt(master, wrapped, subject)
@@ -121,8 +122,9 @@ class MasterKeySource:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise SettingsInvalid(
-                f"the master keys {self._path} cannot be read ({reason}); name them with "
-                f"ORDERFOLD_MASTER_KEY_FILE, or make some with `orderfold keys new`"
+                f"the master keys {self._path} cannot be read ({reason}), and without them no customer's "
+                f"data; restore the file from its backup, name another with ORDERFOLD_MASTER_KEY_FILE, or "
+                f"make the first with `orderfold keys new`"
             ) from None
         return self._read
 

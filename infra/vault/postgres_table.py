@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import psycopg
 
 from infra.recorders.postgres_connection import Line, parameters
-from infra.vault.table import Wrapped
+from infra.vault.table import LOST, Wrapped
 
 SCHEMA = (
     # Of two processes that start at once the second waits, and then finds everything made.
@@ -59,9 +60,32 @@ class PostgresTable:
         )
         self._execute("VACUUM keys")
 
+    def lose(self, subjects: Sequence[str]) -> None:
+        self._execute(
+            "INSERT INTO keys SELECT subject, %s, '' FROM unnest(%s::text[]) AS gone (subject)"
+            " ON CONFLICT (subject) DO UPDATE SET master_id = excluded.master_id, wrapped = ''",
+            (LOST, list(subjects)),
+        )
+
+    def counts(self) -> dict[str, int]:
+        rows = self._rows("SELECT master_id, count(*) FROM keys WHERE wrapped <> '' GROUP BY master_id")
+        return dict(rows)
+
+    def samples(self) -> dict[str, Wrapped]:
+        return self._found(
+            "SELECT DISTINCT ON (master_id) subject, master_id, wrapped FROM keys WHERE wrapped <> ''"
+        )
+
+    def subjects_of(self, master_id: str) -> list[str]:
+        rows = self._rows("SELECT subject FROM keys WHERE master_id = %s AND wrapped <> ''", (master_id,))
+        return [subject for (subject,) in rows]
+
+    def is_empty(self) -> bool:
+        return not self._rows("SELECT 1 FROM keys LIMIT 1")
+
     def wrapped_otherwise(self, master_id: str, limit: int) -> dict[str, Wrapped]:
         return self._found(
-            "SELECT subject, master_id, wrapped FROM keys WHERE master_id NOT IN (%s, '') LIMIT %s",
+            "SELECT subject, master_id, wrapped FROM keys WHERE master_id <> %s AND wrapped <> '' LIMIT %s",
             (master_id, limit),
         )
 
@@ -101,11 +125,14 @@ class PostgresTable:
     def close(self) -> None:
         self._line.close()
 
-    def _found(self, sql: str, values: tuple[object, ...]) -> dict[str, Wrapped]:
+    def _rows(self, sql: str, values: tuple[object, ...] | None = None) -> list[tuple[Any, ...]]:
         try:
-            rows = self._line.open().execute(sql.encode(), values).fetchall()
+            return self._line.open().execute(sql.encode(), values).fetchall()
         except psycopg.Error as error:
             raise self._line.unavailable(error) from error
+
+    def _found(self, sql: str, values: tuple[object, ...] | None = None) -> dict[str, Wrapped]:
+        rows = self._rows(sql, values)
         return {subject: Wrapped(master_id, bytes(key)) for subject, master_id, key in rows}
 
     def _execute(self, sql: str, values: tuple[object, ...] | None = None) -> None:

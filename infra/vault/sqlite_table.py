@@ -6,9 +6,10 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from infra.recorders.outcomes import StoreUnavailable
-from infra.vault.table import Wrapped
+from infra.vault.table import LOST, KeyStoreGone, Wrapped
 
 BUSY_SECONDS = 5.0
 BUSY_PAUSE = 0.02
@@ -29,8 +30,11 @@ SCHEMA = (
 class SQLiteTable:
     """Keys in a file. What is deleted is overwritten with zeros, in the file and in its write-ahead log."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        """Open the file; one that is missing is made only if that is wanted. Raises StoreUnavailable."""
         self._path = path
+        if not make and not path.exists():
+            raise KeyStoreGone(f"the key store {path} is missing: restore it from its backup")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -40,6 +44,7 @@ class SQLiteTable:
             self._prepare()
             # What another process was to destroy when it was killed.
             self._empty_log()
+            self._file = self._identity()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"the key store {path} cannot be used ({error})") from error
 
@@ -91,9 +96,31 @@ class SQLiteTable:
         (kept, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return bool(kept)
 
+    def lose(self, subjects: Sequence[str]) -> None:
+        self._write(
+            "INSERT INTO keys VALUES (?1, ?2, x'') ON CONFLICT DO UPDATE SET master_id = ?2, wrapped = x''",
+            [(subject, LOST) for subject in subjects],
+        )
+
+    def counts(self) -> dict[str, int]:
+        rows = self._rows("SELECT master_id, count(*) FROM keys WHERE wrapped <> x'' GROUP BY master_id")
+        return dict(rows)
+
+    def samples(self) -> dict[str, Wrapped]:
+        return self._found(
+            "SELECT min(subject), master_id, wrapped FROM keys WHERE wrapped <> x'' GROUP BY master_id"
+        )
+
+    def subjects_of(self, master_id: str) -> list[str]:
+        rows = self._rows("SELECT subject FROM keys WHERE master_id = ? AND wrapped <> x''", (master_id,))
+        return [subject for (subject,) in rows]
+
+    def is_empty(self) -> bool:
+        return not self._rows("SELECT 1 FROM keys LIMIT 1")
+
     def wrapped_otherwise(self, master_id: str, limit: int) -> dict[str, Wrapped]:
         return self._found(
-            "SELECT subject, master_id, wrapped FROM keys WHERE master_id NOT IN (?, '') LIMIT ?",
+            "SELECT subject, master_id, wrapped FROM keys WHERE master_id <> ? AND wrapped <> x'' LIMIT ?",
             (master_id, limit),
         )
 
@@ -121,14 +148,34 @@ class SQLiteTable:
     def close(self) -> None:
         self._connection.close()
 
-    def _found(self, sql: str, values: tuple[object, ...]) -> dict[str, Wrapped]:
+    def _identity(self) -> tuple[int, int]:
+        status = self._path.stat()
+        return status.st_dev, status.st_ino
+
+    def _check_file(self) -> None:
+        """Keys that are made in a file that was moved away would be lost with it."""
         try:
-            rows = self._connection.execute(sql, values).fetchall()
+            same = self._identity() == self._file
+        except OSError:
+            same = False
+        if not same:
+            raise KeyStoreGone(
+                f"the key store {self._path} was exchanged or removed while in use: restore it"
+            )
+
+    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        self._check_file()
+        try:
+            return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise StoreUnavailable(f"the key store {self._path} cannot be read ({error})") from error
+
+    def _found(self, sql: str, values: tuple[object, ...] = ()) -> dict[str, Wrapped]:
+        rows = self._rows(sql, values)
         return {subject: Wrapped(master_id, key) for subject, master_id, key in rows}
 
     def _write(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        self._check_file()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

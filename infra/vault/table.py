@@ -7,9 +7,15 @@ from typing import Protocol
 
 import msgspec
 
+from infra.recorders.outcomes import StoreUnavailable
+
+
+class KeyStoreGone(StoreUnavailable):
+    """The key store's file is missing, or another one since it was opened."""
+
 
 class Wrapped(msgspec.Struct, frozen=True):
-    """A wrapped key and the master key it is wrapped with; both are empty once it was destroyed."""
+    """A wrapped key and the master key it is wrapped with; the key is empty once it was destroyed."""
 
     master_id: str
     key: bytes
@@ -18,6 +24,15 @@ class Wrapped(msgspec.Struct, frozen=True):
     def destroyed(self) -> bool:
         """Whether nothing is left but the fact that there was a key."""
         return not self.key
+
+    @property
+    def lost(self) -> bool:
+        """Whether the key was given up because nobody could use it any more."""
+        return self.master_id == LOST
+
+
+LOST = "lost"
+"""In the place of a master key's id: the subject's key was lost, and operators have given it up."""
 
 
 class Table(Protocol):
@@ -31,6 +46,21 @@ class Table(Protocol):
 
     def destroy(self, subjects: Sequence[str]) -> None:
         """Overwrite these keys, durably; that they were destroyed is remembered."""
+
+    def lose(self, subjects: Sequence[str]) -> None:
+        """Put in the place of these subjects' keys, if there are any, that they were lost."""
+
+    def counts(self) -> dict[str, int]:
+        """How many keys are wrapped with each master key."""
+
+    def samples(self) -> dict[str, Wrapped]:
+        """Of each master key that something is wrapped with a subject and its key."""
+
+    def subjects_of(self, master_id: str) -> list[str]:
+        """Whose keys are wrapped with a master key."""
+
+    def is_empty(self) -> bool:
+        """Whether there never was a key here."""
 
     def wrapped_otherwise(self, master_id: str, limit: int) -> dict[str, Wrapped]:
         """Some keys that are wrapped with another master key than this one."""

@@ -15,7 +15,7 @@ from gateway.cli.doctor.finding import Checked
 from gateway.cli.doctor.machine import check_machine
 from gateway.cli.doctor.processes import check_processes
 from gateway.cli.doctor.servers import check_servers
-from gateway.cli.doctor.stores import check_stores
+from gateway.cli.doctor.stores import check_customer_keys, check_stores
 from gateway.cli.failure import Differs
 from gateway.cli.surroundings import settings_of
 from infra.settings import PREFIX, Settings
@@ -29,7 +29,7 @@ def doctor(data: Path | None, *, settings: bool, out: Console) -> None:
     if settings:
         out.print(settings_table(found))
         return
-    checks = asyncio.run(check(found))
+    checks = [*asyncio.run(check(found)), check_customer_keys(found)]
     out.print(checks_table(checks))
     findings = [checked for checked in checks if not checked.good]
     for number, finding in enumerate(findings, 1):

@@ -8,7 +8,7 @@ import httpx
 
 from gateway.cli.doctor.finding import Checked
 from infra.data_folder import DataFolder
-from infra.embedded import not_ready
+from infra.embedded import troubles
 from infra.ports import read_ports
 from infra.settings import Settings
 
@@ -39,4 +39,4 @@ async def _check(client: httpx.AsyncClient, name: str, url: str, fix: str) -> Ch
         return Checked(name, f"{url}/metrics: {str(error) or type(error).__name__}", fix)
     if reply.is_success:
         return Checked(name, f"ready; {url}/metrics")
-    return Checked(name, f"not ready: {', '.join(not_ready(reply.content))}; {url}/metrics", fix)
+    return Checked(name, f"not ready: {'; '.join(troubles(reply.content))}; {url}/metrics", fix)

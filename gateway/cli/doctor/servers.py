@@ -12,7 +12,7 @@ import httpx
 
 from gateway.cli.doctor.finding import Checked
 from gateway.cli.surroundings import url_of
-from infra.embedded import not_ready
+from infra.embedded import troubles
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats import NatsUnavailable, connect
 from infra.settings import Settings, SettingsInvalid
@@ -126,10 +126,12 @@ async def check_gateway(client: httpx.AsyncClient, url: str) -> list[Checked]:
         return [
             Checked("gateway", f"{url}: {said(error)}", "start it: `orderfold up` or `python -m gateway`")
         ]
-    if reply.is_success:
+    what = "; ".join(troubles(reply.content))
+    if reply.is_success and not what:
         return [Checked("gateway", f"{url} is ready")]
-    what = ", ".join(not_ready(reply.content)) or f"status {reply.status_code}"
-    return [Checked("gateway", f"{url} is not ready: {what}", "see what the other findings say of these")]
+    what = what or f"status {reply.status_code}"
+    ready = "is ready" if reply.is_success else "is not ready"
+    return [Checked("gateway", f"{url} {ready}: {what}", "see what is said of these here")]
 
 
 def said(error: Exception) -> str:

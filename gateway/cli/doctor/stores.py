@@ -10,7 +10,9 @@ from pathlib import Path
 import psycopg
 
 import contexts
+from gateway.cli.customer_keys import survey
 from gateway.cli.doctor.finding import Checked
+from gateway.cli.failure import CommandFailed
 from infra.settings import Settings
 
 SECONDS = 5
@@ -24,6 +26,21 @@ async def check_stores(settings: Settings) -> list[Checked]:
             *(asyncio.to_thread(check_store, name, settings.store_url(name)) for name in names)
         )
     )
+
+
+def check_customer_keys(settings: Settings) -> Checked:
+    """Whether the data of every customer can be opened."""
+    what = "customers' keys"
+    try:
+        found = survey(settings)
+    except CommandFailed as error:
+        return Checked(what, str(error), "see what is said of the store of customers")
+    if not found.problem:
+        return Checked(what, f"the data of {len(found.sealed):,} customers can be opened")
+    if not found.unreadable:
+        return Checked(what, found.problem, "`orderfold up` or `orderfold keys new` makes the first")
+    seen = f"{found.problem}: the data of {len(found.unreadable):,} customers cannot be read"
+    return Checked(what, seen, found.remedy)
 
 
 def check_store(context: str, url: str) -> Checked:

@@ -1,0 +1,23 @@
+"""Asks customers whether every customer's data can be opened, for whoever watches over the system."""
+
+from __future__ import annotations
+
+import msgspec
+from nats.aio.client import Client
+
+from infra.questions import put
+
+QUESTION = "keys"
+SECONDS = 1.5
+
+
+class KeyHealth(msgspec.Struct, frozen=True, tag="keys"):
+    """What is wrong with customers' keys; `lasting` if no customer's data can be opened."""
+
+    problem: str = ""
+    lasting: bool = False
+
+
+async def key_health(nats: Client) -> KeyHealth:
+    """How customers' keys are; raises ContextUnavailable."""
+    return msgspec.json.decode(await put(nats, "customers", QUESTION, b"{}", timeout=SECONDS), type=KeyHealth)
