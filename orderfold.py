@@ -193,6 +193,41 @@ def keys_rotate(*, data: Data = None) -> None:
     rotate(data, err())
 
 
+restored = typer.Typer(help="After backups were put in place: make one state of them.", no_args_is_help=True)
+app.add_typer(restored, name="restore")
+
+Discard = Annotated[
+    bool,
+    typer.Option("--discard-published", help="Do not put back events that only the streams still have."),
+]
+
+
+@restored.command(name="check")
+def restore_check(*, discard: Discard = False, data: Data = None) -> None:
+    """Tell which parts are older than which others, and what is lost; status 1 if they do not fit together.
+
+    Compares each context's store with its stream, with what other contexts and
+    read models have read of it, and with the payment provider's books. Nothing
+    is changed. Everything else must be stopped.
+    """
+    from gateway.cli.restore.command import check
+
+    check(data, discard=discard, out=out())
+
+
+@restored.command(name="apply")
+def restore_apply(*, discard: Discard = False, data: Data = None) -> None:
+    """Put back what the streams still have, rewind who has read too much, and list what is lost.
+
+    What is lost is written to restored-TIME.jsonl in the data folder before
+    anything is deleted. Everything else must be stopped; then run `orderfold up`
+    and `orderfold verify`.
+    """
+    from gateway.cli.restore.command import mend
+
+    mend(data, discard=discard, out=out())
+
+
 @app.command(
     # Its own commands are there when it is called; it has their help.
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

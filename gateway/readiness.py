@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -14,6 +14,7 @@ from gateway.nats_link import NatsLink
 from gateway.problems import Problem
 from infra.log_service import ContextUnavailable
 from infra.mongo import MongoUnavailable
+from read_models.ahead import Ahead, models_ahead
 from read_models.catalogue import MODELS
 from read_models.lag import Lag, lag
 from read_models.reading import ReadModels
@@ -83,7 +84,7 @@ class Readiness:
             return self._report
 
     async def _look(self) -> Report:
-        (nats, mongo, customer_keys, *contexts), lags = await asyncio.gather(
+        (nats, mongo, customer_keys, *contexts), lags, ahead = await asyncio.gather(
             asyncio.gather(
                 check(self._nats()),
                 check(self._mongo_check()),
@@ -91,12 +92,14 @@ class Readiness:
                 *(check(self._context(name)) for name in CONTEXTS),
             ),
             asyncio.gather(*(self._lag(name) for name in MODELS)),
+            asyncio.gather(*(self._ahead(name) for name in MODELS)),
         )
         checks = {
             "nats": nats,
             "mongodb": mongo,
             "keys": self._key_check(),
             "customer-keys": customer_keys,
+            "read-models": _models_check(ahead),
             **{f"context:{name}": found for name, found in zip(CONTEXTS, contexts, strict=True)},
         }
         return Report(all(item.ok for item in checks.values()), checks, dict(zip(MODELS, lags, strict=True)))
@@ -128,6 +131,14 @@ class Readiness:
     async def _context(self, name: str) -> None:
         await self._contexts.logs.page(name, 0, limit=0)
 
+    async def _ahead(self, model: str) -> list[Ahead]:
+        """Where a model has read more than there is; nothing where that cannot be told."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await models_ahead(self._models, self._contexts.logs, model)
+        except (Problem, ContextUnavailable, MongoUnavailable, TimeoutError):
+            return []
+
     async def _lag(self, model: str) -> ModelLag:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
@@ -139,6 +150,12 @@ class Readiness:
             max((item.seconds for item in found), default=0.0),
             [item for item in found if item.events],
         )
+
+
+def _models_check(ahead: Iterable[list[Ahead]]) -> Check:
+    """Documents of what never happened are not to be shown as if all was well."""
+    first = next((found[0] for found in ahead if found), None)
+    return Check(first is None, None if first is None else str(first))
 
 
 async def check(found: Awaitable[None]) -> Check:

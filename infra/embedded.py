@@ -120,6 +120,11 @@ class EmbeddedStack:
 
     async def start(self) -> None:
         """Take the folder and start every process; raises FolderUnusable, PortTaken or ServerFailed."""
+        await self.start_servers()
+        await self._start(("contexts", "read-models", "gateway"))
+
+    async def start_servers(self) -> None:
+        """Take the folder and start the servers alone, not what works on their data; raises as `start`."""
         self.folder.acquire()
         for name in await asyncio.to_thread(end_leftovers, self.folder.run):
             self._say(f"ended {name}, left over from a run that was killed")
@@ -130,12 +135,14 @@ class EmbeddedStack:
         self._children = {
             name: Child(name, build, self.folder.run, self._say) for name, build in self._builders().items()
         }
-        for group in (("nats", "mongo", "provider"), ("contexts", "read-models", "gateway")):
-            for name in group:
-                self._children[name].spawn()
-                self._keepers.append(asyncio.create_task(self._children[name].keep(), name=f"keep {name}"))
-            await self._all_serve(group)
+        await self._start(("nats", "mongo", "provider"))
         self._keepers.append(asyncio.create_task(self._mend_mongo(), name="mend mongo"))
+
+    async def _start(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._children[name].spawn()
+            self._keepers.append(asyncio.create_task(self._children[name].keep(), name=f"keep {name}"))
+        await self._all_serve(names)
 
     async def _mend_mongo(self) -> None:
         await restart_when_broken(

@@ -207,6 +207,17 @@ class EventStore:
         """Return when this process is the context's leader; it is until `close` or `lost_lead`."""
         await self._companions.lead()
 
+    async def put_back(self, events: Sequence[Recorded], commands: Sequence[CommandRecord]) -> None:
+        """Write events after the last one, at their own positions, while nobody else uses the store.
+
+        What was published and is not in a store that was restored from a backup comes back this way.
+        """
+        writer = await asyncio.to_thread(self._database.writer)
+        try:
+            await asyncio.to_thread(writer.put_back, events, commands)
+        finally:
+            await asyncio.to_thread(writer.close)
+
     async def check(self) -> None:
         """Raises StoreReplaced if another store was put in the place of this one since it was opened."""
         await asyncio.to_thread(self._commits.check)

@@ -10,7 +10,6 @@ from infra.jetstream import StoredMessage, last_message, message_at, stream_name
 from infra.recorders.outcomes import RESTORE_REMEDY
 from infra.records import Recorded
 
-
 MOST_FOREIGN = 100
 """Messages at a stream's end that are no events, and over which its last event is looked for."""
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.nuid import NUID
 
 from infra import tracing
-from infra.event_message import headers_of, subject_of
+from infra.event_message import EVENT_ID, headers_of, subject_of
 from infra.event_store import EventStore, StoreUnavailable
 from infra.jetstream import (
     WRONG_LAST_SEQUENCE,

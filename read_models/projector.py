@@ -14,6 +14,7 @@ import structlog
 
 from infra import tracing
 from infra.log import belonging
+from infra.log_feed import LogDiffers
 from infra.log_reader import Batch
 from infra.log_service import ContextUnavailable, Delivered
 from infra.metrics_projector import ProjectorMeasures
@@ -138,6 +139,8 @@ class Projector(Generic[D]):
                     self._log.info("projector stands by", reason=str(error))
                 except (MongoUnavailable, NatsUnavailable, ContextUnavailable) as error:
                     self._log.warning("projector waits", reason=str(error))
+                except LogDiffers as error:
+                    self._log.error("read model is ahead of its store", reason=str(error))
                 except Exception:  # noqa: BLE001 - logged; giving up would stop every other read model too
                     self._log.exception("projector starts again")
                 else:

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 
 from infra.dead_letter_client import DeadLetterClient
 from infra.log_service import LogClient
+from infra.recorders.outcomes import RESTORE_REMEDY
 from infra.records import PARTITIONS
 from infra.stream_audit import StreamState, complaints, stream_state
 from read_models import checkpoints
@@ -229,7 +230,7 @@ class Verification:
                 if upto > last:
                     place = f"partition {partition} of {context}"
                     what = f"has {place} up to {upto:,}, but the store ends at {last:,}"
-                    self._differs(snapshot, what, remedy=_rebuild(snapshot.model.name))
+                    self._differs(snapshot, what, remedy=RESTORE_REMEDY)
         for snapshot, fold in folds:
             self._compare_documents(snapshot, fold)
 

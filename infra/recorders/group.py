@@ -21,6 +21,7 @@ from infra.records import (
     Checkpoint,
     CommandRecord,
     Metadata,
+    Recorded,
     StreamAppend,
     key_of,
     partition_of,
@@ -28,6 +29,9 @@ from infra.records import (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+PUT_BACK = b"put back"
+"""In the place of a command's fingerprint: it was carried out, and what it said is not known any more."""
 
 CheckpointKey = tuple[str, str, int]
 """Reader, context, partition."""
@@ -56,6 +60,20 @@ class EventRow(NamedTuple):
     partition: int
     recorded_at: int
     metadata: bytes
+
+
+def row_of(event: Recorded) -> EventRow:
+    """An event as both databases keep it."""
+    return EventRow(
+        event.position,
+        event.stream,
+        event.version,
+        event.name,
+        event.data,
+        event.partition,
+        microseconds(event.metadata.time),
+        encode_metadata(event.metadata),
+    )
 
 
 class Standing(msgspec.Struct):
@@ -126,7 +144,8 @@ def _refusal(append: Append, standing: Standing, versions: dict[str, int]) -> Ex
     if command is not None:
         known = standing.commands.get(command.command_id)
         if known is not None:
-            if known.fingerprint == command.fingerprint:
+            # Of a command whose events were put back from the stream nothing else is known.
+            if known.fingerprint in {command.fingerprint, PUT_BACK}:
                 return CommandRepeated(known.command_id, known.reply)
             return CommandReused(known.command_id)
     for move in append.checkpoints:

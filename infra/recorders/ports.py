@@ -41,6 +41,12 @@ class Writer(Protocol):
         exception means that nothing was written.
         """
 
+    def put_back(self, events: Sequence[Recorded], commands: Sequence[CommandRecord]) -> None:
+        """Write events where they stood, and the commands that caused them, in one transaction.
+
+        Raises StoreUnavailable.
+        """
+
     def check(self) -> None:
         """Raises StoreReplaced if the database was exchanged since this was opened; from another thread."""
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import psycopg
 
-from infra.recorders.group import Group, Standing
+from infra.recorders.group import Group, Standing, row_of
 from infra.recorders.outcomes import Outcome, StoreReplaced
 from infra.recorders.postgres_companions import CHANNEL
 from infra.recorders.postgres_connection import Connection, Line
-from infra.records import Append, CommandRecord
+from infra.records import Append, CommandRecord, Recorded
 
 APPEND_LOCK = "SELECT pg_advisory_xact_lock(4240, 1)"
 """Positions are drawn under this lock, held until the commit: they become visible in their order."""
@@ -56,6 +56,11 @@ ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value
 DELETE_NOTES = """
 DELETE FROM notes USING unnest(%s::text[], %s::text[]) AS gone (kind, key)
 WHERE notes.kind = gone.kind AND notes.key = gone.key
+"""
+
+DRAWN = """
+SELECT setval(sequence, greatest(%s, nextval(sequence)))
+FROM pg_get_serial_sequence('stored_events', 'notification_id') AS sequence
 """
 
 NOTIFY = "SELECT pg_notify(%s, %s)"
@@ -161,6 +166,20 @@ class PostgresWriter:
             connection.rollback()
         except psycopg.Error:
             self._line.close()
+
+    def put_back(self, events: Sequence[Recorded], commands: Sequence[CommandRecord]) -> None:
+        """Write events where they stood, and the commands that caused them, in one transaction."""
+        connection = self._line.open()
+        try:
+            with connection.transaction():
+                connection.execute(APPEND_LOCK)
+                connection.execute(INSERT_EVENTS, _columns([row_of(event) for event in events]))
+                if commands:
+                    records = [(c.command_id, c.fingerprint, c.reply) for c in commands]
+                    connection.execute(f"{INSERT_COMMANDS} ON CONFLICT DO NOTHING", _columns(records))
+                connection.execute(DRAWN, (events[-1].position,))
+        except psycopg.Error as error:
+            raise self._line.unavailable(error) from error
 
     def check(self) -> None:
         """Its positions are compared by every write."""

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from infra.recorders.group import CheckpointKey, Group, Standing
+from infra.recorders.group import CheckpointKey, Group, Standing, row_of
 from infra.recorders.outcomes import Outcome, StoreReplaced, StoreUnavailable
 from infra.recorders.sqlite_file import OpenedFile
-from infra.records import Append, Checkpoint, CommandRecord
+from infra.records import Append, Checkpoint, CommandRecord, Recorded
 
 ROWS = 64
 """Rows of one INSERT statement: of each number of rows up to here a prepared statement is kept."""
@@ -131,6 +131,22 @@ class SQLiteWriter:
         return StoreUnavailable(
             f"the store {self._path} cannot be written ({error}): check its disk and file"
         )
+
+    def put_back(self, events: Sequence[Recorded], commands: Sequence[CommandRecord]) -> None:
+        """Write events where they stood, and the commands that caused them, in one transaction."""
+        try:
+            with self._file.changing():
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    self._insert_rows(EVENTS, [row_of(event) for event in events])
+                    records = [(c.command_id, c.fingerprint, c.reply) for c in commands]
+                    self._insert_rows("INSERT OR IGNORE INTO commands VALUES ", records)
+                    self._connection.execute("COMMIT")
+                finally:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
 
     def check(self) -> None:
         """Raises StoreReplaced if the file was exchanged."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.mongo import Mongo, Transaction
+from infra.recorders.outcomes import RESTORE_REMEDY
 from read_models import checkpoints
 from read_models.checkpoints import Place
 from read_models.model import ReadModel, instant
@@ -87,7 +88,8 @@ async def _catch_up(mongo: Mongo, model: ReadModel[Any], collection: str, live: 
         if time.monotonic() > deadline:
             raise ReplayFailed(
                 f"{collection} is behind {live} by about {behind:,} events after {wait:g} s; "
-                "nothing was switched. `python -m read_models run` keeps it up to date: is it running?"
+                "nothing was switched. `python -m read_models run` keeps it up to date: is it running? "
+                f"If so, {live} may be ahead of a store restored from a backup: {RESTORE_REMEDY}"
             )
         await asyncio.sleep(POLL_SECONDS)
 

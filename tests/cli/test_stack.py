@@ -144,7 +144,13 @@ async def test_verify_names_a_checkpoint_that_the_store_never_reached(stack: Run
         assert place is not None
         await checkpoints.update_one({"_id": place["_id"]}, {"$set": {"position": 10_000}})
         result = await asyncio.to_thread(stack.run, "verify", "--json")
+        async with httpx.AsyncClient(timeout=60) as http:
+            checks = (await http.get(f"{stack.url}/health/ready")).json()["checks"]
+        found = await asyncio.to_thread(stack.run, "doctor")
         await checkpoints.update_one({"_id": place["_id"]}, {"$set": {"position": place["position"]}})
+    assert not checks["read-models"]["ok"]
+    assert "customers is ahead of customers" in checks["read-models"]["problem"]
+    assert (found.returncode, "`orderfold restore check`" in found.stdout) == (1, True)
     (difference,) = json.loads(result.stdout)["differences"]
     assert "but the store ends at" in difference["what"]
 

@@ -98,7 +98,7 @@ async def test_killed_as_it_begins_or_in_the_middle_it_goes_on_when_it_is_run_ag
         return {name: await keys.key(name) for name in before} == before
 
     await asyncio.to_thread(kill_once_begun, settings)
-    assert len(masters(settings)) == 1
+    assert len(masters(settings)) == 2
     assert await all_are_readable()
     monkeypatch.setattr(key_store, "REWRAPPED_AT_ONCE", 10)
     assert await keys.rewrap() == 10
