@@ -6,7 +6,12 @@ from typing import Any
 
 from litestar import Router
 
-from contexts.fulfilment.commands import AbandonFulfilment, RetryFulfilment
+from contexts.fulfilment.commands import (
+    AbandonFulfilment,
+    ResumeFulfilment,
+    RetryFulfilment,
+    SettleFulfilment,
+)
 from contexts.fulfilment.events import Stage
 from gateway.access import Access
 from gateway.commands import command
@@ -18,7 +23,7 @@ from read_models.reading import Page
 
 
 class AskedFulfilments(AskedPage, frozen=True, kw_only=True):
-    """Which fulfilments are wanted; `stuck` while a failed command waits for an operator."""
+    """Which fulfilments are wanted; `stuck` while a failure waits for an operator."""
 
     stage: Stage | None = None
     stuck: bool | None = None
@@ -71,7 +76,21 @@ fulfilments = Router(
             AbandonFulfilment,
             access=Access.OPERATE,
             thing="order_id",
-            summary="Give a fulfilment up to a person",
+            summary="Stop a stuck fulfilment",
+        ),
+        command(
+            "/{order_id:str}/settle",
+            SettleFulfilment,
+            access=Access.OPERATE,
+            thing="order_id",
+            summary="Settle the money and the stock of an abandoned fulfilment",
+        ),
+        command(
+            "/{order_id:str}/resume",
+            ResumeFulfilment,
+            access=Access.OPERATE,
+            thing="order_id",
+            summary="Take an abandoned fulfilment up again",
         ),
     ],
 )

@@ -136,6 +136,8 @@ class ContextHost:
             commands=CommandClient(self._nats),
             settings=self._settings,
             react=reacting(streams),
+            has_heard=inbox.has_heard,
+            caught_up=inbox.caught_up,
         )
         letters = DeadLetterService(self._jetstream, store, inbox)
         companions: Sequence[Companion] = [*self._context.companions(running), letters]

@@ -16,6 +16,7 @@ from infra.error_text import described
 from infra.event_codec import EventCodec
 from infra.event_store import CheckpointMoved, Conflict, StoreUnavailable
 from infra.log import belonging
+from infra.log_client import ContextUnavailable, LogClient
 from infra.log_feed import LogDiffers
 from infra.log_reader import Batch, LogReader
 from infra.log_service import Delivered
@@ -30,6 +31,8 @@ BATCH = 500
 POLL_SECONDS = 0.05
 """How often a process that does not lead looks how far the leader has heard."""
 LONGEST_PAUSE = 5.0
+STARTING_SECONDS = 60.0
+"""How long a start waits for another context's answer, or for the inbox to get on."""
 
 Effect = Callable[[Reaction], Awaitable[None]]
 
@@ -62,7 +65,7 @@ class Inbox:
     async def up_to(self, tokens: Sequence[Token]) -> None:
         """Return when what the tokens name was heard; tokens of contexts not listened to are ignored."""
         wanted = [token for token in tokens if token.context in self._context.hears]
-        while not all(self._heard(token) for token in wanted):
+        while not all(self.has_heard(token) for token in wanted):
             if self._leading:
                 async with self._moved:
                     await self._moved.wait()
@@ -70,9 +73,34 @@ class Inbox:
                 await asyncio.sleep(POLL_SECONDS)
                 self._checkpoints = await self._streams.store.checkpoints(READER)
 
-    def _heard(self, token: Token) -> bool:
-        checkpoint = self._checkpoints.get((token.context, token.partition))
-        return checkpoint is not None and checkpoint.position >= token.position
+    def has_heard(self, token: Token) -> bool:
+        """Whether everything up to a token was heard, as far as this process knows."""
+        return self._position(token.context, token.partition) >= token.position
+
+    def _position(self, context: str, partition: int) -> int:
+        return self._checkpoints.get((context, partition), Checkpoint()).position
+
+    async def caught_up(self) -> None:
+        """Return when all that had happened when this was called was heard.
+
+        A context that does not answer is not waited for longer than it takes to restart one, nor is an inbox
+        that does not get on: what then is missing is heard later.
+        """
+        client = LogClient(self._nats)
+        heads: list[Token] = []
+        for context in sorted(self._context.hears):
+            try:
+                async with asyncio.timeout(STARTING_SECONDS):
+                    heads += await _heads(client, context)
+            except TimeoutError:
+                log.warning("inbox does not wait for a context", context=context)
+        while ahead := [token for token in heads if not self.has_heard(token)]:
+            try:
+                async with asyncio.timeout(STARTING_SECONDS), self._moved:
+                    await self._moved.wait()
+            except TimeoutError:
+                log.warning("inbox does not get on", context=self._context.name, behind=str(ahead[0]))
+                return
 
     async def run(self) -> None:
         """Hear facts until cancelled; what goes wrong is tried again with backoff. Raises LogDiffers."""
@@ -88,6 +116,8 @@ class Inbox:
                     self._checkpoints = await self._streams.store.checkpoints(READER)
                     await self._load_parked()
                     self._leading = True
+                    async with self._moved:
+                        self._moved.notify_all()
                     await reader.start(self._checkpoints)
                     while True:
                         batch = await reader.next(BATCH)
@@ -291,3 +321,14 @@ class Inbox:
                     )
                 )
         return heard
+
+
+async def _heads(client: LogClient, context: str) -> list[Token]:
+    """Where a context's log ends, partition by partition, as soon as it answers."""
+    while True:
+        try:
+            page = await client.page(context, 0, limit=0)
+        except ContextUnavailable:
+            await asyncio.sleep(LONGEST_PAUSE)
+        else:
+            return [Token(context, head, partition) for partition, head in enumerate(page.partition_heads)]

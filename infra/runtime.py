@@ -10,6 +10,7 @@ import msgspec
 from nats.aio.client import Client
 
 from infra.command_client import CommandClient
+from infra.commands import Token
 from infra.dead_letters import DeadLetter, Fate
 from infra.event_codec import Upcaster
 from infra.event_store import EventStore
@@ -78,6 +79,10 @@ class RunningContext:
     settings: Settings
     react: Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]
     """Run a function on a Reaction and commit it, again from fresh state after a conflict."""
+    has_heard: Callable[[Token], bool]
+    """Whether the context has heard everything up to a token."""
+    caught_up: Callable[[], Awaitable[None]]
+    """Returns when the context has heard all that had happened when it was called."""
 
 
 async def as_sent(_: Any, fingerprint: bytes) -> bytes:

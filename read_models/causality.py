@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
+from contexts.fulfilment.events import command_id
 from infra.event_message import Delivered
 from infra.log_client import LogClient
 
@@ -21,7 +24,7 @@ ORDER_STREAMS = (
 """Where an order's events are: the context and its category of streams."""
 
 SAGA_COMMAND = re.compile(r"(.+):(\d+):\d+")
-"""The id of a saga's command names the event that gave rise to it: `<stream>:<version>:<n>`."""
+"""In earlier versions a saga's command was named after the event that asked for it."""
 
 
 async def events_of_order(log: LogClient, order_id: str) -> list[Delivered]:
@@ -40,10 +43,11 @@ async def stream_of(log: LogClient, context: str, stream: str) -> list[Delivered
 def causal_order(events: Sequence[Delivered]) -> list[Delivered]:
     """Each event after the one before it in its stream and after its cause; otherwise by time."""
     known = {event.event_id: event for event in events}
+    origins = origins_of(events)
     waits_for: dict[str, int] = dict.fromkeys(known, 0)
     effects: dict[str, list[str]] = {}
     for event in events:
-        for cause in {f"{event.stream}@{event.version - 1}", cause_of(event)} & known.keys():
+        for cause in {f"{event.stream}@{event.version - 1}", cause_of(event, origins)} & known.keys():
             waits_for[event.event_id] += 1
             effects.setdefault(cause, []).append(event.event_id)
     ready = [place_of(known[event_id]) for event_id, count in waits_for.items() if count == 0]
@@ -59,10 +63,44 @@ def causal_order(events: Sequence[Delivered]) -> list[Delivered]:
     return ordered
 
 
-def cause_of(event: Delivered) -> str:
+def origins_of(events: Iterable[Delivered]) -> dict[str, str]:
+    """Command id → the id of the saga's event that asked for it first."""
+    origins: dict[str, str] = {}
+    for event in events:
+        for issued in commands_of(event):
+            origins.setdefault(issued, event.event_id)
+    return origins
+
+
+class _Step(msgspec.Struct):
+    type: str
+    return_id: str | None = None
+
+
+class _Asking(msgspec.Struct):
+    commands: tuple[_Step, ...] = ()
+
+
+def commands_of(event: Delivered) -> dict[str, str]:
+    """The commands that an event of the saga asks for: id → wire name, in order."""
+    if event.context != "fulfilment":
+        return {}
+    try:
+        asking = msgspec.json.decode(event.data, type=_Asking)
+    except msgspec.DecodeError:
+        # An operator may be after this very event: all others are shown.
+        return {}
+    return {
+        command_id(event.stream, step.type, step.return_id, event.version): step.type
+        for step in asking.commands
+    }
+
+
+def cause_of(event: Delivered, origins: Mapping[str, str]) -> str:
     """The id of the event this one follows from, directly or through a saga's command; else no event's."""
-    command = SAGA_COMMAND.fullmatch(event.metadata.causation_id)
-    return f"{command[1]}@{command[2]}" if command else event.metadata.causation_id
+    cause = event.metadata.causation_id
+    command = SAGA_COMMAND.fullmatch(cause)
+    return origins.get(cause) or (f"{command[1]}@{command[2]}" if command else cause)
 
 
 def place_of(event: Delivered) -> tuple[datetime, str, int, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from contexts.fulfilment.events import Stage
+from contexts.fulfilment.events import TERMINAL, Stage
 from infra.log_service import ContextUnavailable, LogClient
 from infra.metrics_figures import (
     DEAD_LETTERS,
@@ -32,7 +32,7 @@ from read_models.reading import ReadModels
 ANSWER_SECONDS = 2.0
 """How long a context may take to say how far its log goes."""
 
-UNDER_WAY = tuple(stage for stage in Stage if stage not in fulfilments.TERMINAL)
+UNDER_WAY = tuple(stage for stage in Stage if stage not in TERMINAL)
 
 Heads = Mapping[str, list[int]]
 """Where each context's partitions end."""

@@ -5,35 +5,55 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from contexts.fulfilment.events import (
+    TERMINAL,
     CommandFailed,
+    FactParked,
+    FactReleased,
+    FactRemembered,
     FulfilmentAbandoned,
     FulfilmentEvent,
+    FulfilmentResumed,
     FulfilmentRetried,
+    FulfilmentSettled,
     Stage,
     StepTaken,
+    identity,
 )
 from contexts.messages import wire_name
 from read_models.model import Occurrence, ReadModel, Source, latest
 from read_models.reading import Page, ReadModels
 
-TERMINAL = frozenset({Stage.COMPLETED, Stage.CANCELLED, Stage.ABANDONED})
-
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that could not be done and was not sent again since."""
+    """Why the order is stuck: a command that could not be done, or a fact that does not fit or is parked.
+
+    `command` is the command's wire name, or the fact's; `command_id` the command's id, or the fact's place.
+    """
 
     command_id: str
     command: str
     reason: str
 
 
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator decided on an abandoned order; `amount` (minor units) of a refund."""
+
+    reason: str
+    payment: str | None = None
+    amount: int | None = None
+    stock: str | None = None
+
+
 class Fulfilment(msgspec.Struct, frozen=True, kw_only=True):
     """`stage` as the saga names it, `waiting_since` it is there; None once it is over.
 
-    `stuck` while a failed command waits for an operator, `problem` the last one there was, `heard` the fact
-    heard last, `attempts` how often it was started: 1 and 1 for each retry. `version` of the saga's stream.
+    `stuck` while a failure waits for an operator, `problem` the last one there was, `heard` the fact heard
+    last, `attempts` how often it was started: 1 and 1 for each retry. `outstanding` is what an abandoned
+    order still holds, `settlement` what an operator decided on that; both are left out of other documents.
+    `version` of the saga's stream.
     """
 
     order_id: str
@@ -47,6 +67,8 @@ class Fulfilment(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 1
     updated_at: str | None = None
     version: int = 0
+    outstanding: tuple[str, ...] | UnsetType = UNSET
+    settlement: Settlement | UnsetType = UNSET
 
 
 def project(document: Fulfilment | None, occurrence: Occurrence) -> Fulfilment:
@@ -61,21 +83,20 @@ def project(document: Fulfilment | None, occurrence: Occurrence) -> Fulfilment:
     )
 
 
-def _fulfilment(fulfilment: Fulfilment, event: FulfilmentEvent, time: str) -> Fulfilment:
+def _fulfilment(  # noqa: PLR0911 - a table, a row for each event
+    fulfilment: Fulfilment, event: FulfilmentEvent, time: str
+) -> Fulfilment:
     match event:
         case StepTaken():
-            return msgspec.structs.replace(
-                _at(fulfilment, event.stage, time),
-                heard=wire_name(type(event.heard)),
-                heard_at=time,
-                failed=_without(fulfilment.failed, event.recovered),
-            )
+            return _stepped(fulfilment, event, time)
+        case FactRemembered():
+            return msgspec.structs.replace(fulfilment, heard=wire_name(type(event.heard)), heard_at=time)
         case CommandFailed():
-            failure = Failure(command_id=event.command_id, command=event.command, reason=event.reason)
-            others = _without(fulfilment.failed, (event.command_id,))
-            return msgspec.structs.replace(
-                fulfilment, failed=(*others, failure), problem=f"{event.command}: {event.reason}"
-            )
+            return _failed(fulfilment, event.command_id, event.command, event.reason)
+        case FactParked():
+            return _failed(fulfilment, event.place, event.fact, f"dead letter {event.place}: {event.reason}")
+        case FactReleased():
+            return msgspec.structs.replace(fulfilment, failed=_without(fulfilment.failed, (event.place,)))
         case FulfilmentRetried():
             return msgspec.structs.replace(
                 fulfilment,
@@ -84,10 +105,50 @@ def _fulfilment(fulfilment: Fulfilment, event: FulfilmentEvent, time: str) -> Fu
             )
         case FulfilmentAbandoned():
             return msgspec.structs.replace(
-                _at(fulfilment, event.stage, time), failed=(), problem=f"abandoned: {event.reason}"
+                _at(fulfilment, event.stage, time),
+                failed=(),
+                problem=f"abandoned: {event.reason}",
+                outstanding=event.outstanding,
+            )
+        case FulfilmentSettled():
+            settlement = Settlement(
+                reason=event.reason,
+                payment=event.payment or None,
+                amount=event.amount or None,
+                stock=event.stock or None,
+            )
+            settled = msgspec.structs.replace(
+                fulfilment,
+                settlement=settlement,
+                failed=(),
+                outstanding=fulfilment.outstanding if event.stage is Stage.ABANDONED else UNSET,
+            )
+            return _at(settled, event.stage, time)
+        case FulfilmentResumed():
+            return msgspec.structs.replace(
+                _at(fulfilment, event.stage, time), outstanding=UNSET, attempts=fulfilment.attempts + 1
             )
         case _:
             assert_never(event)
+
+
+def _stepped(fulfilment: Fulfilment, step: StepTaken, time: str) -> Fulfilment:
+    after = msgspec.structs.replace(
+        _at(fulfilment, step.stage, time),
+        heard=wire_name(type(step.heard)),
+        heard_at=time,
+        failed=_without(fulfilment.failed, step.recovered),
+        outstanding=step.outstanding if step.stage is Stage.ABANDONED else UNSET,
+    )
+    if step.problem:
+        return _failed(after, identity(step.heard), wire_name(type(step.heard)), step.problem)
+    return after
+
+
+def _failed(fulfilment: Fulfilment, failure_id: str, name: str, reason: str) -> Fulfilment:
+    failure = Failure(command_id=failure_id, command=name, reason=reason)
+    others = _without(fulfilment.failed, (failure_id,))
+    return msgspec.structs.replace(fulfilment, failed=(*others, failure), problem=f"{name}: {reason}")
 
 
 def _at(fulfilment: Fulfilment, stage: Stage, time: str) -> Fulfilment:

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from contexts.messages import Command, OrderId, Text
+from enum import StrEnum
+
+from contexts.messages import Command, OrderId, Price, Text
+
+
+class PaymentSettlement(StrEnum):
+    """What becomes of the money of an abandoned order."""
+
+    VOID = "void"
+    CAPTURE = "capture"
+    REFUND = "refund"
+    OUTSIDE = "outside"
+
+
+class StockSettlement(StrEnum):
+    """What becomes of the stock that is reserved for an abandoned order."""
+
+    RELEASE = "release"
+    SHIP = "ship"
+    OUTSIDE = "outside"
 
 
 class FulfilmentCommandMessage(Command, tag=lambda name: f"fulfilment.{name}"):
@@ -10,17 +29,42 @@ class FulfilmentCommandMessage(Command, tag=lambda name: f"fulfilment.{name}"):
 
 
 class RetryFulfilment(FulfilmentCommandMessage):
-    """Send again what could not be done."""
+    """Send the failed commands of a stuck order again."""
 
     order_id: OrderId
 
 
 class AbandonFulfilment(FulfilmentCommandMessage):
-    """Stop trying; a person takes over."""
+    """Stop a stuck order: nothing more is done for it until it is settled or resumed.
+
+    Refused for an order that is not stuck.
+    """
 
     order_id: OrderId
     reason: Text
 
 
-FulfilmentCommand = RetryFulfilment | AbandonFulfilment
+class SettleFulfilment(FulfilmentCommandMessage):
+    """Decide what becomes of the money and the stock of an abandoned order.
+
+    `payment` (void, capture, refund with an `amount` in minor units, outside) is needed while money is
+    outstanding, `stock` (release, ship, outside) while stock is reserved. `outside`: an operator has settled
+    it outside this system. Returns that wait for their refund are accepted.
+    """
+
+    order_id: OrderId
+    reason: Text
+    payment: PaymentSettlement | None = None
+    amount: Price | None = None
+    stock: StockSettlement | None = None
+
+
+class ResumeFulfilment(FulfilmentCommandMessage):
+    """Take an abandoned order up again, where it stands; refused once it was settled."""
+
+    order_id: OrderId
+    reason: Text
+
+
+FulfilmentCommand = RetryFulfilment | AbandonFulfilment | SettleFulfilment | ResumeFulfilment
 """Every command of fulfilment."""

@@ -9,21 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from contexts.fulfilment.issued import OUTBOX, IssuedCommand, decode, saga_stream
-from contexts.fulfilment.knowledge import Saga
-from contexts.fulfilment.outcomes import Outcomes
+from contexts.fulfilment.acknowledgements import Acknowledgements
+from contexts.fulfilment.issued import OUTBOX, IssuedCommand, decode, order_of, saga_stream
 from contexts.fulfilment.patience import Patience
-from contexts.fulfilment.settlement import needed_by, obsolete
-from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused
+from contexts.fulfilment.state import Saga
+from contexts.fulfilment.steps import needs, obsolete
+from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
 from infra.event_store import StoreUnavailable
 from infra.log import trace_of
-from infra.records import key_of
 from infra.runtime import RunningContext
 
 ACTOR = "fulfilment"
 
-DOUBTFUL = frozenset({RefusalKind.REJECTED, RefusalKind.UNKNOWN})
-"""Refusals that a fact may explain which the saga has not heard yet."""
+DOUBTFUL = frozenset({RefusalKind.REJECTED, RefusalKind.UNKNOWN, RefusalKind.REUSED})
+"""Refusals that a fact may explain which the saga has not heard yet. REUSED: before this saga lost its store
+it has asked for the same, for another reason."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,48 +48,72 @@ class Lane:
 
 
 class Dispatcher:
-    """Keeps the outbox empty. What it has not settled when it stops or dies is sent again by the next one."""
+    """Keeps the outbox empty. What it has not settled when it stops or dies is sent again by the next one.
+
+    It sends nothing before the saga has heard all that had happened when this process began: a saga that lost
+    its store would ask for what was done long ago.
+    """
 
     def __init__(self, running: RunningContext, patience: Patience) -> None:
         self._running = running
         self._patience = patience
-        self._outcomes = Outcomes(running)
+        self._acknowledgements = Acknowledgements(running)
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(patience.under_way)
-        self._stopped = False
+        self._sending = False
+        self._caught_up = asyncio.Event()
+        self._opening: asyncio.Task[None] | None = None
         self._count = 0
         self._room = asyncio.Event()
         self._room.set()
 
     async def start(self) -> None:
-        """Send everything that is not settled."""
-        await self._outcomes.start()
-        outbox = await self._running.store.notes(OUTBOX)
+        """Send everything that is not settled, once the saga knows what has happened."""
+        await self._acknowledgements.start()
+        self._opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        await self._running.caught_up()
+        self._caught_up.set()
+        while True:
+            try:
+                outbox = await self._running.store.notes(OUTBOX)
+            except StoreUnavailable as error:
+                log.warning("outbox cannot be read", error=str(error))
+                await asyncio.sleep(self._patience.longest_pause)
+            else:
+                break
+        self._sending = True
         self.issue(map(decode, outbox.values()))
 
     async def stop(self) -> None:
         """End at once: whatever is under way is sent again, with the same id, by whoever starts next."""
-        self._stopped = True
-        for task in self._tasks:
+        self._sending = False
+        ending = self._tasks if self._opening is None else {*self._tasks, self._opening}
+        for task in ending:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._outcomes.stop()
+        if ending:
+            await asyncio.wait(ending)
+        await self._acknowledgements.stop()
+
+    async def caught_up(self) -> None:
+        """Return when the saga has heard all that had happened when this process began."""
+        await self._caught_up.wait()
 
     async def room(self) -> None:
         """Return when not too many commands wait, so that hearing facts cannot outrun sending commands."""
         await self._room.wait()
 
     def has(self, command_id: str) -> bool:
-        """Whether a command is being sent."""
-        order_id = key_of(command_id).rsplit(":", 2)[0]
-        lane = self._lanes.get(order_id)
-        return lane is not None and command_id in lane.ids
+        """Whether a command is being sent, or waits for its fact."""
+        lane = self._lanes.get(order_of(command_id))
+        sent = lane is not None and command_id in lane.ids
+        return sent or not self._sending or self._acknowledgements.has(command_id)
 
     def issue(self, commands: Iterable[IssuedCommand]) -> None:
-        """Send commands that the store holds; after `stop`, whoever starts next finds them there."""
-        if self._stopped:
+        """Send commands that the store holds; before the start and after `stop` they wait there."""
+        if not self._sending:
             return
         for command in commands:
             lane = self._lanes.get(command.order_id)
@@ -117,31 +141,37 @@ class Dispatcher:
                 trace_id=trace_of(command.traceparent),
             )
             try:
-                problem = await self._carry_out(command, lane)
+                end = await self._carry_out(command, lane)
                 # From here on an operator may have it sent again.
                 lane.ids.discard(command.command_id)
-                if problem is None:
-                    self._outcomes.settle(command)
-                else:
-                    await self._outcomes.fail(command, problem)
+                match end:
+                    case Refused(rule=rule):
+                        await self._acknowledgements.fail(command, rule)
+                    case Token():
+                        self._acknowledgements.accepted(command, end)
+                    case None:
+                        self._acknowledgements.done(command)
             except Exception:
                 # A defect must not hold up the order's other commands; this one stays in the outbox.
                 log.exception("command left for the next start", command=command.command_id)
             self._counted(-1)
         del self._lanes[order_id]
 
-    async def _carry_out(self, command: IssuedCommand, lane: Lane) -> str | None:
-        """Send a command until it is settled; returns why it failed, if it did."""
+    async def _carry_out(self, command: IssuedCommand, lane: Lane) -> Refused | Token | None:
+        """Send a command until it has ended: refused, accepted at a token, or no longer needed."""
+        context = command.name.partition(".")[0]
         tries = 0
         while True:
             lane.news.clear()
             answer = await self._try(command, first=tries == 0)
             tries += 1
             match answer:
-                case None | Accepted():
+                case None:
                     return None
-                case Refused(rule=rule) if tries >= self._tries(answer):
-                    return rule
+                case Accepted():
+                    return Token(context, answer.position, answer.partition)
+                case Refused() if tries >= self._tries(answer):
+                    return answer
             try:
                 async with asyncio.timeout(self._patience.pause(tries)):
                     await lane.news.wait()
@@ -162,12 +192,13 @@ class Dispatcher:
         except StoreUnavailable as error:
             return Refused(RefusalKind.UNAVAILABLE, str(error))
         saga: Saga = folded.state
-        known_as_failed = any(it.command_id == command.command_id for it in saga.failures)
-        if known_as_failed or obsolete(saga, command.name, command.return_id):
+        known_as_failed = any(it.failure_id == command.command_id for it in saga.failures)
+        if known_as_failed or obsolete(saga, command.step):
             return None
-        needed = needed_by(command.name)
-        if any((it.command, it.return_id) == (needed, command.return_id) for it in saga.failures):
-            return Refused(RefusalKind.INVALID, f"not sent: {needed} has failed before it")
+        needed = needs(command.step)
+        for failure in saga.failures:
+            if failure.command in needed and failure.return_id in {None, command.return_id}:
+                return Refused(RefusalKind.INVALID, f"not sent: {failure.command} has failed before it")
         context, _, name = command.name.partition(".")
         async with self._slots:
             now = datetime.now(UTC)

@@ -14,15 +14,28 @@ from contexts.inventory.events import (
     StockReserved,
     StockReturned,
 )
-from contexts.messages import Event, OrderId, ReturnId, Time
-from contexts.ordering.commands import AcceptReturn, CancelOrder, CompleteOrder, ConfirmOrder, MarkDispatched
+from contexts.messages import Amount, Event, OrderId, ReturnId, Time, wire_name
+from contexts.ordering.commands import (
+    AbandonOrder,
+    AcceptReturn,
+    ApproveCancellation,
+    CancelOrder,
+    CompleteOrder,
+    ConfirmOrder,
+    MarkDispatched,
+    ResumeOrder,
+)
 from contexts.ordering.events import (
+    CancellationRequested,
+    OrderAbandoned,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderDispatched,
     OrderPlaced,
+    OrderResumed,
     ReturnAccepted,
+    ReturnReceived,
     ReturnRequested,
 )
 from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
@@ -30,12 +43,13 @@ from contexts.payments.events import (
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentMismatched,
     PaymentRefunded,
     PaymentVoided,
 )
-from contexts.shipping.commands import CancelShipment, CreateShipment
+from contexts.shipping.commands import AbandonShipment, CancelShipment, CreateShipment, ResumeShipment
+from contexts.shipping.events import ReturnReceived as ParcelReturned
 from contexts.shipping.events import (
-    ReturnReceived,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentDelivered,
@@ -44,7 +58,7 @@ from contexts.shipping.events import (
 
 
 class Stage(StrEnum):
-    """Where an order's fulfilment is; the last three are terminal."""
+    """Where an order's fulfilment is. An abandoned one waits for an operator; the last three are terminal."""
 
     RESERVING = "reserving"
     AUTHORIZING = "authorizing"
@@ -52,9 +66,13 @@ class Stage(StrEnum):
     AWAITING_DISPATCH = "awaiting-dispatch"
     DISPATCHED = "dispatched"
     COMPENSATING = "compensating"
+    ABANDONED = "abandoned"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-    ABANDONED = "abandoned"
+    SETTLED = "settled"
+
+
+TERMINAL = frozenset({Stage.COMPLETED, Stage.CANCELLED, Stage.SETTLED})
 
 
 class FulfilmentEventMessage(Event, tag=lambda name: f"fulfilment.{name}"):
@@ -81,8 +99,12 @@ Fact = (
     | OrderCancelled
     | OrderDispatched
     | OrderCompleted
+    | CancellationRequested
     | ReturnRequested
+    | ReturnReceived
     | ReturnAccepted
+    | OrderAbandoned
+    | OrderResumed
     | StockReserved
     | StockRefused
     | ReservationReleased
@@ -93,14 +115,15 @@ Fact = (
     | PaymentCaptured
     | PaymentVoided
     | PaymentRefunded
+    | PaymentMismatched
     | ShipmentCreated
     | ShipmentDispatched
     | ShipmentDelivered
     | ShipmentCancelled
-    | ReturnReceived
+    | ParcelReturned
     | TimerFired
 )
-"""What the saga listens to."""
+"""What the saga listens to. Earlier versions also acted on ReturnRequested and shipping's ReturnReceived."""
 
 Step = (
     ReserveStock
@@ -113,21 +136,50 @@ Step = (
     | RefundPayment
     | ConfirmOrder
     | CancelOrder
+    | ApproveCancellation
     | MarkDispatched
     | CompleteOrder
     | AcceptReturn
+    | AbandonOrder
+    | ResumeOrder
     | CreateShipment
     | CancelShipment
+    | AbandonShipment
+    | ResumeShipment
 )
-"""What the saga asks the other contexts to do."""
+"""What the saga asks the other contexts to do. Earlier versions sent CancelOrder to undo an order."""
+
+HOLDS = (AbandonOrder, ResumeOrder, AbandonShipment, ResumeShipment)
+"""Steps an operator may call for several times."""
+
+
+def identity(message: Fact | Step) -> str:
+    """What a fact or a step is and which return it is about: `payments.RefundPayment:r1`."""
+    name = wire_name(type(message))
+    return_id: str | None = getattr(message, "return_id", None)
+    return name if return_id is None else f"{name}:{return_id}"
+
+
+HOLD_NAMES = frozenset(wire_name(kind) for kind in HOLDS)
+
+
+def command_id(stream: str, name: str, return_id: ReturnId | None, version: int) -> str:
+    """The id a step is sent under: the same when a saga that lost its store asks for it again.
+
+    `name` is the step's wire name. `version` is the saga's when it asks; it tells apart steps that are asked
+    for several times.
+    """
+    step = name if return_id is None else f"{name}:{return_id}"
+    return f"{stream}:{step}:{version}" if name in HOLD_NAMES else f"{stream}:{step}"
 
 
 class StepTaken(FulfilmentEventMessage):
     """A fact was heard and answered with commands; all that follows from it, in one event.
 
-    The n-th command (from 1) has the id `<stream>:<version of this event>:<n>`. `recovered` names failed
-    commands that trouble nobody any more: their effect was heard after all, or nothing needs it now. Without
-    any failed command left the order is no longer stuck.
+    `command_id` names the commands; steps of earlier versions had ids `<stream>:<version>:<n>`. `recovered`
+    names failures that no longer matter: the effect was heard after all, or nothing needs it now. `problem`
+    says why what was heard makes the order stuck, if it does. `outstanding` lists what an abandoned order
+    still holds.
     """
 
     order_id: OrderId
@@ -137,6 +189,15 @@ class StepTaken(FulfilmentEventMessage):
     timers_set: tuple[Timer, ...] = ()
     timers_cancelled: tuple[str, ...] = ()
     recovered: tuple[str, ...] = ()
+    problem: str = ""
+    outstanding: tuple[str, ...] = ()
+
+
+class FactRemembered(FulfilmentEventMessage):
+    """A fact was heard before the order was: it counts once the order is heard."""
+
+    order_id: OrderId
+    heard: Fact
 
 
 class CommandFailed(FulfilmentEventMessage):
@@ -152,6 +213,25 @@ class CommandFailed(FulfilmentEventMessage):
     return_id: ReturnId | None = None
 
 
+class FactParked(FulfilmentEventMessage):
+    """A fact of the order is a dead letter: the order is stuck until that is retried or skipped.
+
+    `fact` is its wire name, `place` its context and position: `shipping:17`.
+    """
+
+    order_id: OrderId
+    fact: str
+    place: str
+    reason: str
+
+
+class FactReleased(FulfilmentEventMessage):
+    """A dead letter of the order was retried, or skipped by an operator."""
+
+    order_id: OrderId
+    place: str
+
+
 class FulfilmentRetried(FulfilmentEventMessage):
     """An operator had the failed commands sent again, under their first ids."""
 
@@ -160,15 +240,62 @@ class FulfilmentRetried(FulfilmentEventMessage):
 
 
 class FulfilmentAbandoned(FulfilmentEventMessage):
-    """An operator ended the saga; nothing more is sent for this order.
+    """An operator stopped a stuck order. `outstanding` lists what it holds.
 
-    `stage` is `completed` if only a return of a completed order was given up.
+    Earlier versions kept the `stage` of a completed order of which only a return was given up.
     """
 
     order_id: OrderId
     reason: str
     stage: Stage = Stage.ABANDONED
+    commands: tuple[Step, ...] = ()
+    outstanding: tuple[str, ...] = ()
 
 
-FulfilmentEvent = StepTaken | CommandFailed | FulfilmentRetried | FulfilmentAbandoned
+def decision(payment: str, amount: int, stock: str) -> str:
+    """What tells two settlements of an order apart."""
+    return f"{payment} {amount} {stock}"
+
+
+class FulfilmentSettled(FulfilmentEventMessage):
+    """An operator decided what becomes of an abandoned order's money and stock.
+
+    `stage` is `settled` at once if nothing has to be done for it.
+    """
+
+    order_id: OrderId
+    reason: str
+    stage: Stage
+    payment: str = ""
+    amount: Amount = 0
+    stock: str = ""
+    commands: tuple[Step, ...] = ()
+
+    @property
+    def decision(self) -> str:
+        """What was decided, to know it again."""
+        return decision(self.payment, self.amount, self.stock)
+
+
+class FulfilmentResumed(FulfilmentEventMessage):
+    """An operator took an abandoned order up again; all that is not done yet is asked for again."""
+
+    order_id: OrderId
+    reason: str
+    stage: Stage
+    commands: tuple[Step, ...] = ()
+    timers_set: tuple[Timer, ...] = ()
+
+
+FulfilmentEvent = (
+    StepTaken
+    | FactRemembered
+    | CommandFailed
+    | FactParked
+    | FactReleased
+    | FulfilmentRetried
+    | FulfilmentAbandoned
+    | FulfilmentSettled
+    | FulfilmentResumed
+)
 """Every event of fulfilment that is stored."""

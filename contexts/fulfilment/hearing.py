@@ -10,16 +10,24 @@ import structlog
 
 from contexts.fulfilment.alarms import TIMER, due_note, is_due, timer_key
 from contexts.fulfilment.dispatcher import ACTOR
-from contexts.fulfilment.events import StepTaken, TimerFired
-from contexts.fulfilment.issued import FAILED, OUTBOX, IssuedCommand, encode, issued, saga_stream
-from contexts.fulfilment.knowledge import Saga
+from contexts.fulfilment.events import (
+    FactParked,
+    FactReleased,
+    FactRemembered,
+    FulfilmentResumed,
+    StepTaken,
+    TimerFired,
+)
+from contexts.fulfilment.issued import FAILED, OUTBOX, Cause, IssuedCommand, encode, issue, saga_stream
 from contexts.fulfilment.saga import decide
+from contexts.fulfilment.state import REASON_LENGTH, Saga
 from contexts.messages import OrderId, wire_name
 from infra import tracing
+from infra.dead_letters import DeadLetter, Fate
 from infra.event_store import StoreUnavailable
 from infra.log import trace_of
 from infra.records import Metadata
-from infra.runtime import Heard, Reaction
+from infra.runtime import Heard, Reaction, Session
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +72,8 @@ class Hearing:
         saga: Saga
         (saga,) = await reaction.load(stream)
         now = datetime.now(UTC)
-        step = decide(saga, fact.event, now, self._payment_timeout)
-        if step is None:
+        event = decide(saga, fact.event, now, self._payment_timeout)
+        if event is None:
             return
         metadata = Metadata(
             time=now,
@@ -74,22 +82,47 @@ class Hearing:
             actor=ACTOR,
             traceparent=fact.metadata.traceparent,
         )
-        reaction.record(stream, [step], metadata)
-        commands = issued(step, reaction.version(stream), fact)
-        _note(reaction, step, commands)
-        reaction.after_commit(lambda: self._taken(step, commands, metadata))
+        reaction.record(stream, [event], metadata)
+        if isinstance(event, FactRemembered):
+            return
+        cause = Cause(fact.event_id, fact.metadata.correlation_id, fact.metadata.traceparent)
+        commands = issue(event.commands, event.order_id, reaction.version(stream), cause)
+        _note(reaction, event, commands)
+        reaction.after_commit(lambda: self._taken(event, commands, metadata))
 
     def _taken(self, step: StepTaken, commands: Sequence[IssuedCommand], metadata: Metadata) -> None:
+        belongs = {
+            "order_id": step.order_id,
+            "correlation_id": metadata.correlation_id,
+            "trace_id": trace_of(metadata.traceparent),
+        }
         log.info(
             "step taken",
-            order_id=step.order_id,
-            correlation_id=metadata.correlation_id,
-            trace_id=trace_of(metadata.traceparent),
+            **belongs,
             heard=wire_name(type(step.heard)),
             stage=step.stage,
             commands=[command.name for command in commands],
         )
+        if step.problem:
+            log.error("order is stuck", **belongs, reason=step.problem)
         self._begin(step, commands)
+
+
+async def dead_letter(reaction: Reaction, letter: DeadLetter, fate: Fate) -> None:
+    """An order is stuck as long as a fact of it is a dead letter."""
+    order_id, place = letter.key, letter.note_key
+    stream = saga_stream(order_id)
+    await reaction.load(stream)
+    event: FactParked | FactReleased
+    if fate == "parked":
+        reason = letter.error[:REASON_LENGTH]
+        event = FactParked(order_id=order_id, fact=letter.name, place=place, reason=reason)
+    else:
+        event = FactReleased(order_id=order_id, place=place)
+    metadata = Metadata(
+        time=datetime.now(UTC), causation_id=letter.event_id, correlation_id=order_id, actor=ACTOR
+    )
+    reaction.record(stream, [event], metadata)
 
 
 async def _load(reaction: Reaction, streams: Iterable[str]) -> None:
@@ -104,14 +137,24 @@ async def _load(reaction: Reaction, streams: Iterable[str]) -> None:
 
 def _note(reaction: Reaction, step: StepTaken, commands: Iterable[IssuedCommand]) -> None:
     """Keep what is to be sent and what is to ring; both survive this process."""
-    for command in commands:
-        reaction.note(OUTBOX, command.command_id, encode(command))
-    for command_id in step.recovered:
-        reaction.note(FAILED, command_id, None)
+    keep_commands(reaction, commands)
+    for failure_id in step.recovered:
+        reaction.note(FAILED, failure_id, None)
     for name in timers_ended(step):
         reaction.note(TIMER, timer_key(step.order_id, name), None)
-    for timer in step.timers_set:
-        reaction.note(TIMER, timer_key(step.order_id, timer.name), due_note(timer))
+    keep_timers(reaction, step)
+
+
+def keep_commands(session: Reaction | Session, commands: Iterable[IssuedCommand]) -> None:
+    """Put commands into the outbox."""
+    for command in commands:
+        session.note(OUTBOX, command.command_id, encode(command))
+
+
+def keep_timers(session: Reaction | Session, event: StepTaken | FulfilmentResumed) -> None:
+    """Keep the timers an event sets."""
+    for timer in event.timers_set:
+        session.note(TIMER, timer_key(event.order_id, timer.name), due_note(timer))
 
 
 def timers_ended(step: StepTaken) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from contexts.fulfilment.events import Step, StepTaken
+from contexts.fulfilment.events import Step, command_id
 from contexts.messages import OrderId, ReturnId, wire_name
-from infra.runtime import Heard
 
 OUTBOX = "outbox"
 """Notes by command id: commands that are not settled yet."""
@@ -21,9 +22,10 @@ def saga_stream(order_id: OrderId) -> str:
 
 
 class IssuedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """The n-th command of the saga's step at a version, byte for byte as it is sent however often it is sent.
+    """A command of the saga, byte for byte as it is sent however often it is sent.
 
-    `name` is its wire name; `return_id` the return it belongs to, if it belongs to one.
+    It is the n-th command of the saga's event at `version`. `name` is its wire name; `return_id` the return
+    it belongs to, if it belongs to one. `given_id` is empty in notes of earlier versions.
     """
 
     order_id: OrderId
@@ -35,11 +37,17 @@ class IssuedCommand(msgspec.Struct, frozen=True, kw_only=True):
     causation_id: str
     traceparent: str
     return_id: ReturnId | None = None
+    given_id: str = ""
 
     @property
     def command_id(self) -> str:
-        """The same after every restart: whoever carried it out does nothing when it comes again."""
-        return f"{saga_stream(self.order_id)}:{self.version}:{self.number}"
+        """The same after every restart: the context that carried it out does nothing when it comes again."""
+        return self.given_id or f"{saga_stream(self.order_id)}:{self.version}:{self.number}"
+
+    @property
+    def step(self) -> str:
+        """Its identity among the steps of its order."""
+        return self.name if self.return_id is None else f"{self.name}:{self.return_id}"
 
     @property
     def place(self) -> tuple[int, int]:
@@ -47,26 +55,38 @@ class IssuedCommand(msgspec.Struct, frozen=True, kw_only=True):
         return self.version, self.number
 
 
-def issued(step: StepTaken, version: int, fact: Heard) -> tuple[IssuedCommand, ...]:
-    """The commands of a step that was taken at a version because of a fact."""
+class Cause(msgspec.Struct, frozen=True):
+    """What the saga answers with commands: `causation_id` is a fact's or a command's."""
+
+    causation_id: str
+    correlation_id: str
+    traceparent: str
+
+
+def issue(
+    commands: Sequence[Step], order_id: OrderId, version: int, cause: Cause
+) -> tuple[IssuedCommand, ...]:
+    """The commands of the saga's event at a version."""
     return tuple(
-        _issue(command, step.order_id, version, number, fact)
-        for number, command in enumerate(step.commands, start=1)
+        IssuedCommand(
+            order_id=order_id,
+            version=version,
+            number=number,
+            name=(name := wire_name(type(command))),
+            body=msgspec.Raw(encode(command)),
+            correlation_id=cause.correlation_id,
+            causation_id=cause.causation_id,
+            traceparent=cause.traceparent,
+            return_id=(return_id := getattr(command, "return_id", None)),
+            given_id=command_id(saga_stream(order_id), name, return_id, version),
+        )
+        for number, command in enumerate(commands, start=1)
     )
 
 
-def _issue(command: Step, order_id: OrderId, version: int, number: int, fact: Heard) -> IssuedCommand:
-    return IssuedCommand(
-        order_id=order_id,
-        version=version,
-        number=number,
-        name=wire_name(type(command)),
-        body=msgspec.Raw(encode(command)),
-        correlation_id=fact.metadata.correlation_id,
-        causation_id=fact.event_id,
-        traceparent=fact.metadata.traceparent,
-        return_id=getattr(command, "return_id", None),
-    )
+def order_of(issued_id: str) -> OrderId:
+    """The order a command is about, by its id."""
+    return issued_id.removeprefix(saga_stream("")).partition(":")[0]
 
 
 encode = msgspec.json.Encoder().encode

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import operator
 import typing
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from operator import or_
+from typing import Any, assert_never
 
-from contexts.fulfilment import decider
+from contexts.fulfilment import operator
 from contexts.fulfilment.alarms import TIMER, Alarms, timer_key
 from contexts.fulfilment.commands import FulfilmentCommand
 from contexts.fulfilment.dispatcher import Dispatcher
@@ -17,15 +17,18 @@ from contexts.fulfilment.events import (
     Fact,
     FulfilmentAbandoned,
     FulfilmentEvent,
+    FulfilmentResumed,
     FulfilmentRetried,
+    FulfilmentSettled,
+    Step,
     StepTaken,
 )
-from contexts.fulfilment.hearing import Hearing, timers_ended
-from contexts.fulfilment.issued import FAILED, OUTBOX, IssuedCommand, decode, saga_stream
-from contexts.fulfilment.knowledge import Saga
+from contexts.fulfilment.hearing import Hearing, dead_letter, keep_commands, keep_timers, timers_ended
+from contexts.fulfilment.issued import FAILED, OUTBOX, Cause, IssuedCommand, decode, issue, saga_stream
 from contexts.fulfilment.leftovers import Leftovers
 from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.saga import evolve
+from contexts.fulfilment.state import Saga
 from contexts.messages import OrderId, wire_name
 from infra import tracing
 from infra.runtime import Companion, Context, Heard, Reaction, RunningContext, Session
@@ -41,7 +44,7 @@ def facts_by_context() -> dict[str, Any]:
     for kind in typing.get_args(Fact):
         kinds.setdefault(wire_name(kind).partition(".")[0], []).append(kind)
     del kinds[NAME]
-    return {context: functools.reduce(operator.or_, union) for context, union in kinds.items()}
+    return {context: functools.reduce(or_, union) for context, union in kinds.items()}
 
 
 def stream_of(command: FulfilmentCommand) -> str:
@@ -53,9 +56,9 @@ class Fulfilment:
     """The sagas of this process; where it leads, commands are sent and timers ring."""
 
     def __init__(self, settings: Settings, patience: Patience) -> None:
-        timeout = timedelta(seconds=settings.payment_timeout)
+        self._payment_timeout = timedelta(seconds=settings.payment_timeout)
         self._patience = patience
-        self._hearing = Hearing(timeout, self._begin)
+        self._hearing = Hearing(self._payment_timeout, self._begin)
         self._running: RunningContext | None = None
         self._dispatcher: Dispatcher | None = None
         self._alarms: Alarms | None = None
@@ -76,6 +79,9 @@ class Fulfilment:
 
     async def _fire(self, order_id: OrderId, timer: str) -> None:
         assert self._running is not None
+        assert self._dispatcher is not None
+        # An answer to the payment may be among what was not heard yet.
+        await self._dispatcher.caught_up()
         with tracing.ringing(NAME, timer):
             await self._running.react(lambda reaction: self._hearing.timer(reaction, order_id, timer))
 
@@ -93,14 +99,40 @@ class Fulfilment:
         stream = stream_of(command)
         saga: Saga
         (saga,) = await session.load(stream)
-        events = decider.decide(saga, command)
+        events = operator.decide(saga, command, datetime.now(UTC), self._payment_timeout)
         session.record(stream, events)
         for event in events:
             match event:
                 case FulfilmentRetried():
                     await self._retry(session, event)
                 case FulfilmentAbandoned():
-                    self._abandon(session, saga)
+                    self._forget(session, saga)
+                    self._send(session, event.commands, saga.order_id)
+                case FulfilmentSettled():
+                    self._forget(session, saga)
+                    self._send(session, event.commands, saga.order_id)
+                case FulfilmentResumed():
+                    self._send(session, event.commands, saga.order_id)
+                    self._set_timers(session, event)
+                case _:
+                    assert_never(event)
+
+    def _send(self, session: Session, commands: Sequence[Step], order_id: OrderId) -> None:
+        """Put what an operator's command asks for into the outbox."""
+        stream, envelope = saga_stream(order_id), session.envelope
+        version = session.version(stream)
+        cause = Cause(f"{stream}@{version}", envelope.correlation_id, envelope.traceparent)
+        issued = issue(commands, order_id, version, cause)
+        keep_commands(session, issued)
+        if self._dispatcher is not None:
+            dispatcher = self._dispatcher
+            session.after_commit(lambda: dispatcher.issue(issued))
+
+    def _set_timers(self, session: Session, event: FulfilmentResumed) -> None:
+        keep_timers(session, event)
+        if self._alarms is not None and event.timers_set:
+            alarms = self._alarms
+            session.after_commit(lambda: alarms.change(event.order_id, event.timers_set, ()))
 
     async def _retry(self, session: Session, event: FulfilmentRetried) -> None:
         """Put the failed commands back into the outbox as they were."""
@@ -112,10 +144,10 @@ class Fulfilment:
             dispatcher = self._dispatcher
             session.after_commit(lambda: dispatcher.issue(map(decode, failed.values())))
 
-    def _abandon(self, session: Session, saga: Saga) -> None:
+    def _forget(self, session: Session, saga: Saga) -> None:
         """Forget what failed and what was to ring; the dispatcher drops what still waits to be sent."""
         for failure in saga.failures:
-            session.note(FAILED, failure.command_id, None)
+            session.note(FAILED, failure.failure_id, None)
         for timer in saga.timers:
             session.note(TIMER, timer_key(saga.order_id, timer), None)
         if self._alarms is not None:
@@ -136,6 +168,7 @@ def fulfilment(settings: Settings, patience: Patience) -> Context:
         handle=saga.handle,
         hears=facts_by_context(),
         react=saga.react,
+        on_dead_letter=dead_letter,
         companions=saga.companions,
     )
 

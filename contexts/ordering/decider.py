@@ -23,6 +23,7 @@ from contexts.ordering.commands import (
 )
 from contexts.ordering.events import (
     CancellationRefused,
+    CancellationRequested,
     OrderAbandoned,
     OrderCancelled,
     OrderCompleted,
@@ -149,7 +150,11 @@ def _progress(  # noqa: C901, PLR0911 - a table, a row for each answer
             return ()
         case ((CancelOrder() | ApproveCancellation()), Status.PLACED):
             return (OrderCancelled(order_id=command.order_id, reason=command.reason),)
-        case ((CancelOrder() | ApproveCancellation()), Status.CONFIRMED):
+        case CancelOrder(), Status.CONFIRMED:
+            if order.cancelling:
+                return ()
+            return (CancellationRequested(order_id=command.order_id, reason=command.reason),)
+        case ApproveCancellation(), Status.CONFIRMED:
             sale = _whole_sale(order.placed)
             return (OrderCancelled(order_id=command.order_id, reason=command.reason, sale=sale),)
         case ((CancelOrder() | ApproveCancellation()), Status.CANCELLED):

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from infra.event_message import Delivered
-from read_models.causality import cause_of
+from read_models.causality import cause_of, commands_of, origins_of
 
 STEP_TAKEN = "fulfilment.StepTaken"
 WEBHOOK = "webhook:"
@@ -41,18 +41,19 @@ class _Named(msgspec.Struct):
 
 class _Step(msgspec.Struct):
     heard: _Named
-    commands: tuple[_Named, ...] = ()
 
 
 def tree_of(events: Iterable[Delivered]) -> list[Cause]:
     """The requests that began it all, in order; events come causes first."""
     roots: list[Cause] = []
     known: dict[str, Cause] = {}
+    events = list(events)
+    origins = origins_of(events)
     for event in events:
         fact = _fact(event)
         cause = known.get(event.metadata.causation_id)
         if cause is None:
-            origin = known.get(cause_of(event))
+            origin = known.get(cause_of(event, origins))
             cause = known[event.metadata.causation_id] = _command(event)
             if origin is not None:
                 # A command of a step that cannot be read.
@@ -64,6 +65,8 @@ def tree_of(events: Iterable[Delivered]) -> list[Cause]:
         cause.led_to.append(fact)
         known[event.event_id] = fact
         for number, command in enumerate(fact.led_to, start=1):
+            # A command asked for again belongs to the event that asked for it first.
+            known.setdefault(command.id, command)
             known[f"{event.stream}:{event.version}:{number}"] = command
     return roots
 
@@ -78,12 +81,10 @@ def _fact(event: Delivered) -> Cause:
         actor=event.metadata.actor,
     )
     if event.name == STEP_TAKEN:
-        step = _step(event)
-        fact.heard = step.heard.type
-        fact.led_to = [
-            Cause(kind="command", id=f"{event.stream}:{event.version}:{number}", name=command.type)
-            for number, command in enumerate(step.commands, start=1)
-        ]
+        fact.heard = _step(event).heard.type
+    fact.led_to = [
+        Cause(kind="command", id=command, name=name) for command, name in commands_of(event).items()
+    ]
     return fact
 
 

@@ -240,10 +240,23 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+async def hears_nobody() -> None:
+    """Customers listen to no other context."""
+
+
 def shredding(shop: AtWork, keys: KeyStore) -> Shredder:
     nats = Client()
     streams = shop.streams
-    running = RunningContext(shop.store, streams, nats, CommandClient(nats), Settings(), reacting(streams))
+    running = RunningContext(
+        store=shop.store,
+        streams=streams,
+        nats=nats,
+        commands=CommandClient(nats),
+        settings=Settings(),
+        react=reacting(streams),
+        has_heard=lambda _: True,
+        caught_up=hears_nobody,
+    )
     return Shredder(running, keys)
 
 

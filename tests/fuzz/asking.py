@@ -68,7 +68,9 @@ FITTING: dict[str, tuple[dict[str, str], Any]] = {
     "deliverShipment": ({"order_id": "dispatched"}, None),
     "receiveReturn": ({"order_id": "completed"}, None),
     "retryFulfilment": ({"order_id": "stuck"}, None),
-    "abandonFulfilment": ({"order_id": "placed"}, {"reason": "settled by hand"}),
+    "abandonFulfilment": ({"order_id": "abandoned"}, {"reason": "settled by hand"}),
+    "settleFulfilment": ({"order_id": "unsettled"}, {"reason": "paid in the shop", "payment": "outside"}),
+    "resumeFulfilment": ({"order_id": "resumed"}, {"reason": "found again"}),
     "paymentWebhook": ({}, {"type": "payment.authorized", "data": {"order_id": "confirmed"}}),
 }
 """The path and the body of what is carried out."""
@@ -87,6 +89,8 @@ FORBIDDEN: dict[str, tuple[dict[str, str], Any]] = {
     "receiveReturn": ({"order_id": "confirmed"}, None),
     "retryFulfilment": ({"order_id": "confirmed"}, None),
     "abandonFulfilment": ({"order_id": "completed"}, {"reason": "settled by hand"}),
+    "settleFulfilment": ({"order_id": "completed"}, {"reason": "paid in the shop", "payment": "outside"}),
+    "resumeFulfilment": ({"order_id": "completed"}, {"reason": "found again"}),
 }
 """The same of what a rule forbids."""
 

@@ -16,7 +16,9 @@ from tests.shop import Shop, eventually
 
 SKUS = ("MUG", "OLD")
 CUSTOMERS = ("ann", "bob", "gone")
-ORDERS = ("placed", "confirmed", "dispatched", "completed", "cancelled", "stuck")
+STUCK = ("stuck", "abandoned", "unsettled", "resumed")
+"""Those whose units cannot be shipped; all but the first are abandoned, the last is resumed."""
+ORDERS = ("placed", "confirmed", "dispatched", "completed", "cancelled", *STUCK)
 """Ann's; each is called by where it stands."""
 NEVER = "tok_late_9999999"
 """A payment that is decided in three hours."""
@@ -38,13 +40,18 @@ async def furnish(shop: Shop, stack: EmbeddedStack) -> None:
         )
     await asyncio.gather(*(shop.stage_becomes(order_id, "awaiting-dispatch") for order_id in ORDERS[1:]))
     await shop.do("/v1/orders/cancelled/cancel", {"reason": "changed my mind"})
-    await let_go(stack, "stuck")
-    for order_id in ("dispatched", "completed", "stuck"):
+    for order_id in STUCK:
+        await let_go(stack, order_id)
+    for order_id in ("dispatched", "completed", *STUCK):
         await shop.do(f"/v1/shipments/{order_id}/dispatch", PARCEL)
     await shop.order_becomes("completed", "dispatched")
     await shop.do("/v1/shipments/completed/deliver")
     await shop.stage_becomes("completed", "completed")
     await shop.stage_becomes("cancelled", "cancelled")
+    for order_id in STUCK[1:]:
+        await becomes_stuck(shop, order_id)
+        await shop.do(f"/v1/fulfilments/{order_id}/abandon", {"reason": "lost in the warehouse"})
+    await shop.do("/v1/fulfilments/resumed/resume", {"reason": "found again"})
 
 
 async def let_go(stack: EmbeddedStack, order_id: str) -> None:

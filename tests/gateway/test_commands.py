@@ -100,6 +100,10 @@ async def test_a_customer_is_recorded_by_the_id_that_erasure_leaves(
         ("/v1/fulfilments/o-1/retry", None, "fulfilment.RetryFulfilment", {"order_id": "o-1"}, 200),
         ("/v1/fulfilments/o-1/abandon", {"reason": "lost"}, "fulfilment.AbandonFulfilment",
          {"order_id": "o-1"}, 200),
+        ("/v1/fulfilments/o-1/settle", {"reason": "lost", "payment": "refund", "amount": 5, "stock": "ship"},
+         "fulfilment.SettleFulfilment", {"order_id": "o-1"}, 200),
+        ("/v1/fulfilments/o-1/resume", {"reason": "found"}, "fulfilment.ResumeFulfilment",
+         {"order_id": "o-1"}, 200),
     ],
 )  # fmt: skip
 async def test_every_command_reaches_its_context(

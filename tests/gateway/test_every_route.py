@@ -42,6 +42,8 @@ BODIES: dict[str, Json] = {
     "cancelOrder": {"reason": "changed my mind"},
     "requestReturn": {"lines": LINES, "reason": "chipped"},
     "abandonFulfilment": {"reason": "settled by hand"},
+    "settleFulfilment": {"reason": "settled by hand", "payment": "outside"},
+    "resumeFulfilment": {"reason": "the provider is back"},
     "dispatchShipment": {"carrier": "DHL", "tracking": "T1"},
 }
 """Bodies that fit, of the operations that take one."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+import msgspec
+
 from contexts.catalog.events import ProductDiscontinued, ProductReinstated, ProductRenamed, ProductRepriced
 from contexts.customers.events import AddressChanged, CustomerForgotten, CustomerRegistered, EmailChanged
 from contexts.fulfilment.events import (
     CommandFailed,
+    FactParked,
+    FactReleased,
     FulfilmentAbandoned,
+    FulfilmentResumed,
     FulfilmentRetried,
+    FulfilmentSettled,
     Stage,
     StepTaken,
 )
@@ -291,21 +297,65 @@ def test_a_recovered_command_unsticks() -> None:
     assert (fulfilment["stuck"], fulfilment["failed"]) == (False, [])
 
 
-def test_an_abandoned_fulfilment_is_over_and_not_stuck() -> None:
-    abandoned = FulfilmentAbandoned(order_id="42", reason="by hand")
+ABANDONED = FulfilmentAbandoned(order_id="42", reason="by hand", outstanding=("stock reserved",))
+
+
+def test_an_abandoned_fulfilment_waits_for_an_operator_and_tells_what_is_outstanding() -> None:
     given(
         FULFILMENTS,
         ("fulfilment-42", step(Stage.RESERVING)),
         ("fulfilment-42", FAILED),
-        ("fulfilment-42", abandoned),
+        ("fulfilment-42", ABANDONED),
     ).then(
         "42",
         **RESERVING
         | {
             "stage": "abandoned",
-            "waiting_since": None,
+            "waiting_since": at(3),
             "problem": "abandoned: by hand",
+            "outstanding": ["stock reserved"],
             "updated_at": at(3),
             "version": 3,
         },
     )
+
+
+def test_a_settled_fulfilment_is_over_and_tells_what_was_decided() -> None:
+    settled = FulfilmentSettled(order_id="42", reason="lost", stage=Stage.SETTLED, stock="outside")
+    fulfilment = given(
+        FULFILMENTS,
+        ("fulfilment-42", step(Stage.RESERVING)),
+        ("fulfilment-42", ABANDONED),
+        ("fulfilment-42", settled),
+    ).document("42")
+    assert fulfilment is not None
+    assert (fulfilment["stage"], fulfilment["waiting_since"]) == ("settled", None)
+    assert "outstanding" not in fulfilment
+    assert fulfilment["settlement"] == {"reason": "lost", "payment": None, "amount": None, "stock": "outside"}
+
+
+def test_a_resumed_fulfilment_goes_on_where_it_stands() -> None:
+    resumed = FulfilmentResumed(order_id="42", reason="found", stage=Stage.RESERVING)
+    fulfilment = given(
+        FULFILMENTS,
+        ("fulfilment-42", step(Stage.RESERVING)),
+        ("fulfilment-42", ABANDONED),
+        ("fulfilment-42", resumed),
+    ).document("42")
+    assert fulfilment is not None
+    assert (fulfilment["stage"], fulfilment["attempts"]) == ("reserving", 2)
+    assert "outstanding" not in fulfilment
+
+
+def test_a_fact_that_does_not_fit_or_is_parked_makes_a_fulfilment_stuck() -> None:
+    misfit = msgspec.structs.replace(step(Stage.AUTHORIZING), problem="1 GBP instead of 2 GBP")
+    parked = FactParked(order_id="42", fact="shipping.ShipmentDispatched", place="shipping:17", reason="bad")
+    released = FactReleased(order_id="42", place="shipping:17")
+    for event in (misfit, parked):
+        fulfilment = given(FULFILMENTS, ("fulfilment-42", event)).document("42")
+        assert fulfilment is not None
+        assert fulfilment["stuck"]
+        assert len(fulfilment["failed"]) == 1
+    fulfilment = given(FULFILMENTS, ("fulfilment-42", parked), ("fulfilment-42", released)).document("42")
+    assert fulfilment is not None
+    assert not fulfilment["stuck"]

@@ -47,7 +47,7 @@ def step(second: int, event_id: str, heard: str, cause: str, *commands: str) -> 
 LIFE = [
     event(0, "order-42@1", "ordering.OrderPlaced", "cmd-1", "shop-1"),
     step(1, "fulfilment-42@1", "ordering.OrderPlaced", "order-42@1", "inventory.ReserveStock"),
-    event(2, "reservation-42@1", "inventory.StockReserved", "fulfilment-42:1:1"),
+    event(2, "reservation-42@1", "inventory.StockReserved", "fulfilment-42:inventory.ReserveStock"),
     step(3, "fulfilment-42@2", "inventory.StockReserved", "reservation-42@1", "payments.AuthorizePayment"),
     event(4, "payment-42@1", "payments.PaymentAuthorized", "webhook:w-1", "provider"),
     step(
@@ -58,8 +58,8 @@ LIFE = [
         "ordering.ConfirmOrder",
         "shipping.CreateShipment",
     ),
-    event(6, "order-42@2", "ordering.OrderConfirmed", "fulfilment-42:3:1"),
-    event(7, "fulfilment-42@4", "fulfilment.CommandFailed", "fulfilment-42:3:2"),
+    event(6, "order-42@2", "ordering.OrderConfirmed", "fulfilment-42:ordering.ConfirmOrder"),
+    event(7, "fulfilment-42@4", "fulfilment.CommandFailed", "fulfilment-42:shipping.CreateShipment"),
     event(8, "order-42@3", "ordering.OrderCancelled", "cmd-2", "ada"),
 ]
 """An order; its payment is authorised by a webhook while the saga's own attempt hears nothing."""
@@ -105,7 +105,7 @@ def test_every_event_says_when_where_and_who() -> None:
     )
     answered = placed.led_to[0]
     assert answered.heard == "ordering.OrderPlaced"
-    assert answered.led_to[0].id == "fulfilment-42:1:1"
+    assert answered.led_to[0].id == "fulfilment-42:inventory.ReserveStock"
 
 
 def test_a_step_that_cannot_be_read_hides_nothing_else() -> None:
@@ -154,7 +154,9 @@ async def test_the_command_prints_the_tree(nats: Server, mongo_url: str, lived: 
     lines = [line.lstrip("│├└─ ") for line in printed.stdout.splitlines()]
     assert lines[0] == "order 42"
     assert lines[1].startswith("HTTP request  basket-7  2025-03-01 12:00:00.000Z  shop-1")
-    assert any(line.startswith("inventory.ReserveStock  fulfilment-42:1:1") for line in lines)
+    assert any(
+        line.startswith("inventory.ReserveStock  fulfilment-42:inventory.ReserveStock") for line in lines
+    )
     assert any("changed nothing" in line and "payments.AuthorizePayment" in line for line in lines)
     as_json = json.loads((await trace(nats, mongo_url, "42", "--json")).stdout)
     assert count(msgspec.convert(as_json["causes"], list[Cause])) == len(LIFE)

@@ -15,28 +15,36 @@ from contexts.inventory.events import (
     StockReturned,
 )
 from contexts.inventory.stock_line import StockLine
-from contexts.ordering.commands import AcceptReturn, CancelOrder, CompleteOrder, ConfirmOrder, MarkDispatched
+from contexts.ordering.commands import (
+    AcceptReturn,
+    ApproveCancellation,
+    CompleteOrder,
+    ConfirmOrder,
+    MarkDispatched,
+)
 from contexts.ordering.events import (
+    CancellationRequested,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderDispatched,
     OrderPlaced,
     ReturnAccepted,
+    ReturnReceived,
     ReturnRequested,
 )
-from contexts.ordering.order_lines import OrderLine, ReturnLine, Sale
+from contexts.ordering.order_lines import OrderLine, ReceivedLine, ReturnLine, Sale
 from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
 from contexts.payments.events import (
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentMismatched,
     PaymentRefunded,
     PaymentVoided,
 )
 from contexts.shipping.commands import CancelShipment, CreateShipment
 from contexts.shipping.events import (
-    ReturnReceived,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentDelivered,
@@ -75,6 +83,8 @@ declined = PaymentDeclined(order_id=ORDER, reason="insufficient funds")
 captured = PaymentCaptured(order_id=ORDER, amount=2900, currency="GBP")
 voided = PaymentVoided(order_id=ORDER)
 confirmed = OrderConfirmed(order_id=ORDER, sale=SALE)
+mismatched = PaymentMismatched(order_id=ORDER, amount=1, currency="GBP", reason="another amount")
+cancellation_requested = CancellationRequested(order_id=ORDER, reason="changed my mind")
 cancelled = OrderCancelled(order_id=ORDER, reason="changed my mind")
 marked = OrderDispatched(order_id=ORDER, carrier="DHL", tracking="T1")
 completed = OrderCompleted(order_id=ORDER)
@@ -97,8 +107,8 @@ create_shipment = CreateShipment(order_id=ORDER, lines=parcel)
 cancel_shipment = CancelShipment(order_id=ORDER)
 
 
-def cancel(reason: str) -> CancelOrder:
-    return CancelOrder(order_id=ORDER, reason=reason)
+def cancel(reason: str) -> ApproveCancellation:
+    return ApproveCancellation(order_id=ORDER, reason=reason)
 
 
 def return_requested(return_id: str, refund: int = 900) -> ReturnRequested:
@@ -112,8 +122,9 @@ def return_requested(return_id: str, refund: int = 900) -> ReturnRequested:
     )
 
 
-def return_received(number: int) -> ReturnReceived:
-    return ReturnReceived(order_id=ORDER, number=number)
+def return_received(return_id: str, refund: int = 900, *, written_off: int = 0) -> ReturnReceived:
+    line = ReceivedLine(sku="MUG", restocked=1 - written_off, written_off=written_off)
+    return ReturnReceived(order_id=ORDER, return_id=return_id, lines=(line,), refund=refund, currency="GBP")
 
 
 def take_back(return_id: str, refund: int = 900) -> tuple[ReturnStock, RefundPayment, AcceptReturn]:

@@ -13,15 +13,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contexts.fulfilment.commands import FulfilmentCommand
+from contexts.fulfilment.dispatcher import Dispatcher
 from contexts.fulfilment.events import Fact, FulfilmentEvent
-from contexts.fulfilment.knowledge import Saga
 from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.service import fulfilment
+from contexts.fulfilment.state import Saga
 from contexts.messages import wire_name
 from infra.command_client import CommandClient
 from infra.command_wire import COMMAND_ID, encode_answer
-from infra.commands import Accepted, Answer, Envelope
+from infra.commands import Accepted, Answer, Envelope, Token
 from infra.context_process import reacting
+from infra.dead_letters import DeadLetter, Fate
 from infra.event_codec import EventCodec
 from infra.event_store import EventStore
 from infra.nats import connect
@@ -92,6 +94,9 @@ class Process:
     def __init__(self, settings: Settings, store: EventStore, nats: Client, patience: Patience) -> None:
         self.context = fulfilment(settings, patience)
         self.store = store
+        self.caught_up = asyncio.Event()
+        self.caught_up.set()
+        self.heard_to: int = 0
         codec = EventCodec(self.context.events)
         self.streams = Streams(store, codec, self.context.initial, self.context.evolve)
         self._running = RunningContext(
@@ -101,9 +106,17 @@ class Process:
             commands=CommandClient(nats),
             settings=settings,
             react=reacting(self.streams),
+            has_heard=self._has_heard,
+            caught_up=self._until_caught_up,
         )
         self._companions: Sequence[Companion] = ()
         self._commands = 0
+
+    async def _until_caught_up(self) -> None:
+        await self.caught_up.wait()
+
+    def _has_heard(self, token: Token) -> bool:
+        return token.position <= self.heard_to
 
     async def start(self) -> None:
         self._companions = self.context.companions(self._running)
@@ -138,6 +151,13 @@ class Process:
             await self.context.handle(session, command)
             await session.commit()
 
+    async def is_told_of(self, letter: DeadLetter, fate: Fate) -> None:
+        """As the inbox tells of a fact it could not take."""
+        assert self.context.on_dead_letter is not None
+        async with Reaction(self.streams) as reaction:
+            await self.context.on_dead_letter(reaction, letter, fate)
+            await reaction.commit()
+
     async def saga(self, order_id: str = "42") -> Saga:
         state: Saga = (await self.streams.load(f"fulfilment-{order_id}")).state
         return state
@@ -147,12 +167,15 @@ class Process:
         return [self.streams.codec.decode(record.name, record.data) for record in records]
 
     async def settled(self) -> None:
-        """Return when the outbox is empty."""
+        """Return when every command in the outbox was accepted and waits for its fact, or none is left."""
+        dispatcher = self._companions[0]
+        assert isinstance(dispatcher, Dispatcher)
 
-        async def empty() -> bool:
-            return await self.store.notes("outbox") == {}
+        async def answered() -> bool:
+            outbox = await self.store.notes("outbox")
+            return all(dispatcher._acknowledgements.has(command_id) for command_id in outbox)
 
-        await eventually(empty, "an empty outbox")
+        await eventually(answered, "every command answered")
 
 
 def _heard(fact: Any) -> Heard:
@@ -177,11 +200,17 @@ class Stage:
 
     @asynccontextmanager
     async def process(
-        self, *, patience: Patience = PATIENCE, payment_timeout: float = 900.0
+        self,
+        *,
+        patience: Patience = PATIENCE,
+        payment_timeout: float = 900.0,
+        caught_up: bool = True,
     ) -> AsyncIterator[Process]:
         settings = msgspec.structs.replace(self._settings, payment_timeout=payment_timeout)
         store = await EventStore.open("fulfilment", self._store_url)
         process = Process(settings, store, self._nats, patience)
+        if not caught_up:
+            process.caught_up.clear()
         try:
             await process.start()
             yield process

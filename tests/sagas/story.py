@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from contexts.fulfilment import decider
+from contexts.fulfilment import operator
 from contexts.fulfilment.commands import FulfilmentCommand
 from contexts.fulfilment.events import (
     CommandFailed,
     Fact,
+    FactParked,
+    FactReleased,
+    FactRemembered,
     FulfilmentAbandoned,
     FulfilmentEvent,
+    FulfilmentResumed,
     FulfilmentRetried,
+    FulfilmentSettled,
     Stage,
     Step,
     StepTaken,
     Timer,
 )
-from contexts.fulfilment.knowledge import Saga
 from contexts.fulfilment.saga import decide, evolve
+from contexts.fulfilment.state import Saga
 from tests.sagas.messages import NOON, TIMEOUT
 
-OWN = (StepTaken, CommandFailed, FulfilmentRetried, FulfilmentAbandoned)
+OWN = (
+    StepTaken,
+    FactRemembered,
+    CommandFailed,
+    FactParked,
+    FactReleased,
+    FulfilmentRetried,
+    FulfilmentAbandoned,
+    FulfilmentSettled,
+    FulfilmentResumed,
+)
 
 
 class Heard:
     """What came of a fact."""
 
-    def __init__(self, before: Saga, step: StepTaken | None) -> None:
+    def __init__(self, before: Saga, step: StepTaken | FactRemembered | None) -> None:
         self._before = before
-        self.step = step
+        self.remembered = isinstance(step, FactRemembered)
+        self.step = step if isinstance(step, StepTaken) else None
 
     def then(self, stage: Stage, *commands: Step) -> Heard:
         assert self.step is not None, "nothing happened"
@@ -50,7 +66,16 @@ class Heard:
         assert self.step.recovered == command_ids
         return self
 
+    def with_problem(self, text: str) -> Heard:
+        assert self.step is not None
+        assert self.step.problem == text
+        return self
+
+    def then_remembered(self) -> None:
+        assert self.remembered
+
     def then_nothing_happened(self) -> None:
+        assert not self.remembered, "remembered"
         assert self.step is None, self.step
 
 
@@ -73,4 +98,4 @@ class Story:
         return Heard(self.saga, decide(self.saga, fact, NOON, TIMEOUT))
 
     def asked(self, command: FulfilmentCommand) -> tuple[FulfilmentEvent, ...]:
-        return decider.decide(self.saga, command)
+        return operator.decide(self.saga, command, NOON, TIMEOUT)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from contexts.fulfilment.commands import AbandonFulfilment, RetryFulfilment
-from contexts.fulfilment.events import CommandFailed, FulfilmentAbandoned, FulfilmentRetried, Stage
+from contexts.fulfilment.commands import RetryFulfilment
+from contexts.fulfilment.events import FactParked, FactReleased, FulfilmentRetried, Stage
 from contexts.messages import Rejected, Unknown
 from tests.sagas.messages import (
     ORDER,
     accepted_return,
-    authorized,
-    cancelled,
     captured,
     dispatched,
     left_stock,
     marked,
     payment_due,
-    placed,
     refunded,
     return_received,
     return_requested,
@@ -27,19 +24,11 @@ from tests.sagas.messages import (
     to_dispatched,
     to_reserved,
 )
+from tests.sagas.operators import abandon, failed, resume, settle
 from tests.sagas.story import Story
 
 order = Story()
 retry = RetryFulfilment(order_id=ORDER)
-abandon = AbandonFulfilment(order_id=ORDER, reason="settled by telephone")
-
-
-def failed(
-    command: str, command_id: str = "fulfilment-42:3:1", return_id: str | None = None
-) -> CommandFailed:
-    return CommandFailed(
-        order_id=ORDER, command_id=command_id, command=command, reason="no answer", return_id=return_id
-    )
 
 
 def test_a_failed_command_whose_effect_is_heard_after_all_has_recovered() -> None:
@@ -68,7 +57,7 @@ def test_a_failed_refund_recovers_only_by_its_own_return() -> None:
     stuck = order.given(
         *to_completed,
         return_requested("r1"),
-        return_received(1),
+        return_received("r1"),
         failed("payments.RefundPayment", return_id="r1"),
     )
     stuck.when(refunded("r2")).then_nothing_happened()
@@ -80,11 +69,11 @@ def test_what_else_the_order_needs_goes_on_beside_a_failed_command() -> None:
     stuck = order.given(
         *to_completed,
         return_requested("r1"),
-        return_received(1),
+        return_received("r1"),
         failed("ordering.AcceptReturn", return_id="r1"),
         return_requested("r2"),
     )
-    stuck.when(return_received(2)).then(Stage.COMPLETED, *take_back("r2")).recovering()
+    stuck.when(return_received("r2")).then(Stage.COMPLETED, *take_back("r2")).recovering()
     stuck.when(accepted_return("r1")).recovering("fulfilment-42:3:1")
 
 
@@ -106,33 +95,27 @@ def test_there_is_nothing_to_retry_where_nothing_failed() -> None:
         order.given(*to_confirmed).asked(retry)
 
 
-def test_an_abandoned_order_asks_for_nothing_any_more() -> None:
-    """A person took over; whatever is heard then is that person's work."""
-    (abandoned,) = order.given(*to_reserved, failed("payments.AuthorizePayment")).asked(abandon)
-    assert abandoned == FulfilmentAbandoned(order_id=ORDER, reason="settled by telephone")
-    given_up = order.given(*to_reserved, abandoned)
-    assert given_up.saga.stage is Stage.ABANDONED
-    assert given_up.asked(abandon) == ()
-    for fact in (placed, authorized, cancelled, dispatched, payment_due, return_requested("r1")):
-        given_up.when(fact).then_nothing_happened()
+def test_a_dead_letter_makes_the_order_stuck_until_it_is_retried_or_skipped() -> None:
+    """What it says is not known; no command can be sent again for it."""
+    parked = FactParked(order_id=ORDER, fact="shipping.ShipmentDispatched", place="shipping:17", reason="bad")
+    stuck = order.given(*to_confirmed, parked)
+    assert [failure.failure_id for failure in stuck.saga.failures] == ["shipping:17"]
+    with pytest.raises(Rejected, match=r"shipping:17.*dead letter"):
+        stuck.asked(retry)
+    stuck.when(dispatched).recovering()
+    released = stuck.given(FactReleased(order_id=ORDER, place="shipping:17"))
+    assert released.saga.failures == ()
 
 
-def test_a_completed_order_of_which_a_return_is_given_up_stays_completed() -> None:
-    """One terminal stage per order."""
-    stuck = order.given(*to_completed, failed("payments.RefundPayment", return_id="r1"))
-    (abandoned,) = stuck.asked(abandon)
-    assert stuck.given(abandoned).saga.stage is Stage.COMPLETED
-    assert stuck.given(abandoned).saga.failures == ()
-
-
-def test_an_ended_fulfilment_cannot_be_abandoned() -> None:
-    """There is nothing to give up."""
-    with pytest.raises(Rejected, match="completed"):
-        order.given(*to_completed).asked(abandon)
+def test_only_a_stuck_order_can_be_abandoned() -> None:
+    """A healthy one has its own way to end: it is cancelled, or it comes back."""
+    for history in (to_reserved, to_confirmed, to_dispatched, to_completed):
+        with pytest.raises(Rejected, match="not stuck"):
+            order.given(*history).asked(abandon)
 
 
 def test_an_order_that_was_never_placed_is_unknown() -> None:
     """An operator mistyped it."""
-    for command in (retry, abandon):
+    for command in (retry, abandon, resume, settle()):
         with pytest.raises(Unknown):
             order.asked(command)

@@ -14,7 +14,7 @@ from tests.sagas.messages import authorized, payment_due, to_reserved
 from tests.sagas.process import Stage as Play
 from tests.sagas.process import eventually
 
-COMPENSATION = ["payments.VoidPayment", "inventory.ReleaseReservation", "ordering.CancelOrder"]
+COMPENSATION = ["payments.VoidPayment", "inventory.ReleaseReservation", "ordering.ApproveCancellation"]
 
 
 async def test_an_unanswered_payment_times_out(fulfilment: Play) -> None:

@@ -6,18 +6,46 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, get_args
 
-from contexts.fulfilment.events import CommandFailed, Fact, Stage, StepTaken, TimerFired
-from contexts.fulfilment.knowledge import Saga
+from contexts.fulfilment import operator
+from contexts.fulfilment.commands import (
+    AbandonFulfilment,
+    FulfilmentCommand,
+    PaymentSettlement,
+    ResumeFulfilment,
+    RetryFulfilment,
+    SettleFulfilment,
+    StockSettlement,
+)
+from contexts.fulfilment.events import (
+    CommandFailed,
+    Fact,
+    FulfilmentEvent,
+    FulfilmentRetried,
+    Stage,
+    StepTaken,
+    TimerFired,
+    command_id,
+    identity,
+)
+from contexts.fulfilment.process import MONEY_CAPTURED, MONEY_HELD, RETURN, STOCK_RESERVED, outstanding
 from contexts.fulfilment.saga import decide, evolve
-from contexts.fulfilment.settlement import needed_by, obsolete
+from contexts.fulfilment.state import Saga
+from contexts.fulfilment.steps import awaited, needs, obsolete
 from contexts.inventory import decider as inventory
 from contexts.inventory import reservation as reservations
 from contexts.inventory.reservation import Reservation
 from contexts.inventory.stock import Stock
 from contexts.messages import Command, Rejected, wire_name
 from contexts.ordering import decider as ordering
-from contexts.ordering.commands import CancelOrder, RequestReturn
-from contexts.ordering.order_lines import ReturnLine
+from contexts.ordering.commands import (
+    CancelOrder,
+    ReceiveReturn,
+    RefuseReturn,
+    RequestReturn,
+    WithdrawReturn,
+)
+from contexts.ordering.events import ReturnReceived
+from contexts.ordering.order_lines import ReceivedLine, ReturnLine
 from contexts.payments import decider as payments
 from contexts.payments.answers import answered
 from contexts.payments.commands import CheckPayment, PaymentsCommand
@@ -43,7 +71,7 @@ from contexts.payments.provider import (
 )
 from contexts.payments.standing import Refund, Standing, Stands
 from contexts.shipping import decider as shipping
-from contexts.shipping.commands import DeliverShipment, DispatchShipment, ReceiveReturn
+from contexts.shipping.commands import DeliverShipment, DispatchShipment
 from tests.sagas.messages import NOON, ORDER, TIMEOUT, placed
 
 CONTEXTS = ("ordering", "inventory", "payments", "shipping")
@@ -127,6 +155,7 @@ class World:
     """What may happen next is whatever `possible` lists; a test chooses."""
 
     def __init__(self, manner: str, units: int) -> None:
+        self.units = units
         self.provider = Provider(manner)
         self.stocks = {"MUG": Stock(on_hand=units), "POT": Stock(on_hand=units)}
         self.states: dict[str, Any] = {
@@ -138,6 +167,7 @@ class World:
         self.logs: dict[str, list[Any]] = {context: [] for context in CONTEXTS}
         self.logs["ordering"].append(placed)
         self.heard = dict.fromkeys(CONTEXTS, 0)
+        self.catching_up = dict.fromkeys(CONTEXTS, 0)
         self.saga = Saga()
         self.steps: list[StepTaken] = []
         self.version = 0
@@ -145,6 +175,8 @@ class World:
         self.carried_out: set[str] = set()
         self.refusals = 0
         self.returns = 0
+        self.accepted: dict[str, dict[str, int]] = {}
+        self.failed: dict[str, Any] = {}
 
     # What other people do.
 
@@ -165,6 +197,12 @@ class World:
             RequestReturn(order_id=ORDER, return_id=return_id, lines=lines, reason="chipped")
         )
 
+    def customer_withdraws_the_return(self) -> None:
+        self._outside(WithdrawReturn(order_id=ORDER, return_id=f"r{self.returns}"))
+
+    def shop_refuses_the_return(self) -> None:
+        self._outside(RefuseReturn(order_id=ORDER, return_id=f"r{self.returns}", reason="worn"))
+
     def warehouse_dispatches(self) -> None:
         self._outside(DispatchShipment(order_id=ORDER, carrier="DHL", tracking="T1"))
 
@@ -172,8 +210,11 @@ class World:
         self._outside(DeliverShipment(order_id=ORDER))
 
     def warehouse_takes_back(self) -> None:
-        if self.states["shipping"].returns < self.returns:
-            self._outside(ReceiveReturn(order_id=ORDER))
+        self._outside(ReceiveReturn(order_id=ORDER))
+
+    def warehouse_writes_off(self) -> None:
+        lines = (ReceivedLine(sku="MUG", written_off=1),)
+        self._outside(ReceiveReturn(order_id=ORDER, return_id=f"r{self.returns}", lines=lines))
 
     def provider_decides(self, manner: str) -> None:
         """The webhook: payments asks how the payment stands, also when it no longer wants it."""
@@ -181,8 +222,35 @@ class World:
             self.provider.decide(manner)
             self._outside(CheckPayment(order_id=ORDER))
 
+    def operator_retries(self) -> None:
+        self._operate(RetryFulfilment(order_id=ORDER))
+
+    def operator_abandons(self) -> None:
+        self._operate(AbandonFulfilment(order_id=ORDER, reason="settled by telephone"))
+
+    def operator_resumes(self) -> None:
+        self._operate(ResumeFulfilment(order_id=ORDER, reason="the provider is back"))
+
+    def operator_settles(self) -> None:
+        """Let go of what can be let go of; what was captured stays, what is gone is shipped."""
+        found = outstanding(self.saga)
+        goods_gone = self.saga.parcel is not None
+        money = any(it in {MONEY_HELD, "payment unanswered"} for it in found)
+        payment = None
+        if money:
+            payment = (
+                PaymentSettlement.CAPTURE if goods_gone and MONEY_HELD in found else PaymentSettlement.VOID
+            )
+        elif MONEY_CAPTURED in found or any(it.startswith(RETURN) for it in found):
+            payment = PaymentSettlement.OUTSIDE
+        stock = None
+        if STOCK_RESERVED in found:
+            stock = StockSettlement.SHIP if goods_gone else StockSettlement.RELEASE
+        self._operate(SettleFulfilment(order_id=ORDER, reason="by hand", payment=payment, stock=stock))
+
     def payment_is_due(self) -> None:
-        self._hear(TimerFired(order_id=ORDER, timer="payment"))
+        if self.caught_up():
+            self._hear(TimerFired(order_id=ORDER, timer="payment"))
 
     # What the messages do.
 
@@ -191,6 +259,18 @@ class World:
         self.heard[context] += 1
         if isinstance(fact, get_args(Fact)):
             self._hear(fact)
+
+    def saga_loses_its_store(self) -> None:
+        """It begins again with nothing; what it had asked for was sent or is lost."""
+        self.saga, self.version = Saga(), 0
+        self.heard = dict.fromkeys(CONTEXTS, 0)
+        self.lane, self.refusals = [], 0
+        self.accepted, self.failed = {}, {}
+        self.catching_up = {context: len(log) for context, log in self.logs.items()}
+
+    def caught_up(self) -> bool:
+        """Until then nothing is sent, and no timer rings."""
+        return all(self.heard[context] >= head for context, head in self.catching_up.items())
 
     def hear_everything_again(self) -> None:
         before = self.version
@@ -202,18 +282,20 @@ class World:
 
     def send_next(self) -> None:
         """What the dispatcher does with the first command that waits."""
-        command_id, command = self.lane[0]
-        name, return_id = wire_name(type(command)), getattr(command, "return_id", None)
-        needed = needed_by(name)
-        if obsolete(self.saga, name, return_id):
+        sent_as, command = self.lane[0]
+        step = identity(command)
+        if obsolete(self.saga, step):
             self._settled()
-        elif any((it.command, it.return_id) == (needed, return_id) for it in self.saga.failures):
-            self._failed(f"not sent: {needed} has failed before it")
+        elif hindrance := self._hindered(command):
+            self._failed(f"not sent: {hindrance} has failed before it")
         else:
             try:
-                if command_id not in self.carried_out:
+                if sent_as not in self.carried_out:
                     self._carry_out(command)
-                    self.carried_out.add(command_id)
+                    self.carried_out.add(sent_as)
+                if awaited(step):
+                    self.accepted[sent_as] = {context: len(log) for context, log in self.logs.items()}
+                    self.failed[sent_as] = command
                 self._settled()
             except Rejected as error:
                 self.refusals += 1
@@ -222,9 +304,29 @@ class World:
 
     def send_next_and_lose_the_answer(self) -> None:
         """It will be sent again under the same id."""
-        for command_id, command in self.lane[:1]:
-            if command_id not in self.carried_out and self._outside(command):
-                self.carried_out.add(command_id)
+        if not (self.lane and self.caught_up()):
+            return
+        sent_as, command = self.lane[0]
+        wanted = sent_as not in self.carried_out and not obsolete(self.saga, identity(command))
+        if wanted and not self._hindered(command) and self._outside(command):
+            self.carried_out.add(sent_as)
+
+    def _hindered(self, command: Any) -> str:
+        """The command that has to be done before and has failed; empty if there is none."""
+        return_id = getattr(command, "return_id", None)
+        for it in self.saga.failures:
+            if it.command in needs(identity(command)) and it.return_id in {None, return_id}:
+                return it.command
+        return ""
+
+    def confirm_accepted(self) -> None:
+        """What the saga has heard everything about, and no fact shows, has failed."""
+        for sent_as, heads in list(self.accepted.items()):
+            if all(self.heard[context] >= head for context, head in heads.items()):
+                del self.accepted[sent_as]
+                command = self.failed.pop(sent_as)
+                if not obsolete(self.saga, identity(command)):
+                    self._fails(sent_as, command, "accepted, but no event shows that it was done")
 
     def possible(self) -> dict[str, Callable[[], None]]:
         """Everything that messages may do next, by name."""
@@ -232,21 +334,43 @@ class World:
         for context in CONTEXTS:
             if self.heard[context] < len(self.logs[context]):
                 moves[f"hear {context}"] = partial(self.hear_next, context)
-        if self.lane:
+        if self.lane and self.caught_up():
             moves["send"] = self.send_next
         return moves
 
     # How it is done.
 
     def _hear(self, fact: Fact) -> None:
-        step = decide(self.saga, fact, NOON, TIMEOUT)
-        if step is None:
+        event = decide(self.saga, fact, NOON, TIMEOUT)
+        if event is None:
             return
-        self._evolve(step)
-        self.steps.append(step)
-        self.lane += [(f"{self.version}:{n}", command) for n, command in enumerate(step.commands, start=1)]
+        self._evolve(event)
+        if isinstance(event, StepTaken):
+            self.steps.append(event)
+            self._send(event.commands)
+        self.confirm_accepted()
 
-    def _evolve(self, event: StepTaken | CommandFailed) -> None:
+    def _send(self, commands: tuple[Any, ...]) -> None:
+        for command in commands:
+            name, return_id = wire_name(type(command)), getattr(command, "return_id", None)
+            self.lane.append((command_id(f"fulfilment-{ORDER}", name, return_id, self.version), command))
+
+    def _operate(self, command: FulfilmentCommand) -> None:
+        try:
+            events = operator.decide(self.saga, command, NOON, TIMEOUT)
+        except Rejected:
+            return
+        for event in events:
+            failures = self.saga.failures
+            self._evolve(event)
+            if isinstance(event, FulfilmentRetried):
+                self.lane += [
+                    (it.failure_id, self.failed.pop(it.failure_id)) for it in failures if it.retryable
+                ]
+            else:
+                self._send(event.commands)
+
+    def _evolve(self, event: FulfilmentEvent) -> None:
         self.saga = evolve(self.saga, event)
         self.version += 1
 
@@ -255,17 +379,20 @@ class World:
         self.refusals = 0
 
     def _failed(self, reason: str) -> None:
-        command_id, command = self.lane[0]
+        self._fails(*self.lane[0], reason)
+        self._settled()
+
+    def _fails(self, sent_as: str, command: Any, reason: str) -> None:
+        self.failed[sent_as] = command
         self._evolve(
             CommandFailed(
                 order_id=ORDER,
-                command_id=command_id,
+                command_id=sent_as,
                 command=wire_name(type(command)),
                 reason=reason,
                 return_id=getattr(command, "return_id", None),
             )
         )
-        self._settled()
 
     def _carry_out(self, command: Any) -> None:
         context = wire_name(type(command)).partition(".")[0]
@@ -310,6 +437,10 @@ class World:
             self.stocks[sku] = inventory.evolve(self.stocks[sku], event)  # type: ignore[assignment]
         else:
             self.states[context] = evolves[context](self.states[context], event)
+
+    def received(self) -> list[ReturnReceived]:
+        """What came back."""
+        return [fact for fact in self.logs["ordering"] if isinstance(fact, ReturnReceived)]
 
 
 def stages(world: World) -> list[Stage]:

@@ -23,7 +23,7 @@ def sagas() -> Dashboard:
         "Fulfilments",
         number(
             "Stuck",
-            "Fulfilments that wait for an operator: retry or abandon them (README, operators).",
+            "Fulfilments that wait for an operator, who retries, or abandons and settles them.",
             "none",
             "max(orderfold_fulfilments_stuck)",
             worrying=1,
@@ -32,7 +32,7 @@ def sagas() -> Dashboard:
             "Under way",
             "Fulfilments that have not ended.",
             "none",
-            'sum(stage:orderfold_fulfilments:max{stage!~"completed|cancelled|abandoned"})',
+            'sum(stage:orderfold_fulfilments:max{stage!~"completed|cancelled|settled"})',
         ),
         number(
             "Leaders",
@@ -68,7 +68,7 @@ def sagas() -> Dashboard:
             "How many are at each stage; those that have ended are left out.",
             "none",
             Query(
-                'stage:orderfold_fulfilments:max{stage!~"completed|cancelled|abandoned"}',
+                'stage:orderfold_fulfilments:max{stage!~"completed|cancelled|settled"}',
                 "{{stage}}",
             ),
             width=12,
