@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
 
 import httpx
 import pytest
@@ -12,15 +11,10 @@ import pytest
 from infra.embedded import EmbeddedStack
 from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
+from tests.e2e.provider import charged
 from tests.shop import Shop, eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
-
-
-async def charged(provider: httpx.AsyncClient, order_id: str) -> dict[str, Any]:
-    """What the provider's own books say of an order; empty if they say nothing."""
-    payments = (await provider.get("/ledger")).json()["payments"]
-    return next((dict(payment) for payment in payments if payment["order_id"] == order_id), {})
 
 
 async def test_an_order_becomes_a_delivered_parcel(shop: Shop, provider: httpx.AsyncClient) -> None:
