@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from typing import Any
 
 import msgspec
@@ -54,10 +54,11 @@ class PaymentAudit:
         self._one_payment = one_payment
         self.checked = CheckedPayments()
 
-    async def run(self, wait: float) -> list[tuple[str, str]]:
+    async def run(self, wait: float, spoilt: Set[str] = frozenset()) -> list[tuple[str, str]]:
         """The orders that differ, and how, after up to `wait` seconds for what is under way to end.
 
-        Raises what reading the provider's books raises.
+        `spoilt` are documents that are not what their events make them, and say nothing. Raises what reading
+        the provider's books raises.
         """
         known = {
             standing.order_id: Money.of(standing) async for page in self._payments() for standing in page
@@ -69,6 +70,7 @@ class PaymentAudit:
             if whats := differences(order, known.pop(order["_id"], None)):
                 found[order["_id"]] = whats
         found |= {order_id: whats for order_id, money in known.items() if (whats := differences(None, money))}
+        found = {order_id: whats for order_id, whats in found.items() if order_id not in spoilt}
         if len(found) <= MOST_ASKED_AGAIN:
             found = await self._settle(found, wait)
         self.checked.compared = True

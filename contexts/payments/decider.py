@@ -86,6 +86,19 @@ def question(payment: Payment, command: PaymentsCommand, answers: Answers) -> Re
     return None
 
 
+def intents(payment: Payment, command: PaymentsCommand, request: Request) -> tuple[Intent, ...]:
+    """What is recorded before a question is put, if it is not yet: what is asked, and what it is asked for.
+
+    A void that waits for the provider's decision is thus known to whoever hears of the decision first.
+    """
+    wanted: list[Intent] = []
+    if isinstance(command, VoidPayment):
+        wanted.append(_void(payment, command))
+    if not isinstance(request, Look) and request not in wanted:
+        wanted.append(request)
+    return tuple(intent for intent in wanted if intent.idempotency_key not in payment.asked)
+
+
 def _wanted(  # noqa: C901, PLR0911 - a table, a row for each question
     payment: Payment, command: PaymentsCommand, answers: Answers
 ) -> Request | None:
@@ -104,7 +117,10 @@ def _wanted(  # noqa: C901, PLR0911 - a table, a row for each question
             raise Unknown(f"order {command.order_id} has no payment")
         case CheckPayment(), _ if Look not in answers:
             return Look(command.order_id)
-        case CheckPayment(), Status.MISMATCHED | Status.VOIDED | Status.DECLINED if _held(answers[Look]):
+        case CheckPayment(), status if _held(answers[Look]) and (
+            status is not Status.AUTHORIZED or _void(payment, command).idempotency_key in payment.asked
+        ):
+            # Held though it was given up, is not what was asked for, or was to be let go of.
             return _void(payment, command)
         case CheckPayment(), _:
             return None

@@ -9,7 +9,7 @@ from contexts.messages import Rejected
 from contexts.payments.answers import answered
 from contexts.payments.bookkeeping import Bookkeeping, OpenBooks, checking
 from contexts.payments.commands import PaymentsCommand
-from contexts.payments.decider import Payment, Undecided, decide, evolve, question
+from contexts.payments.decider import Payment, Undecided, decide, evolve, intents, question
 from contexts.payments.events import (
     CaptureRequested,
     PaymentMismatched,
@@ -58,8 +58,7 @@ async def carry_out(provider: Provider, session: Session, command: PaymentsComma
     payment: Payment
     (payment,) = await session.load(stream)
     while (request := question(payment, command, answers)) is not None:
-        if not isinstance(request, Look) and request.idempotency_key not in payment.asked:
-            session.record(stream, [request])
+        session.record(stream, intents(payment, command, request))
         if session.changes:
             await session.commit_so_far()
             (payment,) = await session.load(stream)

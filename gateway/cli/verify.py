@@ -25,6 +25,8 @@ from read_models.verification import Difference, Report, Verification
 
 MOST_SHOWN = 50
 
+REMEDY = "the order's history says what was asked: put it right at the provider, or settle the order"
+
 
 def verify(data: Path | None, wait: float, *, as_json: bool, out: Console, err: Console) -> None:
     """Verify and print what was found; raises Differs, or CommandFailed if it cannot be told."""
@@ -61,13 +63,14 @@ async def compare_payments(nats: Client, models: ReadModels, report: Report, wai
     """Compare the provider's books with the orders; where they cannot be read, the report says so."""
     audit = PaymentAudit(models, lambda: all_payments(nats), lambda order_id: one_payment(nats, order_id))
     report.payments = audit.checked
+    spoilt = {difference.key for difference in report.differences if difference.subject == "orders"}
     try:
-        differences = await audit.run(wait)
+        differences = await audit.run(wait, spoilt)
     except BooksClosed as closed:
         report.payments.problem = str(closed)
         return
     for order_id, what in differences:
-        report.add(Difference("payments", what, order_id))
+        report.add(Difference("payments", what, order_id, REMEDY))
 
 
 def compared(payments: CheckedPayments) -> str:

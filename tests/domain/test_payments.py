@@ -15,7 +15,7 @@ from contexts.payments.commands import (
     RefundPayment,
     VoidPayment,
 )
-from contexts.payments.decider import Payment, Undecided, decide, evolve, question
+from contexts.payments.decider import Payment, Undecided, decide, evolve, intents, question
 from contexts.payments.events import (
     CaptureRequested,
     PaymentAuthorized,
@@ -56,9 +56,9 @@ def ask_and_decide(
     for request, answer in dialogue:
         assert question(payment, command, answers) == request
         facts: list[PaymentsEvent] = []
-        if not isinstance(request, Look) and request.idempotency_key not in payment.asked:
-            facts.append(request)
-            payment = evolve(payment, request)
+        for intent in intents(payment, command, request):
+            facts.append(intent)
+            payment = evolve(payment, intent)
         answers[type(request)] = answer
         for fact in answered(payment, request, answer):
             facts.append(fact)
@@ -229,14 +229,20 @@ def test_a_payment_that_was_never_asked_for_is_voided_too_so_that_none_comes_lat
 def test_a_request_without_an_answer_is_asked_again_before_it_is_voided() -> None:
     """A time-out does not say that nothing is held."""
     payment.given(*ASKED).when(void, (requested, approved), (voiding, Done())).then(
-        authorized, voiding, voided
+        voiding, authorized, voided
     )
-    payment.given(*ASKED).when(void, (requested, Declined("no money"))).then(declined)
+    payment.given(*ASKED).when(void, (requested, Declined("no money"))).then(voiding, declined)
 
 
 def test_a_payment_is_not_voided_before_the_provider_has_decided() -> None:
     with pytest.raises(Undecided, match="not yet decided on order 42"):
         payment.given(*ASKED).when(void, (requested, Pending())).then_nothing()
+
+
+def test_a_late_approval_of_what_is_to_be_voided_is_let_go_whoever_hears_of_it() -> None:
+    """The void waits for the provider's decision, which a webhook tells of."""
+    late = (look, stands(Stands.AUTHORIZED))
+    payment.given(*ASKED, voiding).when(check, late, (voiding, Done())).then(authorized, voided)
 
 
 def test_a_payment_the_provider_does_not_know_is_not_taken_for_voided() -> None:

@@ -202,11 +202,26 @@ async def test_a_payment_given_up_while_pending_is_voided_once_it_is_decided(
     assert "not yet decided" in await payments.refuse(void, RefusalKind.UNAVAILABLE)
     await webhooks.arrived(1)
     await payments.accept(void)
+    voiding, voided = let_go("given-up")
     assert await payments.events("payment-given-up") == [
-        *held("given-up", "tok_late_2000"),
-        *let_go("given-up"),
+        requested("given-up", "tok_late_2000"),
+        voiding,
+        authorized("given-up"),
+        voided,
     ]
     assert await books.entries("given-up") == [("authorized", 950), ("voided", 950)]
+
+
+async def test_a_late_approval_of_what_is_to_be_voided_is_voided_when_a_webhook_tells_of_it(
+    payments: AtWork, books: Books, webhooks: WebhookListener
+) -> None:
+    """Even if the sender of the void has given up."""
+    await payments.accept(authorize("undoing", "tok_late_2000"))
+    await payments.refuse(VoidPayment(order_id="undoing"), RefusalKind.UNAVAILABLE)
+    await webhooks.arrived(1)
+    await payments.accept(CheckPayment(order_id="undoing"))
+    assert (await payments.events("payment-undoing"))[-1] == PaymentVoided(order_id="undoing")
+    assert await books.entries("undoing") == [("authorized", 950), ("voided", 950)]
 
 
 @pytest.mark.parametrize("token", ["tok_timeout_1500", "tok_slow_1500", "tok_early_1500"])
@@ -225,7 +240,13 @@ async def test_a_request_that_was_not_answered_in_time_is_not_taken_for_not_done
 
     await eventually(voided, "the void")
     await webhooks.arrived(1)
-    assert await hasty_payments.events(f"payment-{order_id}") == [*held(order_id, token), *let_go(order_id)]
+    voiding, let = let_go(order_id)
+    assert await hasty_payments.events(f"payment-{order_id}") == [
+        requested(order_id, token),
+        voiding,
+        authorized(order_id),
+        let,
+    ]
     assert await books.entries(order_id) == [("authorized", 950), ("voided", 950)]
 
 

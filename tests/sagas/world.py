@@ -413,8 +413,8 @@ class World:
         """What the service of payments does; whoever waits for a decision of the provider gets it."""
         answers: dict[type[Request], Answer] = {}
         while (request := payments.question(self.states["payments"], command, answers)) is not None:
-            if not isinstance(request, Look) and request.idempotency_key not in self.states["payments"].asked:
-                self._happened("payments", request)
+            for intent in payments.intents(self.states["payments"], command, request):
+                self._happened("payments", intent)
             answers[type(request)] = self.provider.answer(request)
             for event in answered(self.states["payments"], request, answers[type(request)]):
                 self._happened("payments", event)
