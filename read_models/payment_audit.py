@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -54,7 +55,7 @@ class PaymentAudit:
         self._one_payment = one_payment
         self.checked = CheckedPayments()
 
-    async def run(self, wait: float, spoilt: Set[str] = frozenset()) -> list[tuple[str, str]]:
+    async def run(self, wait: float, spoilt: AbstractSet[str] = frozenset()) -> list[tuple[str, str]]:
         """The orders that differ, and how, after up to `wait` seconds for what is under way to end.
 
         `spoilt` are documents that are not what their events make them, and say nothing. Raises what reading
