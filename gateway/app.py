@@ -10,6 +10,7 @@ from litestar import Litestar, Router
 
 from gateway.access import Guard, refuse_undeclared
 from gateway.access_log import AccessLog
+from gateway.cors import Cors
 from gateway.customers import customers
 from gateway.docs import docs
 from gateway.failures import HANDLERS
@@ -111,4 +112,6 @@ def make_litestar(services: Services) -> Litestar:
 def make_front(settings: Settings) -> Front:
     """The whole gateway as one ASGI application."""
     services = make_services(settings)
-    return Front(make_litestar(services), services, AccessLog(settings.access_log))
+    return Front(
+        make_litestar(services), services, AccessLog(settings.access_log), Cors(settings.cors_origins)
+    )

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access_log import AccessLog
 from gateway.answers import Answer
+from gateway.cors import Cors
 from gateway.incoming import KEY, Incoming
 from gateway.limiting import count_by_address
 from gateway.methods import EVERYWHERE, told
@@ -27,6 +28,10 @@ MOST_UNDER_WAY = 1_024
 """Requests at once, each of which may hold a body; others are told to come back. Health is always told."""
 HEALTH = "/health/"
 
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"})
+OTHER = "_OTHER"
+"""The label of all other methods: anybody can make up more."""
+
 ROUTED_AS = {"HEAD": "GET"}
 """The server leaves the content out."""
 
@@ -39,8 +44,9 @@ GIVEN_UP = "this gateway had to stop before the answer was known; ask again with
 class Front:
     """The outermost ASGI application."""
 
-    def __init__(self, app: ASGIApp, services: Services, log: AccessLog) -> None:
+    def __init__(self, app: ASGIApp, services: Services, log: AccessLog, cors: Cors) -> None:
         self._app = app
+        self._cors = cors
         self._services = services
         self._log = log
         self._under_way = 0
@@ -69,7 +75,12 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], correlation, *incoming.told]
+                message["headers"] = [
+                    *message["headers"],
+                    correlation,
+                    *incoming.told,
+                    *self._cors.headers(incoming),
+                ]
             await send(message)
 
         self._under_way += 1
@@ -82,7 +93,7 @@ class Front:
                     scope, receive, answer
                 )
             else:
-                await (refused(incoming) or self._app)(scope, receive, answer)
+                await (self._at_once(incoming) or self._app)(scope, receive, answer)
         except asyncio.CancelledError:
             if self._closing and not status:
                 await closing(incoming, GIVEN_UP)(scope, receive, answer)
@@ -94,8 +105,21 @@ class Front:
             carrier["method"] = incoming.method
             route = (carrier.get("path_template") or UNMATCHED).replace(":str}", "}")
             seconds = time.perf_counter() - started
-            self._services.metrics.answered(route, incoming.method, status or 500, seconds)
+            method = incoming.method if incoming.method in METHODS else OTHER
+            self._services.metrics.answered(route, method, status or 500, seconds)
             self._log.answered(incoming, route, incoming.method, status or 500, seconds)
+
+    def _at_once(self, incoming: Incoming) -> Answer | None:
+        """The answer to what comes to no route; None if it may come to one."""
+        problem = problem_of(incoming)
+        if problem is None and incoming.method == "OPTIONS":
+            preflight = self._cors.preflight(incoming)
+            everywhere = told(EVERYWHERE) if incoming.scope["path"] == "*" else None
+            if preflight is not None or everywhere is not None:
+                problem = one_too_many(incoming)
+                if problem is None:
+                    return preflight or everywhere
+        return None if problem is None else problem_answer(incoming, problem)
 
     @property
     def under_way(self) -> int:
@@ -112,22 +136,23 @@ class Front:
             return
 
 
-def refused(incoming: Incoming) -> Answer | None:
-    """The answer to what is not let through to a route; None if it is."""
+def problem_of(incoming: Incoming) -> Problem | None:
+    """What is wrong with a request whatever it asks for."""
     try:
-        if incoming.method == "OPTIONS" and incoming.scope["path"] == "*":
-            count_by_address(incoming)
-            return told(EVERYWHERE)
-        try:
-            incoming.refuse_ambiguous()
-            if UNUSUAL_PATH.search(incoming.scope["raw_path"]):
-                raise Problem(NOT_FOUND, "there is nothing at this path")  # noqa: TRY301 - counted like the others
-        except Problem:
-            # It never comes to the guard.
-            count_by_address(incoming)
-            raise
+        incoming.refuse_ambiguous()
     except Problem as problem:
-        return problem_answer(incoming, problem)
+        return one_too_many(incoming) or problem
+    if UNUSUAL_PATH.search(incoming.scope["raw_path"]):
+        return one_too_many(incoming) or Problem(NOT_FOUND, "there is nothing at this path")
+    return None
+
+
+def one_too_many(incoming: Incoming) -> Problem | None:
+    """Count a request that never comes to the guard; the problem if its sender has asked too much."""
+    try:
+        count_by_address(incoming)
+    except Problem as problem:
+        return problem
     return None
 
 

@@ -34,7 +34,7 @@ Answers to queries have an `ETag`: sent along as `If-None-Match`, it gets a 304 
 nothing has changed. Sent along as `If-Match`, it has a command carried out only at that version (else 412).
 
 Every path that offers GET answers HEAD in the same way, without content, and every path answers OPTIONS with
-`Allow`. Pages of other origins may not read answers unless the operator has named their origins.
+`Allow`. Web pages may read answers only if an operator has named their origin (`ORDERFOLD_CORS_ORIGINS`).
 
 Amounts are integers in minor units of a currency, as ISO 4217 has them: JPY has none, KWD three decimals.
 Integers are written as such: 1.0 is none. Times are RFC 3339 with an offset; what is smaller than a

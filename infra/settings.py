@@ -19,6 +19,7 @@ POSTGRES_TLS = frozenset({"require", "verify-ca", "verify-full"})
 """Values of `sslmode` that ask for TLS and take nothing less."""
 
 RequestLimit = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,8}/[1-9][0-9]{0,4}|off)$")]
+Origins = Annotated[str, Meta(pattern=r"^(\*|https?://[^/,\s]+(,https?://[^/,\s]+)*)?$")]
 WhatIsLogged = Literal["on", "errors", "off"]
 
 
@@ -98,6 +99,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         RequestLimit,
         Meta(description="requests without a valid token one address may send: REQUESTS/SECONDS, or off"),
     ] = "1000/10"
+    cors_origins: Annotated[
+        Origins,
+        Meta(description="origins whose web pages may read answers, comma-separated, or *; empty: none"),
+    ] = ""
     proxies: Annotated[
         int,
         Meta(ge=0, le=10, description="proxies before the gateway that append to X-Forwarded-For; 0: none"),
