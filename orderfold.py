@@ -68,42 +68,92 @@ def token(
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV of invoice rows as in UCI Online Retail, plain or gzip.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV of invoice rows, a line of an invoice each; plain or gzip.")
+    ],
     *,
-    url: Annotated[str | None, typer.Option(help="The gateway. [default: the running stack's]")] = None,
-    token: Annotated[str | None, typer.Option(help="Bearer token. [default: one is minted]")] = None,
-    names: Annotated[
-        str, typer.Option("--map", help="Other column names: 'InvoiceNo=Invoice,UnitPrice=Price'.")
-    ] = "",
+    currency: Annotated[
+        str | None, typer.Option(help="Currency of the prices, such as GBP. [default: the profile's]")
+    ] = None,
+    profile: Annotated[
+        str,
+        typer.Option(help="Rules of a data set: plain (none) or online-retail (UCI: charges, credit notes)."),
+    ] = "plain",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", "--map", help="What a column is called in the file: 'UnitPrice=Price'."),
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="comma, semicolon, tab, pipe or a character. [default: the header's]")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Such as windows-1252. [default: UTF-8, or what the file's mark says]")
+    ] = None,
+    quote: Annotated[str, typer.Option(help="What quotes a field: double or none.")] = "double",
+    dates: Annotated[
+        str | None, typer.Option(help="iso, dmy or mdy. [default: what the whole column shows]")
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="point or comma. [default: what the whole column shows]")
+    ] = None,
+    time_zone: Annotated[
+        str, typer.Option(help="Of times without an offset, such as Europe/London.")
+    ] = "UTC",
+    countries: Annotated[
+        list[str] | None, typer.Option("--country", help="The ISO code of a country's name: 'UK=GB'.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the file and tell what is in it; send nothing.")
+    ] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="Where rejected rows go. [default: NAME.rejects.csv, or with a number]"),
+    ] = None,
+    overwrite_rejects: Annotated[
+        bool, typer.Option("--overwrite-rejects", help="Write over the file that --rejects names.")
+    ] = False,
     stock: Annotated[
         int | None,
-        typer.Option(min=1, max=10**9, help="Units to receive of each product. [default: what is sold]"),
+        typer.Option(
+            min=1, max=10**9, help="Units to receive of each product, once. [default: what is sold]"
+        ),
     ] = None,
-    rejects: Annotated[
-        Path | None, typer.Option(help="Where rows that are no sales go. [default: NAME.rejects.csv]")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests at once.")] = 32,
-    currency: Annotated[str, typer.Option(help="Currency of the prices.")] = "GBP",
     payment: Annotated[str, typer.Option(help="Payment method of every order.")] = "tok_approve",
+    url: Annotated[str | None, typer.Option(help="The gateway. [default: the running stack's]")] = None,
+    token: Annotated[str | None, typer.Option(help="Bearer token. [default: one is minted]")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests at once.")] = 32,
     data: Data = None,
 ) -> None:
-    """Bring past sales in over HTTP, and reconcile them. Run again, it goes on where it stopped."""
-    from gateway.cli.importer.command import import_file
+    """Bring past sales in over HTTP, and reconcile them. Run again, it goes on where it stopped.
 
-    import_file(
-        file,
+    How the file is written is found out for the whole of it and told; what it leaves open is asked for.
+    Status 0: every row is sold or rejected by a rule of the profile, and the shop's sales are the file's.
+    1: rows were left out, nothing was accepted, or file and shop differ. 2: the file or an option is refused.
+    """
+    from gateway.cli.importer.command import Options, import_file
+
+    options = Options(
         data=data,
         url=url,
         token=token,
-        names=names,
+        columns=columns or (),
+        separator=separator,
+        encoding=encoding,
+        quote=quote,
+        dates=dates,
+        decimal=decimal,
+        time_zone=time_zone,
+        profile=profile,
+        countries=countries or (),
         stock=stock,
         rejects=rejects,
+        overwrite_rejects=overwrite_rejects,
         concurrency=concurrency,
         currency=currency,
         payment=payment,
-        out=out(),
-        err=err(),
+        dry_run=dry_run,
     )
+    import_file(file, options, out=out(), err=err())
 
 
 @app.command()

@@ -18,6 +18,7 @@ from rich.status import Status
 
 from gateway.cli.customer_keys import require_keys
 from gateway.cli.failure import CommandFailed
+from gateway.cli.importer.profile import ONLINE_RETAIL
 from gateway.cli.importer.report import report
 from gateway.cli.importer.run import Import, run
 from gateway.cli.importer.shop import Shop
@@ -139,12 +140,11 @@ async def import_sample(stack: EmbeddedStack, console: Console) -> None:
                 return
         with as_file(files("gateway.cli") / "sample.csv") as file:
             task = Import(
-                source=Source(file, {}),
-                rejects=stack.folder.root / "sample.rejects.csv",
+                source=Source(file),
+                rejects=None,
                 currency="GBP",
-                payment="tok_approve",
-                stock=None,
                 concurrency=8,
+                profile=ONLINE_RETAIL,
             )
             report(task, await run(task, stack.url, token, console, tls), console)
     except CommandFailed as error:

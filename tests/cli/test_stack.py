@@ -18,7 +18,7 @@ import jwt
 import pytest
 from pymongo import AsyncMongoClient
 
-from gateway.cli.importer.source import COLUMNS
+from gateway.cli.importer.columns import COLUMNS
 from infra.data_folder import DataFolder
 from tests.cli.conftest import RunningStack, command, environment, wait_until
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
@@ -158,10 +158,10 @@ async def test_verify_names_a_checkpoint_that_the_store_never_reached(stack: Run
 
 def test_a_second_import_changes_nothing_and_reconciles(stack: RunningStack, tmp_path: Path) -> None:
     file = write_invoices(tmp_path / "may.csv", "2023-05-01", 5, "MAY")
-    first = stack.run("import", str(file), cwd=tmp_path)
+    first = stack.run("import", str(file), "--currency", "GBP", cwd=tmp_path)
     assert (first.returncode, "reconciled" in first.stdout) == (0, True), first.stdout + first.stderr
     heads = heads_of(stack)
-    second = stack.run("import", str(file), cwd=tmp_path)
+    second = stack.run("import", str(file), "--currency", "GBP", cwd=tmp_path)
     assert (second.returncode, second.stdout) == (0, first.stdout)
     assert heads_of(stack) == heads
 
@@ -175,8 +175,8 @@ def test_another_order_on_the_days_of_a_file_is_reported_as_a_difference(
     stack: RunningStack, tmp_path: Path
 ) -> None:
     one, other = (write_invoices(tmp_path / f"{name}.csv", "2023-06-01", 2, name) for name in ("JA", "JB"))
-    assert stack.run("import", str(one), cwd=tmp_path).returncode == 0
-    result = stack.run("import", str(other), cwd=tmp_path)
+    assert stack.run("import", str(one), "--currency", "GBP", cwd=tmp_path).returncode == 0
+    result = stack.run("import", str(other), "--currency", "GBP", cwd=tmp_path)
     assert result.returncode == 1
     assert "2023-06-01  file 2 orders, 8 units, 10.00; shop 4 orders, 16 units, 20.00" in result.stdout
 
@@ -185,7 +185,7 @@ def test_orders_that_cannot_be_reserved_are_reported_as_cancelled(
     stack: RunningStack, tmp_path: Path
 ) -> None:
     file = write_invoices(tmp_path / "short.csv", "2023-07-01", 2, "SHORT")
-    result = stack.run("import", str(file), "--stock", "1", cwd=tmp_path)
+    result = stack.run("import", str(file), "--currency", "GBP", "--stock", "1", cwd=tmp_path)
     assert result.returncode == 1
     assert "cancelled: 2" in result.stdout
 
@@ -195,7 +195,7 @@ def test_an_import_goes_on_while_the_gateway_and_the_contexts_are_killed(
 ) -> None:
     file = write_invoices(tmp_path / "long.csv", "2023-08-01", 150, "LONG")
     importing = subprocess.Popen(
-        command("import", str(file), "--concurrency", "4", "--data", str(stack.folder)),
+        command("import", str(file), "--currency", "GBP", "--concurrency", "4", "--data", str(stack.folder)),
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),

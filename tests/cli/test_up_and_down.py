@@ -75,7 +75,7 @@ def test_a_broken_store_stops_up_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_commands_say_in_one_line_that_there_is_no_stack(tmp_path: Path) -> None:
-    for arguments in (["verify"], ["import", __file__], ["token"]):
+    for arguments in (["verify"], ["import", __file__, "--currency", "GBP"], ["token"]):
         result = run(*arguments, "--data", str(tmp_path / "none"))
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
 
@@ -84,10 +84,10 @@ def test_commands_say_in_one_line_that_there_is_no_stack(tmp_path: Path) -> None
     ("arguments", "words"),
     [
         (
-            ["import", "absent.csv", "--url", "http://127.0.0.1:1", "--token", "x"],
+            ["import", "absent.csv", "--currency", "GBP", "--url", "http://127.0.0.1:1", "--token", "x"],
             "absent.csv cannot be read",
         ),
-        (["import", __file__, "--url", "x", "--token", "x"], "lacks the column"),
+        (["import", __file__, "--currency", "GBP", "--url", "x", "--token", "x"], "has no scheme"),
         (["import", __file__, "--currency", "pounds"], "--currency"),
         (["token", "--scope", "everything"], "is no scope"),
         (["token", "--ttl", "soon"], "--ttl"),

@@ -56,7 +56,14 @@ def test_sales_are_imported_by_https(tls_stack: Stack, certificates: Certificate
     data = certificates.folder.parent
     here = (sys.executable, "-P", "-m", "orderfold")
     told = tls_stack.run(
-        [*here, "import", f"--data={data}", "gateway/cli/sample.csv", f"--rejects={tmp_path / 'rejects.csv'}"]
+        [
+            *here,
+            "import",
+            f"--data={data}",
+            "gateway/cli/sample.csv",
+            "--profile=online-retail",
+            f"--rejects={tmp_path / 'rejects.csv'}",
+        ]
     )
     assert "reconciled" in told
 

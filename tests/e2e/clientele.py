@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gateway.cli.importer.source import COLUMNS
+from gateway.cli.importer.columns import COLUMNS
 
 CUSTOMERS = 1_000
 FIRST = 30_000

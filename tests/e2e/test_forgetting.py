@@ -51,7 +51,14 @@ async def test_two_of_a_thousand_are_forgotten_in_the_middle_of_an_import_and_of
 ) -> None:
     file = tmp_path / "sales.csv"
     coming = write_sales(file, KNOWN, IMPORTED)
-    sales = [str(file), "--rejects", str(tmp_path / "rejects.csv")]
+    sales = [
+        str(file),
+        "--currency",
+        "GBP",
+        "--rejects",
+        str(tmp_path / "rejects.csv"),
+        "--overwrite-rejects",
+    ]
     await shop.do("/v1/customers", {"customer_id": KNOWN, **PERSON})
     import_ = await begin(stack, "import", *sales)
     importing = meanwhile(ended(import_, status=1))

@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from pathlib import Path
 
-from gateway.cli.importer.source import COLUMNS
+from gateway.cli.importer.columns import COLUMNS
 
 SKUS = 60
 COUNTRIES = ("United Kingdom", "France", "EIRE", "Germany")

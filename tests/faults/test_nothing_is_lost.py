@@ -47,7 +47,8 @@ class Importing:
     def __init__(self, stack: EmbeddedStack, file: Path, rejects: Path) -> None:
         self._command = [
             *(str(Path(sys.executable).parent / "orderfold"), "import", str(file)),
-            *("--data", str(stack.folder.root), "--rejects", str(rejects)),
+            *("--data", str(stack.folder.root), "--rejects", str(rejects), "--overwrite-rejects"),
+            *("--profile", "online-retail"),
         ]
         self._process: asyncio.subprocess.Process | None = None
 

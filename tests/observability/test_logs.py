@@ -96,7 +96,15 @@ async def imported(day: Day) -> None:
     file = stack.folder.root.parent / "sales.csv"
     file.write_text(SALES)
     orderfold = str(Path(sys.executable).parent / "orderfold")
-    command = [orderfold, "import", str(file), "--rejects", str(file.with_suffix(".rejects"))]
+    command = [
+        orderfold,
+        "import",
+        str(file),
+        "--profile",
+        "online-retail",
+        "--rejects",
+        str(file.with_suffix(".rejects")),
+    ]
     done = await asyncio.to_thread(
         subprocess.run,
         [*command, "--data", str(stack.folder.root), "--token", day._token],

@@ -90,7 +90,11 @@ async def demonstrate(
     async with Shop(stack.url, token) as shop, _lag_of(stack) as lag:
         # Fulfilments of imported orders go on after the import: that is history too.
         began = time.monotonic()
-        await operator.says("import", str(file), "--rejects", str(stack.folder.root / "rejects.csv"))
+        await operator.says(
+            "import",
+            str(file),
+            *("--profile", "online-retail", "--rejects", str(stack.folder.root / "rejects.csv")),
+        )
         await open_shop(shop)
         await eventually(lambda: _idle(lag), bool, "history projected")
         seen = Demonstration(history=await _events(lag))

@@ -52,6 +52,8 @@ async def test_an_order_is_completed_with_everything_on_tls(
 
         sales = tmp_path / "sales.csv"
         sales.write_text(SALES)
-        await system.orderfold("import", str(sales), "--rejects", str(tmp_path / "rejects.csv"))
+        await system.orderfold(
+            "import", str(sales), "--profile", "online-retail", "--rejects", str(tmp_path / "rejects.csv")
+        )
         await system.orderfold("verify", "--wait", "120")
         assert [name for name, process in system.processes.items() if not process.running] == []

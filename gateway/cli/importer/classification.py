@@ -1,48 +1,46 @@
-"""Which rows are sales, and why the others are not."""
+"""Which rows are sales, and why the others are not: by the rules of a profile, never by a guess."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
-from enum import StrEnum
+from datetime import UTC, datetime, timezone
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gateway.cli.importer.amounts import finite, minor_units
-from gateway.cli.importer.countries import UNKNOWN, country_code
+from gateway.cli.importer.amounts import minor_units
+from gateway.cli.importer.countries import country_code
+from gateway.cli.importer.dates import Dates, instant
 from gateway.cli.importer.identifiers import identifier
+from gateway.cli.importer.numbers import DecimalForm, decimal, whole
+from gateway.cli.importer.profile import PLAIN, Profile, Reason
 from gateway.cli.importer.source import Row
 
 LARGEST_QUANTITY = 1_000_000
 LARGEST_PRICE = 10**11
 """What the API takes for one line, in units and minor units."""
-
-CHARGES = re.compile(
-    r"POST|DOT|M|D|S|B|C2|C3|BANK CHARGES|AMAZONFEE|CRUK|PADS|ADJUST\d*|TEST\w*", re.IGNORECASE
-)
-"""Stock codes that are postage, carriage, fees, discounts, samples, corrections and trials."""
-
-DATES = ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%y %H:%M")
-"""How the data set's spreadsheets write a date, besides ISO 8601."""
-
-
-class Reason(StrEnum):
-    """Why a row is no sale."""
-
-    CREDIT_NOTE = "credit note"
-    CHARGE = "charge, not goods"
-    QUANTITY = "quantity ≤ 0"
-    PRICE = "price ≤ 0"
-    BAD_ROW = "bad row"
+LONGEST_NAME = 200
+LONGEST_CODE = 200
+"""Characters of an invoice's number, a stock code or a customer's number."""
+CACHED = 20_000
+"""Values of a column that are kept with their meaning."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+SHOWN = 60
+"""Characters of a wrong value that are repeated in its reason."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A row that is no sale; `detail` says what is wrong with a bad one."""
+    """A row that is no sale; `detail` says more than the reason.
+
+    `spoils` says that its invoice is not whole without it.
+    """
 
     reason: Reason
     detail: str = ""
+    spoils: bool = False
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -64,83 +62,168 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
     customer: str
     """Empty for a sale without a customer."""
     country: str
-    country_name: str
-    """The file's name of a country that is not known; empty otherwise."""
 
 
-def classify(row: Row, digits: int) -> Sold | Rejected:
-    """Tell what a row is; `digits` is how many digits after the point the currency has."""
-    fields = row.named
-    if fields is None:
-        return Rejected(Reason.BAD_ROW, f"{len(row.fields)} fields")
-    rejected = by_codes(fields)
-    if rejected is not None:
-        return rejected
-    measured = by_measures(fields, digits)
-    if isinstance(measured, Rejected):
-        return measured
-    country = country_code(fields["Country"])
-    return Sold(
-        invoice=identifier(fields["InvoiceNo"]),
-        sku=identifier(fields["StockCode"]),
-        description=" ".join(fields["Description"].split())[:200],
-        measures=measured,
-        customer=customer_number(fields["CustomerID"]),
-        country=country or UNKNOWN,
-        country_name="" if country else fields["Country"].strip(),
-    )
+class Wrong(Exception):
+    """A field that does not fit."""
 
 
-def by_codes(fields: Mapping[str, str]) -> Rejected | None:
-    """Reject a row for what its invoice number or its stock code says."""
-    invoice, code = fields["InvoiceNo"].strip(), fields["StockCode"].strip()
-    if not invoice or not code:
-        return Rejected(Reason.BAD_ROW, "no stock code" if invoice else "no invoice number")
-    if invoice[0] in "Cc":
-        return Rejected(Reason.CREDIT_NOTE)
-    return Rejected(Reason.CHARGE) if CHARGES.fullmatch(code) else None
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How the fields of a file's rows are understood; `digits` are those its currency has after the point."""
+
+    digits: int
+    dates: Dates = Dates.ISO
+    decimal: DecimalForm = DecimalForm.POINT
+    zone: ZoneInfo | timezone = UTC
+    profile: Profile = PLAIN
+    countries: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """What the user says of countries, by casefolded name."""
 
 
-def by_measures(fields: Mapping[str, str], digits: int) -> Measures | Rejected:
-    """Read a row's quantity, price and date, or reject it for what they say."""
-    quantity, price = finite(fields["Quantity"]), finite(fields["UnitPrice"])
-    placed_at = instant(fields["InvoiceDate"])
-    if quantity is None or quantity != quantity.to_integral_value():
-        return Rejected(Reason.BAD_ROW, f"quantity {fields['Quantity']!r}")
-    if price is None or placed_at is None:
-        wrong = f"price {fields['UnitPrice']!r}" if price is None else f"date {fields['InvoiceDate']!r}"
-        return Rejected(Reason.BAD_ROW, wrong)
-    unit_price, rounded = minor_units(price, digits)
-    if quantity > LARGEST_QUANTITY or unit_price > LARGEST_PRICE:
-        return Rejected(Reason.BAD_ROW, "quantity or price beyond what an order may have")
-    if quantity <= 0:
-        return Rejected(Reason.QUANTITY)
-    if unit_price <= 0:
-        return Rejected(Reason.PRICE, f"{price} rounds to nothing" if price > 0 else "")
-    return Measures(int(quantity), unit_price, rounded, placed_at)
+class Classifier:
+    """Tells what each row is, always the same for the same row."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        # Values repeat from row to row.
+        self._code = lru_cache(CACHED)(code)
+        self._instant = lru_cache(CACHED)(self._instant_of)
+        self._quantity = lru_cache(CACHED)(quantity)
+        self._price = lru_cache(CACHED)(self._price_of)
+        self._country = lru_cache(CACHED)(self._country_of)
+        self._customer = lru_cache(CACHED)(self._customer_of)
+
+    def classify(self, row: Row) -> Sold | Rejected:
+        """A sale, or why it is none."""
+        fields = row.named
+        if fields is None:
+            return Rejected(Reason.BAD_ROW, row.problem)
+        try:
+            return self._by_codes(fields) or self._sale(fields)
+        except Wrong as wrong:
+            return Rejected(Reason.BAD_ROW, str(wrong), spoils=True)
+
+    def invoice_of(self, row: Row) -> str:
+        """The id of the invoice that a row says it belongs to; empty if it says none."""
+        try:
+            return self._code("InvoiceNo", row.named["InvoiceNo"]) if row.named is not None else ""
+        except Wrong:
+            return ""
+
+    def _by_codes(self, fields: Mapping[str, str]) -> Rejected | None:
+        profile = self._reading.profile
+        if profile.credit_note is not None and profile.credit_note.fullmatch(fields["InvoiceNo"].strip()):
+            return Rejected(Reason.CREDIT_NOTE)
+        return Rejected(Reason.CHARGE) if fields["StockCode"].strip() in profile.charges else None
+
+    def _sale(self, fields: Mapping[str, str]) -> Sold | Rejected:
+        invoice = self._code("InvoiceNo", fields["InvoiceNo"])
+        sku = self._code("StockCode", fields["StockCode"])
+        placed_at = self._instant(fields["InvoiceDate"])
+        measures = self._measures(fields, placed_at)
+        if isinstance(measures, Rejected):
+            return measures
+        country = self._country(fields["Country"])
+        if isinstance(country, Rejected):
+            return country
+        return Sold(
+            invoice=invoice,
+            sku=sku,
+            description=described(fields["Description"]),
+            measures=measures,
+            customer=self._customer(fields["CustomerID"]),
+            country=country,
+        )
+
+    def _measures(self, fields: Mapping[str, str], placed_at: datetime) -> Measures | Rejected:
+        units = self._quantity(fields["Quantity"])
+        unit_price, rounded, sign = self._price(fields["UnitPrice"])
+        # What a negative line takes off an invoice is missing from it, unless a rule says that it is no sale.
+        if units <= 0:
+            return self._rejected(Reason.QUANTITY, spoils=units < 0)
+        if unit_price <= 0:
+            detail = "it rounds to nothing" if sign > 0 else ""
+            return self._rejected(Reason.PRICE, detail, spoils=sign < 0)
+        return Measures(units, unit_price, rounded, placed_at)
+
+    def _rejected(self, reason: Reason, detail: str = "", *, spoils: bool) -> Rejected:
+        return Rejected(reason, detail, spoils=spoils and reason not in self._reading.profile.rules)
+
+    def _instant_of(self, text: str) -> datetime:
+        try:
+            return instant(text, self._reading.dates, self._reading.zone)
+        except ValueError as error:
+            raise Wrong(f"date {shown(text)} {error}") from None
+
+    def _price_of(self, text: str) -> tuple[int, bool, int]:
+        """In minor units, whether that is rounded, and the sign of what the file says."""
+        form = self._reading.decimal
+        price = decimal(text, form)
+        if price is None:
+            raise Wrong(f"price {shown(text)} is no number with a decimal {form}")
+        unit_price, rounded = minor_units(price, self._reading.digits)
+        if abs(unit_price) > LARGEST_PRICE:
+            raise Wrong(f"price {shown(text)} is beyond what an order may have")
+        return unit_price, rounded, (price > 0) - (price < 0)
+
+    def _country_of(self, text: str) -> str | Rejected:
+        name = text.strip().casefold()
+        if name in self._reading.countries:
+            return self._reading.countries[name]
+        rules = self._reading.profile.countries
+        code = rules[name] if name in rules else country_code(name)
+        if code is not None:
+            return code
+        detail = f"country {shown(text)} is no ISO 3166 code or name; --country NAME=CODE gives it one"
+        if name in rules:
+            return Rejected(Reason.NO_COUNTRY, detail)
+        raise Wrong(detail)
+
+    def _customer_of(self, text: str) -> str:
+        trimmed = text.strip()
+        pattern = self._reading.profile.customer
+        if not trimmed:
+            return ""
+        if pattern is None:
+            return self._code("CustomerID", trimmed)
+        found = pattern.fullmatch(trimmed)
+        if found is None:
+            raise Wrong(f"customer {shown(text)} is no number such as 17850")
+        return found[1]
 
 
-def customer_number(text: str) -> str:
-    """A customer's id: a spreadsheet writes the number 17850 as `17850.0`."""
+def code(column: str, text: str) -> str:
+    """The id of what a field names; raises Wrong."""
     trimmed = text.strip()
-    number: Decimal | None = finite(trimmed)
-    if number is not None and number == number.to_integral_value() and abs(number) < 10**15:
-        return identifier(str(int(number)))
-    return identifier(trimmed) if trimmed else ""
+    if not trimmed:
+        raise Wrong(f"{column} is empty")
+    if len(trimmed) > LONGEST_CODE:
+        raise Wrong(f"{column} has more than {LONGEST_CODE} characters")
+    if CONTROL.search(trimmed):
+        raise Wrong(f"{column} {shown(text)} has a control character")
+    # Canonically equal texts are one name.
+    return identifier(unicodedata.normalize("NFC", trimmed))
 
 
-def instant(text: str) -> datetime | None:
-    """The moment a row was invoiced; a time without an offset is taken as UTC."""
-    trimmed = text.strip()
-    try:
-        moment = datetime.fromisoformat(trimmed)
-    except ValueError:
-        for form in DATES:
-            try:
-                moment = datetime.strptime(trimmed, form)  # noqa: DTZ007 - taken as UTC below
-                break
-            except ValueError:
-                continue
-        else:
-            return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def quantity(text: str) -> int:
+    """How many units a field says; raises Wrong."""
+    units = whole(text)
+    if units is None:
+        raise Wrong(f"quantity {shown(text)} is no whole number in digits")
+    if abs(units) > LARGEST_QUANTITY:
+        raise Wrong(f"quantity {shown(text)} is beyond what an order may have")
+    return units
+
+
+@lru_cache(CACHED)
+def described(text: str) -> str:
+    """A product's name as it can be one; raises Wrong."""
+    description = unicodedata.normalize("NFC", " ".join(text.split()))
+    if CONTROL.search(description):
+        raise Wrong(f"Description {shown(description)} has a control character")
+    return description[:LONGEST_NAME]
+
+
+def shown(text: str) -> str:
+    """A value in a message, shortened."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")

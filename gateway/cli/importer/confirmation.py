@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from gateway.cli.importer.sending import ORDERS
+from gateway.cli.importer.placed import ORDERS
 from gateway.cli.importer.shop import Shop
 from gateway.cli.progress import Steps
 

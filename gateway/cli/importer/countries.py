@@ -1,63 +1,39 @@
-"""The Online Retail data sets' country names as ISO 3166-1 alpha-2 codes."""
+"""Countries by their ISO 3166-1 code or their English name in that standard."""
 
 from __future__ import annotations
 
-UNKNOWN = "ZZ"
-"""User-assigned in ISO 3166-1: for no country, or one this list lacks."""
+from functools import cache
 
-CODES = {
-    "australia": "AU",
-    "austria": "AT",
-    "bahrain": "BH",
-    "belgium": "BE",
-    "bermuda": "BM",
-    "brazil": "BR",
-    "canada": "CA",
-    "channel islands": "JE",  # they have no code together; Jersey is the largest
-    "cyprus": "CY",
-    "czech republic": "CZ",
-    "denmark": "DK",
-    "eire": "IE",
-    "european community": "EU",  # reserved in ISO 3166-1 for the union
-    "finland": "FI",
-    "france": "FR",
-    "germany": "DE",
-    "greece": "GR",
-    "hong kong": "HK",
-    "iceland": "IS",
-    "ireland": "IE",
-    "israel": "IL",
-    "italy": "IT",
-    "japan": "JP",
-    "korea": "KR",
-    "lebanon": "LB",
-    "lithuania": "LT",
-    "malta": "MT",
-    "netherlands": "NL",
-    "nigeria": "NG",
-    "norway": "NO",
-    "poland": "PL",
-    "portugal": "PT",
-    "rsa": "ZA",
-    "saudi arabia": "SA",
-    "singapore": "SG",
-    "south africa": "ZA",
-    "spain": "ES",
-    "sweden": "SE",
-    "switzerland": "CH",
-    "thailand": "TH",
-    "united arab emirates": "AE",
-    "united kingdom": "GB",
-    "united states": "US",
-    "unspecified": UNKNOWN,
-    "usa": "US",
-    "west indies": "XW",  # user-assigned: the name covers a dozen countries
-}
+from gateway.cli.failure import CommandFailed
 
 
-def country_code(name: str) -> str | None:
-    """The code of a country's name (or a code given instead of a name); None if the name is not known."""
-    trimmed = name.strip()
-    if len(trimmed) == 2 and trimmed.isascii() and trimmed.isalpha():
-        return trimmed.upper()
-    return CODES.get(trimmed.casefold()) if trimmed else UNKNOWN
+def country_code(text: str) -> str | None:
+    """The alpha-2 code that a code or a name means; None if it means none.
+
+    `UK` is none: it is no code of the standard, and what else it may mean is not guessed.
+    """
+    return _known().get(text.strip().casefold())
+
+
+def country_names(given: list[str]) -> dict[str, str]:
+    """Read `--country`: `Atlantis=GR`; raises CommandFailed. The names are casefolded."""
+    names: dict[str, str] = {}
+    for pair in given:
+        name, equals, code = (part.strip() for part in pair.rpartition("="))
+        if not equals or len(code) != 2 or country_code(code) != code.upper():
+            raise CommandFailed(f"--country: {pair!r} is not NAME=CODE with an ISO 3166 code, as in UK=GB")
+        if names.setdefault(name.casefold(), code.upper()) != code.upper():
+            raise CommandFailed(f"--country: {name!r} is given two codes")
+    return names
+
+
+@cache
+def _known() -> dict[str, str]:
+    import pycountry  # noqa: PLC0415 - its data take a quarter of a second to load
+
+    known: dict[str, str] = {}
+    for country in pycountry.countries:
+        names = (getattr(country, kind, None) for kind in ("name", "official_name", "common_name"))
+        for name in (country.alpha_2, *filter(None, names)):
+            known[name.casefold()] = country.alpha_2
+    return known

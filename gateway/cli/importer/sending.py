@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
 
 from gateway.cli.failure import CommandFailed
+from gateway.cli.importer.customers import (
+    CUSTOMERS,
+    Records,
+    countries_of,
+    country_of,
+    customer_body,
+    further_record,
+    was_imported,
+)
 from gateway.cli.importer.identifiers import digest
 from gateway.cli.importer.invoices import Invoice
+from gateway.cli.importer.placed import ORDERS, Placed, difference, placed_of
 from gateway.cli.importer.shop import Answer, Shop
-from gateway.cli.importer.survey import GUEST, Product
-from gateway.cli.importer.tally import Tally
+from gateway.cli.importer.stock import (
+    Group,
+    Receipt,
+    is_new,
+    needs,
+    one_by_one,
+    parted,
+    receive,
+    together,
+)
+from gateway.cli.importer.survey import Buyer, Product
+from gateway.cli.importer.tally import Sales
 from gateway.cli.progress import Steps
 from infra.commands import Token, TokenInvalid
 
 T = TypeVar("T")
 
 PRODUCTS = "/v1/products"
-CUSTOMERS = "/v1/customers"
-ORDERS = "/v1/orders"
 
+REJECTED = 409
+NOT_FOUND = 404
 FOUND_SECONDS = 10.0
 """What was refused because it exists can be asked for this much later at the latest."""
-LARGEST_RECEIPT = 1_000_000
-"""Units that can be received at once."""
 MOST_FAILURES_KEPT = 1_000
 
 
@@ -69,22 +87,44 @@ class Failures(msgspec.Struct):
 
 
 class Accepted(msgspec.Struct):
-    """The orders the shop took: their ids and their sales by day."""
+    """The file's orders in the shop, and what of the file the shop should have sold by day."""
 
     orders: set[str] = msgspec.field(default_factory=set)
-    tally: Tally = msgspec.field(default_factory=Tally)
+    sales: Sales = msgspec.field(default_factory=Sales)
 
 
 class Delivery:
     """One file's way into the shop."""
 
-    def __init__(self, shop: Shop, currency: str, concurrency: int) -> None:
+    def __init__(self, shop: Shop, currency: str, digits: int, concurrency: int) -> None:
         self._shop = shop
         self._currency = currency
+        self._digits = digits
         self._concurrency = concurrency
         self._tokens = Tokens()
+        self._missing: dict[str, str] = {}
+        """Products and customers that the shop does not take, by path, and why."""
+        self.records = Records()
         self.failures = Failures()
+        self.refused: dict[str, str] = {}
+        """Orders that the shop does not take, and why."""
+        self.changed: dict[str, str] = {}
+        """Orders that the shop has with other content, and which."""
         self.accepted = Accepted()
+
+    async def check_currency(self, products: Collection[str]) -> None:
+        """Raise CommandFailed if any of the products is sold in another currency."""
+        async for product in self._shop.items(PRODUCTS):
+            if product["sku"] in products:
+                self._refuse_currency(product)
+
+    def _refuse_currency(self, product: Mapping[str, object]) -> None:
+        if product.get("currency", self._currency) != self._currency:
+            raise CommandFailed(
+                f"product {product['sku']} is sold in {product['currency']} and the file is in "
+                f"{self._currency}; no order was placed: import it with --currency {product['currency']} "
+                "if its prices are in that, or give its products other codes"
+            )
 
     async def add_products(self, products: Mapping[str, Product], steps: Steps) -> None:
         """Add every product there is not yet; one that is there stays as it is."""
@@ -97,69 +137,158 @@ class Delivery:
                 "unit_price": product.unit_price,
                 "currency": self._currency,
             }
-            await self._ensure(PRODUCTS, sku, body)
+            there = await self._ensure(PRODUCTS, sku, body)
+            if there is not None and there.status == 200:
+                self._refuse_currency(there.body)
 
         await self._all(products.items(), add, steps, len(products))
 
-    async def register_customers(self, customers: Mapping[str, str], steps: Steps) -> None:
-        """Register every customer (and country) there is not yet."""
+    async def register_customers(self, customers: Mapping[str, Mapping[str, Buyer]], steps: Steps) -> None:
+        """Register every customer there is not yet, with a record for each country."""
 
-        async def register(entry: tuple[str, str]) -> None:
-            customer_id, country = entry
-            await self._ensure(CUSTOMERS, customer_id, customer_body(customer_id, country))
+        async def register(entry: tuple[str, Mapping[str, Buyer]]) -> None:
+            customer, buyers = entry
+            home, *others = countries_of(buyers)
+            there = await self._shop.get(f"{CUSTOMERS}/{customer}") if others else None
+            if there is None or not there.good:
+                there = await self._ensure(CUSTOMERS, customer, customer_body(customer, home))
+            if there is None or "email" not in there.body:
+                # It was made now, or by an earlier import, with this country.
+                for country in others:
+                    await self._register_further(customer, country)
+                return
+            lives = country_of(there.body)
+            for country in (home, *others):
+                if lives in {None, country}:
+                    continue
+                if was_imported(there.body, customer):
+                    await self._register_further(customer, country)
+                else:
+                    self.records.elsewhere[customer] = str(lives)
 
         await self._all(customers.items(), register, steps, len(customers))
 
-    async def _ensure(self, path: str, key: str, body: Mapping[str, object]) -> None:
+    async def _register_further(self, customer: str, country: str) -> None:
+        made = further_record(self.records, customer, country)
+        await self._ensure(CUSTOMERS, made, customer_body(made, country))
+
+    async def _ensure(self, path: str, key: str, body: Mapping[str, object]) -> Answer | None:
+        """See that a thing is there; how the shop describes it (200), or that it was made (201)."""
         answer = await self._shop.post(path, body, key=keyed(path, key, body))
         thing = f"{path}/{key}"
-        if answer.status == 409:
+        if answer.status == REJECTED:
             # There is one of that id that is not like this: it stays, if it really is there.
             answer = await self._found(thing)
-        if answer.good:
-            self._tokens.learn(thing, answer)
-        else:
+        if not answer.good:
             self.failures.add(thing, answer.problem)
+            self._missing[thing] = f"{thing}  {answer.problem}"
+            return None
+        self._tokens.learn(thing, answer)
+        return answer
 
     async def _found(self, thing: str) -> Answer:
         deadline = time.monotonic() + FOUND_SECONDS
         while True:
             answer = await self._shop.get(thing)
-            if answer.status != 404 or time.monotonic() > deadline:
+            if answer.status != NOT_FOUND or time.monotonic() > deadline:
                 return answer
             await asyncio.sleep(FOUND_SECONDS / 20)
 
-    async def receive_stock(self, units: Mapping[str, int], reference: str, steps: Steps) -> None:
-        """Receive units of each SKU, once for this reference."""
+    async def receive_stock(
+        self, invoices: Callable[[], Iterable[Invoice]], placed: Collection[str], steps: Steps
+    ) -> None:
+        """Receive what the invoices without an order take, once for each invoice."""
 
-        async def receive(entry: tuple[str, int, int]) -> None:
-            sku, part, quantity = entry
-            body = {"quantity": quantity, "reference": reference}
-            path = f"/v1/stock/{sku}/receive"
-            answer = await self._shop.post(path, body, key=keyed(path, str(part), body))
+        def sent() -> Iterable[Invoice]:
+            return (invoice for invoice in invoices() if not self._impossible(invoice))
+
+        groups = needs(sent(), placed)
+        fresh, begun = parted(groups)
+        unknown: set[Group] = set()
+
+        async def ask(receipt: Receipt) -> None:
+            answer = await receive(self._shop, receipt, only_if_known=True)
+            if is_new(answer):
+                unknown.add(receipt.group)
+            elif not answer.good:
+                self.failures.add(f"/v1/stock/{receipt.sku}/receive", answer.problem)
+
+        asked = together(begun)
+        if asked:
+            await self._all(asked, ask, steps, len(asked))
+        await self.receive(together(fresh), steps)
+        if unknown:
+            single = list(one_by_one(sent(), placed, unknown))
+            await self.receive(single, steps)
+
+    async def receive(self, receipts: Collection[Receipt], steps: Steps) -> None:
+        """Receive units."""
+
+        async def take(receipt: Receipt) -> None:
+            answer = await receive(self._shop, receipt)
             if not answer.good:
-                self.failures.add(path, answer.problem)
+                self.failures.add(f"/v1/stock/{receipt.sku}/receive", answer.problem)
 
-        receipts = list(portions(units))
-        await self._all(receipts, receive, steps, len(receipts))
+        await self._all(receipts, take, steps, len(receipts))
 
-    async def place_orders(self, invoices: Iterator[Invoice], payment: str, total: int, steps: Steps) -> None:
-        """Place each invoice as an order; the shop may take them in any order."""
+    async def place_orders(
+        self,
+        invoices: Iterable[Invoice],
+        payment: str,
+        placed: Mapping[str, Placed],
+        total: int,
+        steps: Steps,
+    ) -> None:
+        """Place each invoice as an order, unless it is there; the shop may take them in any order."""
 
         async def place(invoice: Invoice) -> None:
-            body = order_body(invoice, payment)
-            needed = [f"{PRODUCTS}/{sku}" for sku, _ in invoice.lines]
-            after = self._tokens.of([f"{CUSTOMERS}/{invoice.customer_id}", *needed])
-            key = keyed(ORDERS, invoice.order_id, body)
-            answer = await self._shop.post(ORDERS, body, key=key, after=after)
+            order_id = invoice.order_id
+            there = placed.get(order_id)
+            impossible = self._impossible(invoice) if there is None else ""
+            if impossible:
+                self.refused[order_id] = impossible
+                return
+            if there is not None:
+                self._compare(invoice, there)
+                return
+            body = order_body(invoice, self.records.of(invoice.customer, invoice.country), payment)
+            needed = self._needed(invoice)
+            after = self._tokens.of(needed)
+            answer = await self._shop.post(ORDERS, body, key=keyed(ORDERS, order_id, body), after=after)
             if answer.good:
-                self._tokens.learn(f"{ORDERS}/{invoice.order_id}", answer)
-                self.accepted.orders.add(invoice.order_id)
-                self.accepted.tally.add(invoice.placed_at.date(), invoice.sales)
-            else:
-                self.failures.add(f"{ORDERS}/{invoice.order_id}", answer.problem)
+                self._tokens.learn(f"{ORDERS}/{order_id}", answer)
+                self._expect(invoice)
+                return
+            if answer.status == REJECTED:
+                document = await self._shop.get(f"{ORDERS}/{order_id}")
+                there = placed_of(document.body) if document.good else None
+                if there is not None:
+                    self._compare(invoice, there)
+                    return
+            self.failures.add(f"{ORDERS}/{order_id}", answer.problem)
+            self.refused[order_id] = answer.problem
 
         await self._all(invoices, place, steps, total)
+
+    def _expect(self, invoice: Invoice) -> None:
+        self.accepted.orders.add(invoice.order_id)
+        self.accepted.sales.add(invoice.placed_at.date(), invoice.country, invoice.sales)
+
+    def _compare(self, invoice: Invoice, there: Placed) -> None:
+        self._expect(invoice)
+        gap = difference(invoice, self._currency, self._digits, there)
+        if gap:
+            self.changed[invoice.order_id] = gap
+
+    def _needed(self, invoice: Invoice) -> list[str]:
+        customer_id = self.records.of(invoice.customer, invoice.country)
+        return [f"{CUSTOMERS}/{customer_id}", *(f"{PRODUCTS}/{sku}" for sku in invoice.units_by_sku)]
+
+    def _impossible(self, invoice: Invoice) -> str:
+        """Why an invoice cannot become an order: what of it the shop has not taken."""
+        if not self._missing:
+            return ""
+        return next((why for why in map(self._missing.get, self._needed(invoice)) if why), "")
 
     @property
     def placed(self) -> str:
@@ -195,32 +324,13 @@ def keyed(path: str, thing: str, body: Mapping[str, object]) -> str:
     return f"import-{digest(content)[:40]}"
 
 
-def portions(units: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
-    """SKU, number and units of each receipt."""
-    for sku, wanted in units.items():
-        for part, begun in enumerate(range(0, wanted, LARGEST_RECEIPT)):
-            yield sku, part, min(LARGEST_RECEIPT, wanted - begun)
-
-
-def customer_body(customer_id: str, country: str) -> dict[str, object]:
-    """A customer of whom the file says only the number and the country."""
-    guest = customer_id.startswith(GUEST)
-    return {
-        "customer_id": customer_id,
-        "name": f"Guest from {country}" if guest else f"Customer {customer_id}",
-        "email": f"{customer_id}@example.invalid" if guest else f"customer-{customer_id}@example.invalid",
-        "address": {"line1": "unknown", "city": "unknown", "postcode": "unknown", "country": country},
-    }
-
-
-def order_body(invoice: Invoice, payment: str) -> dict[str, object]:
+def order_body(invoice: Invoice, customer_id: str, payment: str) -> dict[str, object]:
     """An invoice as the order it was."""
     return {
         "order_id": invoice.order_id,
-        "customer_id": invoice.customer_id,
+        "customer_id": customer_id,
         "lines": [
-            {"sku": sku, "quantity": quantity, "unit_price": unit_price}
-            for (sku, unit_price), quantity in invoice.lines.items()
+            {"sku": sku, "quantity": units, "unit_price": price} for sku, price, units in invoice.lines
         ],
         "payment_method": payment,
         "placed_at": invoice.placed_at.isoformat(),

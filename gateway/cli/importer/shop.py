@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -28,6 +29,7 @@ FAULTS = 5
 AWAY = frozenset({408, 425, 429, 502, 503, 504})
 """Statuses after which the same request may succeed later."""
 PAGE = 200
+LIVE = "/health/live"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -78,9 +80,30 @@ class Shop:
     ) -> None:
         await self._client.aclose()
 
-    async def post(self, path: str, body: object, *, key: str, after: str = "") -> Answer:
+    async def meet(self, patience: float) -> None:
+        """Return when the shop answers for the first time; raises CommandFailed if it does not."""
+        began = time.monotonic()
+        while True:
+            answer, trouble = await self._try("GET", LIVE, {}, {})
+            if answer is not None and answer.good:
+                return
+            if answer is not None and answer.status not in AWAY:
+                raise CommandFailed(
+                    f"what answers at {self.url} is not Orderfold ({LIVE}: {answer.status}); "
+                    "--url names the gateway, such as http://127.0.0.1:8080"
+                )
+            if time.monotonic() - began > patience:
+                raise CommandFailed(
+                    f"{self.url} does not answer ({trouble}); `orderfold up` starts a stack, "
+                    "and --url names the gateway of another"
+                )
+            await asyncio.sleep(LONGEST_PAUSE / 10)
+
+    async def post(self, path: str, body: object, *, key: str, after: str = "", if_match: str = "") -> Answer:
         """Send a command under its idempotency key, after what the tokens in `after` name."""
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        if if_match:
+            headers["If-Match"] = if_match
         if after:
             headers |= {"Consistency-Token": after, "Prefer": f"wait={WAIT}"}
         return await self._send("POST", path, headers, content=msgspec.json.encode(body))
@@ -130,7 +153,7 @@ class Shop:
             reply = await self._client.request(method, path, headers=headers, **what)
         except httpx.TransportError as error:
             return None, str(error) or type(error).__name__
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise CommandFailed(f"{self.url} is no address: {error}") from None
         answer = Answer(reply.status_code, fields_of(reply), reply.headers.get("Consistency-Token", ""))
         return answer, answer.problem
@@ -148,6 +171,23 @@ class Shop:
         if self._noticed:
             self._notice(f"{self.url} serves again")
         self._away_since, self._noticed = None, False
+
+
+def address_of(url: str) -> str:
+    """Read `--url`; raises CommandFailed with how it is written."""
+    hint = "write it as http://127.0.0.1:8080"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise CommandFailed(f"--url: {url!r} is no address ({error}); {hint}") from None
+    if parts.scheme not in {"http", "https"}:
+        begins = "has no scheme" if "//" not in url else f"begins with {parts.scheme!r}"
+        better = f"http://{url}" if "//" not in url and ":" in url else "http://127.0.0.1:8080"
+        raise CommandFailed(f"--url: {url!r} {begins}, which is http:// or https://; write it as {better}")
+    if not parts.hostname or port == 0 or parts.query or parts.fragment or parts.username is not None:
+        raise CommandFailed(f"--url: {url!r} is no address of a gateway; {hint}")
+    return url.rstrip("/")
 
 
 def fields_of(reply: httpx.Response) -> Mapping[str, Any]:

@@ -1,121 +1,183 @@
-"""A CSV file of invoice rows, plain or gzip, in UTF-8 or the Windows code page, read as often as needed."""
+"""A CSV file of invoice rows: how it is written is found out once, for the whole file, and told."""
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
-import hashlib
 import io
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from gateway.cli.failure import CommandFailed
+from gateway.cli.importer.columns import COLUMNS, places
+from gateway.cli.importer.dates import DateColumn, Dates
+from gateway.cli.importer.encoding import encoding_of
+from gateway.cli.importer.numbers import DecimalColumn, DecimalForm
+from gateway.cli.importer.records import Format, Lines, Record, records
+from gateway.cli.importer.snapshot import Snapshot
 
-COLUMNS = (
-    "InvoiceNo",
-    "StockCode",
-    "Description",
-    "Quantity",
-    "InvoiceDate",
-    "UnitPrice",
-    "CustomerID",
-    "Country",
-)
-GZIP_MAGIC = b"\x1f\x8b"
-CHUNK = 1 << 20
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+NAMES = {character: name for name, character in SEPARATORS.items()}
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user says about a file; what is left out is found in it."""
+
+    columns: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The file's own name of a column, where it is not that of COLUMNS."""
+    separator: str | None = None
+    encoding: str | None = None
+    quoted: bool = True
+    dates: Dates | None = None
+    decimal: DecimalForm | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row as it stands in the file; `number` counts from 1 after the header."""
+    """A row as it stands in the file; `line` is the physical line it begins on, counted from 1."""
 
-    number: int
+    line: int
     fields: tuple[str, ...]
     named: Mapping[str, str] | None
     """The fields by the names of COLUMNS; None if the row does not have them all."""
+    problem: str = ""
+    """Why it does not."""
 
 
 class Source:
-    """An input file, checked: it has the columns, and `digest` names its content."""
+    """An input file, checked; `header`, `dates` and `decimal` are how the whole of it is written."""
 
-    def __init__(self, path: Path, names: Mapping[str, str]) -> None:
-        """`names` gives the file's own name of a column where it is not that of COLUMNS."""
+    def __init__(self, path: Path, told: Told | None = None) -> None:
+        """Raises CommandFailed with the option that settles what the file leaves open."""
+        told = told or Told()
         self.path = path
+        self.blank = 0
+        self._snapshot = Snapshot(path)
         try:
-            self.digest, self._encoding = self._look_through()
-            self.header = tuple(next(self._lines()))
-        except StopIteration:
-            raise CommandFailed(f"{path} is empty") from None
-        except (OSError, EOFError, zlib.error, csv.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CommandFailed(f"{path} cannot be read: {reason}") from None
-        wanted = {column: names.get(column, column) for column in COLUMNS}
-        lacking = [name for name in wanted.values() if name not in self.header]
-        if lacking:
-            raise CommandFailed(
-                f"{path} lacks the column {', '.join(lacking)}; say with --map what yours are called, "
-                "as in --map 'InvoiceNo=Invoice,UnitPrice=Price'"
-            )
-        self._places = {column: self.header.index(name) for column, name in wanted.items()}
+            self._read_form(told)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the copy of the file."""
+        self._snapshot.close()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file is no longer the one that was read."""
+        return self._snapshot.changed
+
+    @property
+    def is_online_retail(self) -> bool:
+        """Whether the header is exactly that of the UCI data set."""
+        return self.header == COLUMNS
 
     def rows(self) -> Iterator[Row]:
-        """Every row of the file; empty lines are none."""
-        lines = self._lines()
-        next(lines)
-        number = 0
-        while True:
-            try:
-                fields = next(lines)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                fields = [f"unreadable: {error}"]
-            if fields:
-                number += 1
-                yield Row(number, tuple(fields), self._named(fields))
+        """Every row of the file. Empty lines, and rows whose fields are all empty, are none."""
+        with closing(self._records(self._format, len(self.header))) as every:
+            for record in self._after_header(every):
+                if record.fields[0] or any(field.strip() for field in record.fields):
+                    yield self._row(record)
 
-    def _named(self, fields: list[str]) -> dict[str, str] | None:
+    def _read_form(self, told: Told) -> None:
+        encoding = encoding_of(self._snapshot, told.encoding)
+        self._codec = encoding.codec
+        separator, said = self._find_header(told)
+        self._format = Format(separator, told.quoted)
+        self._places = places(self.header, dict(told.columns), str(self.path))
+        dates, decimals, rows = DateColumn(), DecimalColumn(), 0
+        for row in self.rows():
+            rows += 1
+            if row.named is not None:
+                dates.see(row.named["InvoiceDate"], row.line)
+                decimals.see(row.named["UnitPrice"], row.line)
+        if not rows:
+            raise CommandFailed(f"{self.path} has a header and no rows; there is nothing to import")
+        try:
+            self.dates, by_date = dates.settle(told.dates)
+            self.decimal, by_price = decimals.settle(told.decimal)
+        except CommandFailed as failed:
+            raise CommandFailed(f"{self.path}: {failed}") from None
+        quotes = "double quotes" if told.quoted else "no quotes"
+        self.said = f"{encoding.said}, separator {said}, {quotes}, dates {by_date}, {by_price}, {rows:,} rows"
+
+    def _find_header(self, told: Told) -> tuple[str, str]:
+        """The separator with which the header has the columns; without any, the one that finds the most."""
+        wanted = {told.columns.get(column, column) for column in COLUMNS}
+        declared = self._declared_separator()
+        given = told.separator or declared
+        found = {}
+        for separator in [given] if given else SEPARATORS.values():
+            found[separator] = self._header_with(
+                Format(separator, told.quoted), declared=declared is not None
+            )
+        best = max(found, key=lambda it: (len(wanted & set(found[it])), len(found[it])))
+        self._header_lines = 2 if declared is not None else 1
+        self.header = found[best]
+        if len(self.header) == 1 and not wanted & set(self.header):
+            tried = "" if given else f" by {', '.join(SEPARATORS)}"
+            raise CommandFailed(
+                f"{self.path} has no header that is separated{tried}: its first line is "
+                f"{self.header[0][:80]!r}; name a CSV file with a header, or say --separator"
+            )
+        why = "--separator" if told.separator else "as the file declares" if declared else ""
+        return best, NAMES.get(best, repr(best)) + (f" ({why})" if why else "")
+
+    def _declared_separator(self) -> str | None:
+        """A spreadsheet may write `sep=;` before the header."""
+        with self._text() as text:
+            first = text.readline(10).rstrip("\r\n")
+        return first[4:] if len(first) == 5 and first.lower().startswith("sep=") else None
+
+    def _header_with(self, form: Format, *, declared: bool) -> tuple[str, ...]:
+        with closing(self._records(form, None)) as every:
+            if declared:
+                next(every, None)
+            for record in every:
+                if any(field.strip() for field in record.fields):
+                    return tuple(field.strip() for field in record.fields)
+        raise CommandFailed(f"{self.path} is empty; name a CSV file with a header and rows")
+
+    def _after_header(self, every: Iterator[Record]) -> Iterator[Record]:
+        left = self._header_lines
+        for record in every:
+            if left and any(field.strip() for field in record.fields):
+                left -= 1
+                continue
+            yield record
+
+    def _records(self, form: Format, width: int | None) -> Generator[Record]:
+        with self._text() as text:
+            yield from records(Lines(text, str(self.path)), form, width)
+
+    def _text(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self._snapshot.open(), self._codec, newline="")
+
+    def _row(self, record: Record) -> Row:
+        fields = record.fields
+        if record.problem:
+            return Row(record.line, fields, None, record.problem)
         if len(fields) != len(self.header):
-            return None
-        return {column: fields[place] for column, place in self._places.items()}
-
-    def _lines(self) -> Iterator[list[str]]:
-        with self._open() as content:
-            yield from csv.reader(io.TextIOWrapper(content, self._encoding, "replace", newline=""))
-
-    def _open(self) -> IO[bytes]:
-        content = self.path.open("rb")
-        packed = content.read(2) == GZIP_MAGIC
-        content.seek(0)
-        return gzip.GzipFile(fileobj=content) if packed else content  # type: ignore[return-value] # it is one
-
-    def _look_through(self) -> tuple[str, str]:
-        """The digest of the content, and the encoding it is in."""
-        sha = hashlib.sha256()
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        encoding = "utf-8-sig"
-        with self._open() as content:
-            while chunk := content.read(CHUNK):
-                sha.update(chunk)
-                if encoding == "utf-8-sig":
-                    try:
-                        decoder.decode(chunk)
-                    except UnicodeDecodeError:
-                        # The Online Retail files came from a Windows spreadsheet.
-                        encoding = "cp1252"
-        return sha.hexdigest(), encoding
+            return Row(
+                record.line, fields, None, f"{len(fields)} fields where the header has {len(self.header)}"
+            )
+        named = {column: fields[place] for column, place in self._places.items()}
+        return Row(record.line, fields, named)
 
 
-def column_names(text: str) -> dict[str, str]:
-    """Read `--map`: `InvoiceNo=Invoice,UnitPrice=Price`."""
-    names: dict[str, str] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        column, equals, name = pair.partition("=")
-        if column.strip() not in COLUMNS or not equals or not name.strip():
-            raise CommandFailed(f"--map: {pair!r} is not COLUMN=NAME with a column of {', '.join(COLUMNS)}")
-        names[column.strip()] = name.strip()
-    return names
+def separator_of(text: str | None) -> str | None:
+    """Read `--separator`: a name or the character; raises CommandFailed."""
+    if text is None:
+        return None
+    character = SEPARATORS.get(text.strip().lower(), "\t" if text == r"\t" else text)
+    try:
+        csv.reader([], delimiter=character)
+    except (TypeError, ValueError):
+        character = ""
+    if len(character) != 1 or character in '"\r\n' or character.isalnum():
+        raise CommandFailed(
+            f"--separator: {text!r} is neither one of {', '.join(SEPARATORS)} nor one character"
+        )
+    return character

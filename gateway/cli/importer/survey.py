@@ -1,18 +1,35 @@
-"""The first reading of the file: what must be there before its orders can be placed, and what is rejected."""
+"""The first reading of the rows: what is a sale, which invoices are whole, and what they need in the shop."""
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import UTC, datetime
 
 import msgspec
 
-from gateway.cli.importer.classification import Reason, Rejected, Sold, classify
-from gateway.cli.importer.source import Source
+from gateway.cli.importer.classification import Classifier, Rejected, Sold
+from gateway.cli.importer.identifiers import guest
+from gateway.cli.importer.profile import Reason
+from gateway.cli.importer.source import Row, Source
 
-GUEST = "guest-"
+LARGEST_TOTAL = 10**11
+"""Minor units an order may come to."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Head(msgspec.Struct):
+    """What an invoice's rows say together.
+
+    `last` is the line of its last sale, `spoilt` why it is not whole.
+    """
+
+    customer: str
+    country: str
+    placed_at: datetime
+    last: int
+    total: int = 0
+    spoilt: str = ""
 
 
 class Product(msgspec.Struct):
@@ -23,6 +40,14 @@ class Product(msgspec.Struct):
     units: int = 0
 
 
+class Buyer(msgspec.Struct, frozen=True, order=True):
+    """A customer's first invoice to a country; the first of all is the one their record is made with."""
+
+    placed_at: datetime
+    invoice: str
+    country: str
+
+
 class Survey(msgspec.Struct):
     """Everything but the orders: as large as the shop's range and clientele, not as the file."""
 
@@ -30,49 +55,77 @@ class Survey(msgspec.Struct):
     accepted: int = 0
     rejected: Counter[Reason] = msgspec.field(default_factory=Counter)
     rounded: int = 0
+    heads: dict[str, Head] = msgspec.field(default_factory=dict)
     products: dict[str, Product] = msgspec.field(default_factory=dict)
-    customers: dict[str, str] = msgspec.field(default_factory=dict)
-    """Customer → country; the first one counts."""
-    unknown_countries: set[str] = msgspec.field(default_factory=set)
-    last_row: dict[str, int] = msgspec.field(default_factory=dict)
-    """Invoice → the number of its last row: when that was read, the order is complete."""
+    customers: dict[str, dict[str, Buyer]] = msgspec.field(default_factory=dict)
+    """Customer → their first invoice to each country."""
 
-    def count(self, number: int, row: Sold | Rejected) -> None:
-        """Take in one row."""
+    @property
+    def invoices(self) -> int:
+        """How many of them are whole."""
+        return sum(not head.spoilt for head in self.heads.values())
+
+    def meet(self, row: Row, kind: Sold | Rejected, invoice: str) -> None:
+        """Take in one row for what it says of its invoice."""
+        if isinstance(kind, Rejected):
+            if kind.spoils and invoice:
+                self.spoil(invoice, row.line, f"{kind.reason} in line {row.line}")
+            return
+        sold = kind.measures
+        head = self.heads.get(invoice)
+        if head is None:
+            head = self.heads[invoice] = Head(kind.customer, kind.country, sold.placed_at, row.line)
+        elif not head.spoilt and (head.customer, head.country) != (kind.customer, kind.country):
+            head.spoilt = f"line {row.line} names another customer or country than the lines before it"
+        # The same in whichever order the rows come.
+        head.placed_at = min(head.placed_at, sold.placed_at)
+        head.last = row.line
+        head.total += sold.quantity * sold.unit_price
+        if head.total > LARGEST_TOTAL and not head.spoilt:
+            head.spoilt = "it comes to more than an order may"
+
+    def spoil(self, invoice: str, line: int, why: str) -> None:
+        """An invoice is not whole."""
+        head = self.heads.get(invoice)
+        if head is None:
+            head = self.heads[invoice] = Head("", "", NEVER, line)
+        head.spoilt = head.spoilt or why
+
+    def verdict(self, kind: Sold | Rejected) -> Sold | Rejected:
+        """What a row is when all others are known."""
+        if isinstance(kind, Sold) and (why := self.heads[kind.invoice].spoilt):
+            return Rejected(Reason.BAD_INVOICE, why)
+        return kind
+
+    def count(self, kind: Sold | Rejected) -> None:
+        """Take in one row's verdict."""
         self.rows += 1
-        if isinstance(row, Rejected):
-            self.rejected[row.reason] += 1
+        if isinstance(kind, Rejected):
+            self.rejected[kind.reason] += 1
             return
         self.accepted += 1
-        self.rounded += row.measures.rounded
-        product = self.products.setdefault(row.sku, Product(row.description, row.measures.unit_price))
-        product.name = product.name or row.description
-        product.units += row.measures.quantity
-        self.customers.setdefault(customer_of(row), row.country)
-        if row.country_name:
-            self.unknown_countries.add(row.country_name)
-        self.last_row[row.invoice] = number
+        self.rounded += kind.measures.rounded
+        product = self.products.setdefault(kind.sku, Product(kind.description, kind.measures.unit_price))
+        product.name = product.name or kind.description
+        product.units += kind.measures.quantity
+        head = self.heads[kind.invoice]
+        buyer = Buyer(head.placed_at, kind.invoice, kind.country)
+        records = self.customers.setdefault(customer_of(kind), {})
+        records[kind.country] = min(buyer, records.get(kind.country, buyer))
 
 
 def customer_of(row: Sold) -> str:
     """Who bought it: a sale without a customer belongs to its country's guest."""
-    return row.customer or f"{GUEST}{row.country}"
+    return row.customer or guest(row.country)
 
 
-def survey(source: Source, digits: int, rejects: Path) -> Iterator[Survey]:
-    """Read the file, writing the rows that are no sales to `rejects`; yields the one survey after every row.
-
-    The rejects keep the file's columns, with the row's number before them and the reason after.
-    """
+def survey(source: Source, classifier: Classifier) -> Iterator[tuple[Survey, Row, Sold | Rejected]]:
+    """Read the rows twice: for their invoices, then each with its verdict. The survey is whole at the end."""
     found = Survey()
-    with rejects.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["Row", *source.header, "Reason", "Detail"])
-        for row in source.rows():
-            kind = classify(row, digits)
-            if isinstance(kind, Rejected):
-                padding = [""] * (len(source.header) - len(row.fields))
-                writer.writerow([row.number, *row.fields, *padding, kind.reason, kind.detail])
-            found.count(row.number, kind)
-            yield found
-    yield found
+    for row in source.rows():
+        kind = classifier.classify(row)
+        found.meet(row, kind, kind.invoice if isinstance(kind, Sold) else classifier.invoice_of(row))
+    for row in source.rows():
+        kind = found.verdict(classifier.classify(row))
+        found.count(kind)
+        yield found, row, kind

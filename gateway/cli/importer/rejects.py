@@ -1,0 +1,92 @@
+"""The file of rows that were not taken: made only when there is one, and never over another file."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from gateway.cli.failure import CommandFailed
+from gateway.cli.importer.classification import Rejected
+from gateway.cli.importer.source import Row
+
+MOST_NUMBERS = 10_000
+
+
+class Rejects:
+    """Rows with their line before them, and the reason after. `path` is None in a dry run without a name."""
+
+    def __init__(
+        self, path: Path | None, header: Sequence[str], *, overwrite: bool = False, added: bool = False
+    ) -> None:
+        """`added`: the rows come after those that were written to it before."""
+        self.path = path
+        self._header = header
+        self._mode = "a" if added else "w" if overwrite else "x"
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def write(self, row: Row, why: Rejected) -> None:
+        """Add a row; raises CommandFailed if the file cannot be made or written."""
+        if self.path is None:
+            return
+        try:
+            if self._file is None:
+                self._file = self.path.open(
+                    self._mode, encoding="utf-8", errors="backslashreplace", newline=""
+                )
+                if self._mode != "a":
+                    csv.writer(self._file).writerow(["Line", *self._header, "Reason", "Detail"])
+            padding = [""] * (len(self._header) - len(row.fields))
+            csv.writer(self._file).writerow([row.line, *row.fields, *padding, why.reason, why.detail])
+        except FileExistsError:
+            raise CommandFailed(exists(self.path)) from None
+        except OSError as error:
+            raise CommandFailed(f"--rejects: {self.path} cannot be written: {error.strerror}") from None
+
+
+def rejects_path(given: Path | None, file: Path, *, overwrite: bool) -> Path:
+    """Where rejected rows go; raises CommandFailed if that would destroy anything.
+
+    A name that is not given has a number after it while there is such a file already.
+    """
+    if given is None:
+        stem = file.name.removesuffix(".gz").removesuffix(".csv")
+        names = (
+            f"{stem}.rejects{'' if number == 1 else f'-{number}'}.csv" for number in range(1, MOST_NUMBERS)
+        )
+        free = next((name for name in names if not os.path.lexists(name)), None)
+        if free is None:
+            raise CommandFailed(
+                f"there are {MOST_NUMBERS:,} files of rejects here; name another with --rejects"
+            )
+        given = Path(free)
+    try:
+        if given.exists() and file.exists() and given.samefile(file):
+            raise CommandFailed(f"--rejects: {given} is the file to be imported; name another")
+        if os.path.lexists(given) and not overwrite:
+            raise CommandFailed(exists(given))
+        if given.is_dir():
+            raise CommandFailed(f"--rejects: {given} is a folder; name a file")
+        if not given.parent.is_dir() or not os.access(given.parent, os.W_OK):
+            raise CommandFailed(f"--rejects: {given.parent} is no folder that files can be made in")
+    except OSError as error:
+        raise CommandFailed(f"--rejects: {given}: {error.strerror}") from None
+    return given
+
+
+def exists(path: Path) -> str:
+    """Why a file is not written."""
+    return f"--rejects: {path} exists; name another, or say --overwrite-rejects"
