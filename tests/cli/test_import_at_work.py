@@ -182,12 +182,14 @@ def test_rows_of_an_order_that_the_shop_refuses_are_rejected_with_its_reason(
         "R3,TAKEN,Lamp,1,2021-09-02 10:00,3.00,7,France",
         "R2,TAKEN,Lamp,1,2021-09-02 10:00,3.00,7,France",
         "R4,TAKEN,Lamp,two,2021-09-02 10:00,3.00,7,France",
+        "R5,HIDDEN,\u202eLamp,1,2021-09-02 10:00,3.00,7,France",
         status=1,
     )
-    assert "not imported: 3 rows" in told
+    assert "not imported: 4 rows" in told
     assert "days that differ" not in told
     with (tmp_path / "in.rejects.csv").open() as lines:
         rejects = [(each["Line"], each["Reason"], each["Detail"][:31]) for each in csv.DictReader(lines)]
+    assert rejects.pop() == ("6", "refused by the shop", "/v1/products/HIDDEN  400 U+202E")
     assert rejects == [
         ("5", "bad row", "quantity 'two' is no whole numb"),
         ("2", "refused by the shop", "409 product REFUSED is disconti"),

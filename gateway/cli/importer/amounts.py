@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 
-MINOR_DIGITS = {
-    **dict.fromkeys(
-        (
-            *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"),
-            *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
-        ),
-        0,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
-"""Digits after the decimal point in ISO 4217, where they are not two."""
-
-
-MOST_DIGITS = 15
+from gateway.codes import MINOR_UNITS
 
 
 def minor_digits(currency: str) -> int:
     """How many digits after the point a currency has."""
-    return MINOR_DIGITS.get(currency, 2)
-
-
-def finite(text: str) -> Decimal | None:
-    """The number a text says; None if it says none, or one nobody can mean."""
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and number.adjusted() < MOST_DIGITS else None
+    return MINOR_UNITS[currency]
 
 
 def minor_units(price: Decimal, digits: int) -> tuple[int, bool]:

@@ -25,6 +25,7 @@ from gateway.cli.importer.run import START_PATIENCE, Import, Result, dry_run, ru
 from gateway.cli.importer.shop import address_of
 from gateway.cli.importer.source import Source, Told, separator_of
 from gateway.cli.surroundings import IMPORT_LIFETIME, mint, running_settings, settings_of, url_of
+from gateway.codes import fault_of_currency
 from infra.tls import client_context
 
 PAYMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -133,10 +134,9 @@ def currency_of(given: str | None, profile: Profile) -> str:
         if profile.currency is None:
             raise CommandFailed("the file does not say what its prices are in; say it, as in --currency GBP")
         return profile.currency
-    import pycountry  # noqa: PLC0415 - its data take a quarter of a second to load
-
-    if pycountry.currencies.get(alpha_3=given) is None or not given.isupper():
-        raise CommandFailed(f"--currency: {given!r} is no ISO 4217 code such as GBP")
+    fault = fault_of_currency(given)
+    if fault is not None:
+        raise CommandFailed(f"--currency: {fault}; write it as GBP")
     if profile.currency not in {None, given}:
         raise CommandFailed(f"--currency: the prices of {profile.name} are in {profile.currency}")
     return given

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import pycountry
+
 from gateway.cli.failure import CommandFailed
 
 
@@ -29,8 +31,6 @@ def country_names(given: list[str]) -> dict[str, str]:
 
 @cache
 def _known() -> dict[str, str]:
-    import pycountry  # noqa: PLC0415 - its data take a quarter of a second to load
-
     known: dict[str, str] = {}
     for country in pycountry.countries:
         names = (getattr(country, kind, None) for kind in ("name", "official_name", "common_name"))
