@@ -101,7 +101,11 @@ def test_verify_finds_a_payment_of_an_order_that_there_is_not(stack: RunningStac
     answer = httpx.post(f"{provider}/payments", json=body, headers=headers, timeout=HOLDS_SECONDS)
     assert answer.status_code == 201
     found = stack.run("verify", "--json", "--wait", "1")
-    httpx.post(f"{provider}/payments/no-such/void", headers={"Idempotency-Key": "no-such:void"})
+    httpx.post(
+        f"{provider}/payments/no-such/void",
+        headers={"Idempotency-Key": "no-such:void"},
+        timeout=HOLDS_SECONDS,
+    )
     report = json.loads(found.stdout)
     assert (found.returncode, report["payments"]["compared"]) == (1, True)
     (difference,) = report["differences"]
@@ -117,11 +121,18 @@ def test_verify_is_clean_and_says_so_in_json_too(stack: RunningStack) -> None:
 
 
 async def test_verify_names_a_document_that_is_not_what_its_events_make_it(stack: RunningStack) -> None:
-    async with spoilt(stack, "orders", "900001", total=1):
+    async with spoilt(stack, "orders", "900001", customer_id="somebody else"):
         result = await asyncio.to_thread(stack.run, "verify", "--json")
     differences = json.loads(result.stdout)["differences"]
     assert result.returncode == 1
-    assert differences == [{"subject": "orders", "what": "is not what its events make it", "key": "900001"}]
+    assert differences == [
+        {
+            "subject": "orders",
+            "what": "is not what its events make it",
+            "key": "900001",
+            "remedy": "orderfold replay repair orders --key 900001",
+        }
+    ]
 
 
 async def test_verify_names_a_document_too_many_and_one_too_few(stack: RunningStack) -> None:

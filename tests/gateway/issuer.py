@@ -46,7 +46,7 @@ class Issuer:
             "iss": self.name,
             "aud": self.audience,
             "sub": "shop-1",
-            "exp": int(time.time()) + 300,
+            "exp": int(time.time()) + 7_200,
             "scope": "",
             "role": "staff",
         } | changed

@@ -20,6 +20,7 @@ from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, projecting, stored
+from tests.subprocesses import end
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,15 +86,19 @@ async def test_events_count_once_however_often_the_process_is_killed(
         async def further(before: int = before) -> bool:
             return await moved() > before
 
-        await eventually(further)
-        process.kill()
-        await process.wait()
+        try:
+            await eventually(further)
+        finally:
+            await end(process)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "read_models", "run", "sales", cwd=ROOT, env=environment
     )
-    await caught_up(mongo, logs, SALES)
-    process.terminate()
-    assert await asyncio.wait_for(process.wait(), HOLDS_SECONDS) == 0
+    try:
+        await caught_up(mongo, logs, SALES)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), HOLDS_SECONDS) == 0
+    finally:
+        await end(process)
     assert await sold(mongo) == (3000, 6000)
     assert await stored(mongo, "sales") == await logs.expected(SALES)
 
