@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
+from nats.aio.client import Client
 
 from contexts.messages import OrderId, wire_name
 from contexts.payments.books import QUESTION, Books, BooksRequest
@@ -27,7 +28,7 @@ from infra.event_store import EventStore, StoreUnavailable
 from infra.metrics_provider import books_compared
 from infra.questions import QuestionService
 from infra.records import key_of
-from infra.runtime import RunningContext, Unavailable
+from infra.runtime import Unavailable
 from infra.settings import Settings
 from infra.streams import Streams
 
@@ -48,8 +49,8 @@ log = structlog.get_logger(__name__)
 class OpenBooks:
     """Answers `svc.payments.books`."""
 
-    def __init__(self, running: RunningContext, provider: Provider) -> None:
-        self._questions = QuestionService(running.nats, "payments")
+    def __init__(self, nats: Client, provider: Provider) -> None:
+        self._questions = QuestionService(nats, "payments")
         self._provider = provider
 
     async def start(self) -> None:

@@ -89,7 +89,7 @@ def payments(provider: Provider) -> Context:
     def companions(running: RunningContext) -> Sequence[Companion]:
         check = checking(running.commands)
         return (
-            OpenBooks(running, provider),
+            OpenBooks(running.nats, provider),
             Bookkeeping(running.store, running.streams, provider, running.settings, check),
         )
 
