@@ -22,6 +22,7 @@ WINDOW_SECONDS = 60.0
 MOST_DEATHS = 10
 LONGEST_WORDS = 500
 """Characters of a process's last words that are repeated."""
+LAST_BYTES = 20_000
 MOST_DEATHS_AT_START = 3
 """Until everything has been ready once, a process that keeps dying is a fault of the set-up."""
 
@@ -150,6 +151,17 @@ def has_room(folder: Path) -> bool:
     """Whether a process that writes there can be expected to live."""
     disk = shutil.disk_usage(folder)
     return disk.free >= min(ROOM_BYTES, disk.total // 20)
+
+
+def last_words(log: Path) -> str:
+    """The last line of a process's log, without the log's form; empty if there is none."""
+    try:
+        with log.open("rb") as lines:
+            lines.seek(max(0, log.stat().st_size - LAST_BYTES))
+            last = lines.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    except OSError:
+        return ""
+    return plain(last[0]) if last else ""
 
 
 def plain(line: str) -> str:

@@ -95,6 +95,8 @@ class ContextHost:
             finally:
                 await service.stop()
                 await published.stop()
+                with contextlib.suppress(StoreUnavailable):
+                    await store.note_head()
         finally:
             await store.close()
         log.info("context stopped", context=context.name)
@@ -108,7 +110,7 @@ class ContextHost:
         pause = FIRST_PAUSE
         while not stopping.is_set():
             try:
-                await check_published(self._jetstream, store)
+                await check_published(self._jetstream, store, as_long=not self._context.rebuilt)
                 await self._context.check_start(store)
             except (NatsUnavailable, JetStreamRefused, StoreUnreachable) as error:
                 log.warning("context waits", context=store.context, reason=str(error))
@@ -182,6 +184,7 @@ async def _keep_store(store: EventStore) -> None:
         await asyncio.sleep(STORE_CHECK_SECONDS)
         try:
             await store.check()
+            await store.note_head()
         except StoreReplaced:
             raise
         except StoreUnavailable as error:

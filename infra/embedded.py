@@ -31,6 +31,9 @@ from infra.webhook_signature import new_secret
 READY_SECONDS = 180.0
 """From the first process started to everything ready; a large store is folded within it."""
 
+LONGEST_TROUBLE = 400
+"""Characters that are repeated of what readiness says is wrong."""
+
 STOPS: tuple[tuple[float, tuple[str, ...]], ...] = (
     (11.0, ("gateway",)),
     (3.0, ("contexts", "read-models")),
@@ -61,6 +64,7 @@ class EmbeddedStack:
         self._children: dict[str, Child] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._ports: Ports | None = None
+        self._trouble = ""
 
     @property
     def ports(self) -> Ports:
@@ -233,7 +237,8 @@ class EmbeddedStack:
                     tell(missing)
                     told = missing
                 if asyncio.get_running_loop().time() > deadline:
-                    msg = f"not ready within {within:g} s: {missing} (logs: {self.folder.root / 'logs'})"
+                    msg = f"not ready within {within:g} s: {self._trouble or missing}"
+                    msg = f"{msg} (logs: {self.folder.root / 'logs'})"
                     raise ServerFailed(msg)
                 await asyncio.sleep(0.1)
         for child in self._children.values():
@@ -246,6 +251,7 @@ class EmbeddedStack:
             return "gateway"
         if answer.is_success:
             return ""
+        self._trouble = "; ".join(troubles(answer.content))[:LONGEST_TROUBLE]
         return ", ".join(not_ready(answer.content)) or f"gateway (status {answer.status_code})"
 
     def _raise_failure(self) -> None:

@@ -88,6 +88,8 @@ class EventStore:
         self.shared = database.shared
         self._database = database
         self._written = 0
+        self._head_note = database.head_note
+        self._noted: int | None = None
         self._listeners: list[Callable[[], None]] = []
         self._loads = Lane(database.reader(), f"{context}-load")
         self._tail = Lane(database.reader(), f"{context}-log")
@@ -225,6 +227,23 @@ class EventStore:
         if head < written:
             raise StoreReplaced(f"the store of {self.context}, which had position {written}, was exchanged")
 
+    def noted_head(self) -> int:
+        """How far the store had come when that was noted last; 0 if nothing says so.
+
+        A backup that is put in the store's place leaves the note as it was.
+        """
+        try:
+            return 0 if self._head_note is None else int(self._head_note.read_text())
+        except (OSError, ValueError):
+            return 0
+
+    async def note_head(self) -> None:
+        """Note how far the store has come, unless that is known. Raises StoreUnavailable."""
+        head = await self.head()
+        if self._head_note is not None and head != self._noted:
+            await asyncio.to_thread(_replace, self._head_note, f"{head}\n")
+            self._noted = head
+
     async def close(self) -> None:
         """Commit and answer what waits, then let go of the database; one that does not answer is cut off."""
         closing = asyncio.create_task(self._close())
@@ -247,3 +266,13 @@ class EventStore:
         for lane in self._lanes:
             await asyncio.to_thread(lane.reader.close)
         await asyncio.to_thread(self._database.close)
+
+
+def _replace(file: Path, content: str) -> None:
+    """Write a file that is lost rather than half there; raises StoreUnavailable."""
+    draft = file.with_name(file.name + ".draft")
+    try:
+        draft.write_text(content)
+        draft.replace(file)
+    except OSError as error:
+        raise StoreUnavailable(f"{file} cannot be written ({error.strerror})") from error

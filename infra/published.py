@@ -22,11 +22,20 @@ class StoreRestored(Exception):
         self.context = context
 
 
-async def check_published(nats: Client, store: EventStore) -> None:
-    """Return if the store has the last event of its stream, or there is none.
+async def check_published(nats: Client, store: EventStore, *, as_long: bool = True) -> None:
+    """Return if the store is as long as it was, and has the last event of its stream, if there is one.
+
+    `as_long`: whether a store that is only shorter than it was, without a stream, is another one.
 
     Raises StoreRestored, StoreUnavailable, NatsUnavailable and JetStreamRefused.
     """
+    noted, head = store.noted_head(), await store.head()
+    if as_long and head < noted:
+        raise StoreRestored(
+            store.context,
+            f"the store of {store.context} had events up to position {noted} and ends at {head}, restored "
+            f"from an older backup",
+        )
     stream = stream_name(store.context)
     last = await last_message(nats, stream, f"ev.{store.context}.>")
     for _ in range(MOST_FOREIGN):

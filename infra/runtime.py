@@ -110,7 +110,8 @@ class Context:
     a parked one that was retried successfully or skipped; not of those that wait behind it for its key.
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
     if that can no longer be told. It may raise Unavailable. `check_start` raises StartRefused or
-    StoreUnavailable if the context must not begin to work.
+    StoreUnavailable if the context must not begin to work. `rebuilt`: a store that was lost is made again by
+    hearing the other contexts' facts.
     """
 
     name: str
@@ -127,3 +128,4 @@ class Context:
     companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
     fingerprint: Callable[[Any, bytes], Awaitable[bytes]] = as_sent
     check_start: Callable[[EventStore], Awaitable[None]] = startable
+    rebuilt: bool = False

@@ -170,6 +170,7 @@ def fulfilment(settings: Settings, patience: Patience) -> Context:
         react=saga.react,
         on_dead_letter=dead_letter,
         companions=saga.companions,
+        rebuilt=True,
     )
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from contexts.customers.key_health import key_health
 from contexts.payments.books import BooksClosed, all_payments, one_payment
 from gateway.cli.failure import CommandFailed, Differs
 from gateway.cli.progress import steps
@@ -53,6 +54,7 @@ async def run(settings: Settings, wait: float, console: Console) -> Report:
         with steps(console, "partitions") as shown:
             report = await Verification(nats, LogClient(nats), models).run(wait, shown.at)
         await compare_payments(nats, models, report, wait)
+        await check_customer_keys(nats, report)
         return report
     finally:
         mongo.close()
@@ -71,6 +73,13 @@ async def compare_payments(nats: Client, models: ReadModels, report: Report, wai
         return
     for order_id, what in differences:
         report.add(Difference("payments", what, order_id, REMEDY))
+
+
+async def check_customer_keys(nats: Client, report: Report) -> None:
+    """Customers whose data nobody can open are a difference, though every document is what its events say."""
+    problem = (await key_health(nats)).problem
+    if problem:
+        report.add(Difference("customers' keys", problem, remedy="`orderfold doctor` says what to do"))
 
 
 def compared(payments: CheckedPayments) -> str:

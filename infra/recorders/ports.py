@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -110,6 +111,8 @@ class Database(Protocol):
     """A context's database, open."""
 
     shared: bool
+    head_note: Path | None
+    """A file beside the database that says how far it had come; None if there is no place for one."""
 
     def writer(self) -> Writer:
         """A connection that writes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -125,6 +126,7 @@ class PostgresDatabase:
     """One database per context."""
 
     shared = True
+    head_note: Path | None = None
 
     def __init__(self, context: str, url: str) -> None:
         """Connect and make what is missing; raises StoreUnavailable."""

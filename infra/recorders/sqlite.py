@@ -135,6 +135,7 @@ class SQLiteDatabase:
     def __init__(self, context: str, path: Path) -> None:
         """Open or create the file; raises StoreUnavailable."""
         self._path = path
+        self.head_note: Path | None = path.with_name(path.name + ".head")
         self._lock = FileLock(path)
         try:
             self._datastore = SQLiteDatastore(str(path), originator_id_type="text")

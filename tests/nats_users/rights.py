@@ -80,7 +80,7 @@ def needed() -> dict[str, Rights]:
         publish={
             *(f"cmd.{name}" for name in sent_by_gateway()),
             *(f"svc.{context}.{what}" for context in every for what in ("log", "behind")),
-            *asked_for_by(gateway_package) - asked_for_by(cli_package),
+            *asked_for_by(gateway_package),
             EXCHANGED,
         },
     )

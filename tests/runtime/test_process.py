@@ -175,3 +175,21 @@ async def test_a_store_exchanged_under_the_process_ends_it_within_seconds(
         (tmp_path / "older.db").replace(file)
         said_until(process, "was exchanged or removed while it was in use")
         assert process.wait(HOLDS_SECONDS) == 2
+
+
+async def test_a_store_that_is_shorter_than_it_was_is_noticed_also_without_a_stream(
+    tmp_path: Path, nats: Server
+) -> None:
+    (tmp_path / "ordering.db.head").write_text("5\n")
+    with contexts(tmp_path, nats.url, "ordering") as process:
+        said, _ = process.communicate(timeout=HOLDS_SECONDS)
+    assert (process.returncode, "context serves" in said) == (2, False)
+    assert "had events up to position 5 and ends at 0" in said.splitlines()[-1]
+
+
+async def test_the_sagas_store_may_be_lost_as_it_is_made_again_from_facts(
+    tmp_path: Path, nats: Server
+) -> None:
+    (tmp_path / "fulfilment.db.head").write_text("5\n")
+    with contexts(tmp_path, nats.url, "fulfilment") as process:
+        said_until(process, "context serves")

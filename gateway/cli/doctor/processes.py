@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import httpx
 
 from gateway.cli.doctor.finding import Checked
+from infra.child import last_words
 from infra.data_folder import DataFolder
 from infra.embedded import troubles
 from infra.ports import read_ports
@@ -24,19 +26,20 @@ async def check_processes(settings: Settings) -> list[Checked]:
     async with httpx.AsyncClient(timeout=SECONDS) as client:
         return list(
             await asyncio.gather(
-                *(
-                    _check(client, name, url, f"see {folder.log(name)}")
-                    for name, url in ports.monitors.items()
-                )
+                *(_check(client, name, url, folder.log(name)) for name, url in ports.monitors.items())
             )
         )
 
 
-async def _check(client: httpx.AsyncClient, name: str, url: str, fix: str) -> Checked:
+async def _check(client: httpx.AsyncClient, name: str, url: str, log: Path) -> Checked:
+    fix = f"see {log}"
     try:
         reply = await client.get(f"{url}/health/ready")
     except httpx.HTTPError as error:
-        return Checked(name, f"{url}/metrics: {str(error) or type(error).__name__}", fix)
+        # Of a process that refuses to start, its last words name what is to be done.
+        said = last_words(log)
+        said = f"; it said: {said}" if said else ""
+        return Checked(name, f"{url}/metrics: {str(error) or type(error).__name__}{said}", fix)
     if reply.is_success:
         return Checked(name, f"ready; {url}/metrics")
     return Checked(name, f"not ready: {'; '.join(troubles(reply.content))}; {url}/metrics", fix)

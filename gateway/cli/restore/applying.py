@@ -50,6 +50,8 @@ async def apply(
     for collection in sorted({ahead.reader for ahead in found.models}):
         await reset(mongo, collection)
         say(f"read model {collection}: emptied, to be built again")
+    for store in stores.values():
+        await store.note_head()
     for context in found.given_up:
         await delete_stream(nats, context)
         say(f"{context}: deleted its stream, to be published again from the store")

@@ -133,6 +133,8 @@ def _verdict(context: str, found: Findings) -> str:
     if context in found.given_up:
         lost = f"{count:,} published events after position {history.common:,} are not in the store"
         return f"{lost}: the stream is published again"
+    if context in found.shortened:
+        return f"the store had ended at {found.shortened[context]:,}: what is missing is lost"
     if history.published is None or history.published < history.head:
         return "the stream is older: it is filled up from the store"
     return "the same"

@@ -47,11 +47,13 @@ class Findings(msgspec.Struct, kw_only=True):
     inboxes: list[Ahead]
     models: list[Ahead]
     losses: Losses
+    shortened: dict[str, int]
+    """Contexts whose stores end before what was noted beside them, and where they had ended."""
 
     @property
     def whole(self) -> bool:
         """Whether all parts fit together."""
-        return not (self.put_back or self.given_up or self.inboxes or self.models or self.losses.any)
+        return not (self.put_back or self.given_up or self.inboxes or self.models or self.shortened)
 
 
 async def look(
@@ -77,6 +79,11 @@ async def look(
         given_up=given_up,
         inboxes=await _inboxes_ahead(stores, ends),
         models=await _models_ahead(mongo, ends),
+        shortened={
+            context: store.noted_head()
+            for context, store in stores.items()
+            if store.noted_head() > await store.head()
+        },
         losses=await _losses(settings, mongo, stores, histories, put_back),
     )
 
