@@ -61,6 +61,7 @@ def command(
     left_out = ((thing,) if in_path else ()) + (() if own is None else (own,))
     shape = body_shape(message, name, left_out=left_out, optional=new)
     fields = tuple(field.name for field in msgspec.structs.fields(shape))
+    needs_body = any(field.required for field in msgspec.structs.fields(shape))
     decoder = msgspec.json.Decoder(shape)
     check_values = check_of(shape)
     times = tuple(field.name for field in msgspec.structs.fields(message) if is_time(field.type))
@@ -85,7 +86,7 @@ def command(
     async def send(request: Request[Any, Any, Any]) -> Answer:
         incoming = incoming_of(request.scope)
         body = await incoming.json()
-        given = decoded(decoder, body if body or fields else b"{}")
+        given = decoded(decoder, body if body or needs_body else b"{}")
         if check_values is not None:
             check_values(given, "")
         values = {field: getattr(given, field) for field in fields}

@@ -24,7 +24,7 @@ class Contract:
     description: str = ""
     status: int = 200
     body: type[msgspec.Struct] | None = None
-    """What the body is decoded as; one without fields may be left out."""
+    """What the body is decoded as; one without required fields may be left out."""
     any_body: bool = False
     """Whether a body of any other form is taken, too, and passed over."""
     asks: type[msgspec.Struct] | None = None

@@ -121,12 +121,18 @@ def operation(handler: HTTPRouteHandler, contract: Contract, path: str, schemas:
     if contract.body is not None:
         schema = schemas.reference(contract.body)
         described["requestBody"] = {
-            "required": bool(contract.body.__struct_fields__) and not contract.any_body,
+            "required": needs_body(contract),
             "content": {
                 "application/json": {"schema": {"anyOf": [schema, {}]} if contract.any_body else schema}
             },
         }
     return described
+
+
+def needs_body(contract: Contract) -> bool:
+    """Whether a request without a body lacks something."""
+    fields = () if contract.body is None else msgspec.structs.fields(contract.body)
+    return any(field.required for field in fields) and not contract.any_body
 
 
 def parameters(contract: Contract, path: str) -> list[Json]:

@@ -9,7 +9,7 @@ from litestar import Router
 from msgspec import Meta
 
 from contexts.messages import CustomerId
-from contexts.ordering.commands import CancelOrder, PlaceOrder, RequestReturn
+from contexts.ordering.commands import CancelOrder, PlaceOrder, RefuseReturn, RequestReturn, WithdrawReturn
 from gateway.access import Access, require
 from gateway.commands import command
 from gateway.history import HistoryItem, history_of
@@ -145,7 +145,7 @@ orders = Router(
             thing="order_id",
             customers=Customers.OWN,
             own="customer_id",
-            summary="Cancel an order",
+            summary="Cancel an order, or ask for it",
         ),
         command(
             "/{order_id:str}/return",
@@ -156,6 +156,22 @@ orders = Router(
             customers=Customers.OWN,
             own="customer_id",
             summary="Send some of an order back",
+        ),
+        command(
+            "/{order_id:str}/withdraw-return",
+            WithdrawReturn,
+            access=Access.ORDERS_WRITE,
+            thing="order_id",
+            customers=Customers.OWN,
+            own="customer_id",
+            summary="Keep what was to be sent back",
+        ),
+        command(
+            "/{order_id:str}/refuse-return",
+            RefuseReturn,
+            access=Access.ORDERS_WRITE,
+            thing="order_id",
+            summary="Refuse a return",
         ),
     ],
 )

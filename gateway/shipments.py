@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from litestar import Router
 
-from contexts.shipping.commands import DeliverShipment, DispatchShipment, ReceiveReturn
+from contexts.ordering.commands import ReceiveReturn
+from contexts.shipping.commands import DeliverShipment, DispatchShipment
 from gateway.access import Access
 from gateway.commands import command
 from gateway.incoming import Incoming
@@ -74,7 +75,7 @@ shipments = Router(
             ReceiveReturn,
             access=Access.SHIPMENTS_WRITE,
             thing="order_id",
-            summary="Say that a parcel came back",
+            summary="Say what came back",
         ),
     ],
 )

@@ -33,7 +33,12 @@ class ConfirmOrder(OrderingCommandMessage):
 
 
 class CancelOrder(OrderingCommandMessage):
-    """`customer_id`: whose the order must be; to any other there is no such order."""
+    """A confirmed order has a shipment, which decides: it is cancelled if the parcel can still be stopped.
+
+    Until then the order's document says that its cancellation is `requested`; afterwards the order is
+    `cancelled`, or the cancellation `refused` because the parcel has been dispatched: a return is the way.
+    `customer_id`: whose the order must be; to any other there is no such order.
+    """
 
     order_id: OrderId
     reason: Text

@@ -140,7 +140,7 @@ def _same(placed: OrderPlaced, command: PlaceOrder) -> bool:
     )
 
 
-def _progress(  # noqa: C901, PLR0911 - a table, a row for each answer
+def _progress(  # noqa: C901, PLR0911, PLR0912 - a table, a row for each answer
     order: Order, command: Progress
 ) -> tuple[OrderingEvent, ...]:
     match command, order.status:
@@ -150,10 +150,12 @@ def _progress(  # noqa: C901, PLR0911 - a table, a row for each answer
             return ()
         case ((CancelOrder() | ApproveCancellation()), Status.PLACED):
             return (OrderCancelled(order_id=command.order_id, reason=command.reason),)
+        case CancelOrder(), Status.CONFIRMED if order.cancelling:
+            return ()
         case CancelOrder(), Status.CONFIRMED:
-            if order.cancelling:
-                return ()
             return (CancellationRequested(order_id=command.order_id, reason=command.reason),)
+        case CancelOrder(), Status.DISPATCHED | Status.COMPLETED | Status.RETURNED:
+            raise Rejected(f"cannot cancel an order that is {order.status}: a return is the way")
         case ApproveCancellation(), Status.CONFIRMED:
             sale = _whole_sale(order.placed)
             return (OrderCancelled(order_id=command.order_id, reason=command.reason, sale=sale),)

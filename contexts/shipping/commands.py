@@ -31,12 +31,6 @@ class CancelShipment(ShippingCommandMessage):
     order_id: OrderId
 
 
-class ReceiveReturn(ShippingCommandMessage):
-    """A parcel of the order came back."""
-
-    order_id: OrderId
-
-
 class AbandonShipment(ShippingCommandMessage):
     """Keep the parcel where it is until the order's fulfilment is settled or resumed."""
 
@@ -51,12 +45,6 @@ class ResumeShipment(ShippingCommandMessage):
 
 
 ShippingCommand = (
-    CreateShipment
-    | DispatchShipment
-    | DeliverShipment
-    | CancelShipment
-    | ReceiveReturn
-    | AbandonShipment
-    | ResumeShipment
+    CreateShipment | DispatchShipment | DeliverShipment | CancelShipment | AbandonShipment | ResumeShipment
 )
 """Every command of shipping."""

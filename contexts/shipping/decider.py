@@ -15,7 +15,6 @@ from contexts.shipping.commands import (
     CreateShipment,
     DeliverShipment,
     DispatchShipment,
-    ReceiveReturn,
     ResumeShipment,
     ShippingCommand,
 )
@@ -42,15 +41,11 @@ class Status(StrEnum):
 
 
 class Shipment(msgspec.Struct, frozen=True):
-    """An order's shipment; `abandoned` while the order's fulfilment is given up.
-
-    `returns` counts the parcels that came back.
-    """
+    """An order's shipment; `abandoned` while the order's fulfilment is given up."""
 
     status: Status = Status.UNKNOWN
     carrier: str = ""
     tracking: str = ""
-    returns: int = 0
     abandoned: bool = False
 
 
@@ -92,13 +87,11 @@ def decide(  # noqa: C901, PLR0911, PLR0912 - a table, a row for each answer
             return (ShipmentDelivered(order_id=order_id),)
         case DeliverShipment(), Status.DELIVERED:
             return ()
-        case ReceiveReturn(order_id=order_id), Status.DISPATCHED | Status.DELIVERED:
-            return (ReturnReceived(order_id=order_id, number=shipment.returns + 1),)
         case _:
             raise Rejected(f"cannot {_verb(command)} a shipment that is {shipment.status}")
 
 
-def _verb(command: ShippingCommand) -> str:  # noqa: PLR0911 - a table
+def _verb(command: ShippingCommand) -> str:
     match command:
         case CreateShipment():
             return "create"
@@ -108,8 +101,6 @@ def _verb(command: ShippingCommand) -> str:  # noqa: PLR0911 - a table
             return "deliver"
         case CancelShipment():
             return "cancel"
-        case ReceiveReturn():
-            return "receive a return of"
         case AbandonShipment():
             return "abandon"
         case ResumeShipment():
@@ -132,7 +123,7 @@ def evolve(  # noqa: PLR0911 - a table, a row for each fact
         case ShipmentCancelled():
             return replace(shipment, status=Status.CANCELLED)
         case ReturnReceived():
-            return replace(shipment, returns=event.number)
+            return shipment
         case ShipmentAbandoned():
             return replace(shipment, abandoned=True)
         case ShipmentResumed():

@@ -160,17 +160,24 @@ def test_to_another_customer_there_is_no_such_order() -> None:
     order.given(placed).when(own).then(cancelled)
 
 
-def test_cancelling_a_confirmed_order_takes_the_sale_back() -> None:
-    order.given(placed, confirmed).when(cancel).then(replace(cancelled, sale=whole))
+def test_cancelling_a_confirmed_order_is_a_request_that_its_shipment_decides() -> None:
+    order.given(placed, confirmed).when(cancel).then(cancellation_requested)
 
 
 def test_cancelling_again_changes_nothing() -> None:
-    order.given(placed, cancelled).when(replace(cancel, reason="payment timed out")).then_nothing()
+    again = replace(cancel, reason="payment timed out")
+    order.given(placed, cancelled).when(again).then_nothing()
+    order.given(placed, confirmed, cancellation_requested).when(again).then_nothing()
+    order.given(placed, confirmed, cancellation_requested, cancelled).when(again).then_nothing()
 
 
-@pytest.mark.parametrize("history", [sent, delivered, all_back])
+refused_by_the_parcel = [placed, confirmed, cancellation_requested, cancellation_refused, dispatched]
+
+
+@pytest.mark.parametrize("history", [sent, delivered, all_back, refused_by_the_parcel])
 def test_what_was_dispatched_cannot_be_cancelled(history: list[Event]) -> None:
-    order.given(*history).when(cancel).then_rejected("cancel")
+    order.given(*history).when(cancel).then_rejected("cancel", "a return is the way")
+    order.given(*history).when(approve).then_rejected("cancel")
 
 
 @pytest.mark.parametrize(

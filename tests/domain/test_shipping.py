@@ -11,7 +11,6 @@ from contexts.shipping.commands import (
     CreateShipment,
     DeliverShipment,
     DispatchShipment,
-    ReceiveReturn,
     ResumeShipment,
     ShippingCommand,
 )
@@ -43,11 +42,6 @@ abandon = AbandonShipment(order_id="42", reason="the provider lost the payment")
 abandoned = ShipmentAbandoned(order_id="42", reason="the provider lost the payment")
 resume = ResumeShipment(order_id="42")
 resumed = ShipmentResumed(order_id="42")
-receive_return = ReceiveReturn(order_id="42")
-
-
-def came_back(number: int = 1) -> ReturnReceived:
-    return ReturnReceived(order_id="42", number=number)
 
 
 def test_a_shipment_is_created() -> None:
@@ -136,19 +130,11 @@ def test_a_resumed_parcel_goes_on() -> None:
     shipment.given(created, dispatched, abandoned, resumed).when(deliver).then(delivered)
 
 
-def test_every_parcel_that_comes_back_counts() -> None:
-    shipment.given(created, dispatched).when(receive_return).then(came_back())
-    shipment.given(created, dispatched, delivered).when(receive_return).then(came_back())
-    shipment.given(created, dispatched, came_back(), delivered, came_back(2)).when(receive_return).then(
-        came_back(3)
-    )
+def test_a_return_that_an_old_log_tells_of_changes_nothing() -> None:
+    came_back = ReturnReceived(order_id="42", number=1)
+    assert shipment.given(created, dispatched, came_back).state == shipment.given(created, dispatched).state
 
 
-@pytest.mark.parametrize("history", [[created], [cancelled]])
-def test_nothing_comes_back_that_was_not_sent(history: list[Event]) -> None:
-    shipment.given(*history).when(receive_return).then_rejected("return")
-
-
-@pytest.mark.parametrize("command", [dispatch, deliver, receive_return], ids=lambda it: type(it).__name__)
+@pytest.mark.parametrize("command", [dispatch, deliver], ids=lambda it: type(it).__name__)
 def test_an_order_without_a_shipment_is_unknown(command: ShippingCommand) -> None:
     shipment.when(command).then_unknown("42")

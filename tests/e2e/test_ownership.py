@@ -81,11 +81,15 @@ async def test_a_customer_sees_their_own(ann: Shop) -> None:
 
 
 @pytest.mark.parametrize("if_match", [None, '"0"', '"1"', '"2"', '"9"', "*"])
-@pytest.mark.parametrize("what", ["cancel", "return"])
+@pytest.mark.parametrize("what", ["cancel", "return", "withdraw-return"])
 async def test_commands_tell_nothing_of_anothers_order(
     ann: Shop, bob: Shop, what: str, if_match: str | None
 ) -> None:
-    body = {"cancel": {"reason": "curious"}, "return": {"lines": LINES, "reason": "curious"}}[what]
+    body = {
+        "cancel": {"reason": "curious"},
+        "return": {"lines": LINES, "reason": "curious"},
+        "withdraw-return": {"return_id": "r1"},
+    }[what]
     headers = {} if if_match is None else {"If-Match": if_match}
     answers = []
     for order_id in ("own-1", "own-9"):
@@ -94,6 +98,12 @@ async def test_commands_tell_nothing_of_anothers_order(
     assert answers[0] == answers[1]
     assert answers[0]["status"] == 404
     assert (await ann.get("/v1/orders/own-1"))["status"] == "confirmed"
+
+
+async def test_a_return_of_ones_own_is_no_customers_to_refuse_or_to_receive(ann: Shop) -> None:
+    refused = {"return_id": "r1", "reason": "curious"}
+    assert (await ann.http.post("/v1/orders/own-1/refuse-return", json=refused)).status_code == 403
+    assert (await ann.http.post("/v1/shipments/own-1/receive-return")).status_code == 403
 
 
 @pytest.mark.parametrize("past", [False, True])

@@ -18,8 +18,10 @@ SKUS = ("MUG", "OLD")
 CUSTOMERS = ("ann", "bob", "gone")
 STUCK = ("stuck", "abandoned", "unsettled", "resumed")
 """Those whose units cannot be shipped; all but the first are abandoned, the last is resumed."""
-ORDERS = ("placed", "confirmed", "dispatched", "completed", "cancelled", *STUCK)
+ORDERS = ("placed", "confirmed", "dispatched", "completed", "cancelled", "returning", *STUCK)
 """Ann's; each is called by where it stands."""
+RETURNS = ("kept", "worn", "sent")
+"""Open returns of the order `returning`; each is called by what becomes of it."""
 NEVER = "tok_late_9999999"
 """A payment that is decided in three hours."""
 PARCEL = {"carrier": "DHL", "tracking": "T1"}
@@ -35,18 +37,24 @@ async def furnish(shop: Shop, stack: EmbeddedStack) -> None:
     await shop.do("/v1/products/OLD/discontinue")
     await shop.do("/v1/customers/gone/forget")
     for order_id in ORDERS:
-        await shop.order(
-            order_id, "ann", {"MUG": 2}, payment=NEVER if order_id == "placed" else "tok_approve"
-        )
+        units = len(RETURNS) if order_id == "returning" else 2
+        payment = NEVER if order_id == "placed" else "tok_approve"
+        await shop.order(order_id, "ann", {"MUG": units}, payment=payment)
     await asyncio.gather(*(shop.stage_becomes(order_id, "awaiting-dispatch") for order_id in ORDERS[1:]))
     await shop.do("/v1/orders/cancelled/cancel", {"reason": "changed my mind"})
     for order_id in STUCK:
         await let_go(stack, order_id)
-    for order_id in ("dispatched", "completed", *STUCK):
+    for order_id in ("dispatched", "completed", "returning", *STUCK):
         await shop.do(f"/v1/shipments/{order_id}/dispatch", PARCEL)
-    await shop.order_becomes("completed", "dispatched")
-    await shop.do("/v1/shipments/completed/deliver")
-    await shop.stage_becomes("completed", "completed")
+    for order_id in ("completed", "returning"):
+        await shop.order_becomes(order_id, "dispatched")
+        await shop.do(f"/v1/shipments/{order_id}/deliver")
+        await shop.stage_becomes(order_id, "completed")
+    for return_id in RETURNS:
+        lines = [{"sku": "MUG", "quantity": 1}]
+        await shop.do(
+            "/v1/orders/returning/return", {"return_id": return_id, "lines": lines, "reason": "chipped"}
+        )
     await shop.stage_becomes("cancelled", "cancelled")
     for order_id in STUCK[1:]:
         await becomes_stuck(shop, order_id)

@@ -127,6 +127,51 @@ async def test_a_product_that_does_not_fit_is_refused(http: httpx.AsyncClient, c
     assert problem["errors"][0]["field"] == next(iter(changed))
 
 
+CAME = {"sku": "MUG", "restocked": 1, "written_off": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"return_id": "r.1"}, "return_id"),
+        ({"return_id": 7}, "return_id"),
+        ({"lines": []}, "lines"),
+        ({"lines": [CAME] * 2_001}, "lines"),
+        ({"lines": [{**CAME, "restocked": -1}]}, "lines[0].restocked"),
+        ({"lines": [{**CAME, "written_off": -1}]}, "lines[0].written_off"),
+        ({"lines": [CAME, {**CAME, "restocked": 1_000_001}]}, "lines[1].restocked"),
+        ({"lines": [{**CAME, "written_off": 1.5}]}, "lines[0].written_off"),
+        ({"lines": [{**CAME, "restocked": "1"}]}, "lines[0].restocked"),
+        ({"lines": [{**CAME, "quantity": 1}]}, "lines[0]"),
+        ({"lines": [{"restocked": 1}]}, "lines[0]"),
+        ({"number": 1}, None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_came_back_must_be_told_in_units(
+    http: httpx.AsyncClient, changed: Json, field: str | None
+) -> None:
+    answer = await http.post("/v1/shipments/o-1/receive-return", json={"return_id": "r1"} | changed)
+    problem = assert_problem(answer, 400, "invalid")
+    if field is not None:
+        assert problem["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("withdraw-return", {}),
+        ("withdraw-return", {"return_id": None}),
+        ("withdraw-return", {"return_id": "r1", "customer_id": "c-1"}),
+        ("refuse-return", {"return_id": "r1"}),
+        ("refuse-return", {"return_id": "r1", "reason": ""}),
+        ("refuse-return", {"reason": "worn"}),
+    ],
+)
+async def test_a_return_is_closed_by_its_name(http: httpx.AsyncClient, what: str, body: Json) -> None:
+    assert_problem(await http.post(f"/v1/orders/o-1/{what}", json=body), 400, "invalid")
+
+
 async def test_a_command_without_fields_takes_none(http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/products/MUG/discontinue", json={"reason": "old"})
     assert_problem(answer, 400, "invalid")

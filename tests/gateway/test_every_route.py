@@ -41,6 +41,8 @@ BODIES: dict[str, Json] = {
     "placeOrder": {"customer_id": OWN, "lines": LINES, "payment_method": "tok_approve"},
     "cancelOrder": {"reason": "changed my mind"},
     "requestReturn": {"lines": LINES, "reason": "chipped"},
+    "withdrawReturn": {"return_id": "r1"},
+    "refuseReturn": {"return_id": "r1", "reason": "worn"},
     "abandonFulfilment": {"reason": "settled by hand"},
     "settleFulfilment": {"reason": "settled by hand", "payment": "outside"},
     "resumeFulfilment": {"reason": "the provider is back"},
