@@ -12,14 +12,18 @@ from gateway.key_set import KeySet
 from gateway.known_contexts import CONTEXTS
 from gateway.nats_link import NatsLink
 from gateway.problems import Problem
+from infra.embedded import DOCUMENTS
 from infra.log_service import ContextUnavailable
 from infra.mongo import MongoUnavailable
 from read_models.ahead import Ahead, models_ahead
 from read_models.catalogue import MODELS
 from read_models.lag import Lag, lag
+from read_models.losses import losses_of_live
 from read_models.reading import ReadModels
 
 CHECK_SECONDS = 2.0
+LOSS_SECONDS = 10.0
+"""How often to look whether documents were deleted by hand."""
 FRESH_SECONDS = 1.0
 """Anybody may ask; what they get may be this old, so that asking often costs nothing."""
 
@@ -74,6 +78,8 @@ class Readiness:
         self._looking = asyncio.Lock()
         self._report: Report | None = None
         self._looked_at = 0.0
+        self._losses: dict[str, Check] = {}
+        self._losses_at = float("-inf")
 
     async def report(self) -> Report:
         """What was found out in the last second."""
@@ -100,9 +106,24 @@ class Readiness:
             "keys": self._key_check(),
             "customer-keys": customer_keys,
             "read-models": _models_check(ahead),
+            **await self._lost_documents(),
             **{f"context:{name}": found for name, found in zip(CONTEXTS, contexts, strict=True)},
         }
         return Report(all(item.ok for item in checks.values()), checks, dict(zip(MODELS, lags, strict=True)))
+
+    async def _lost_documents(self) -> dict[str, Check]:
+        """A check for each read model of which documents or checkpoints were deleted by hand."""
+        if time.monotonic() - self._losses_at > LOSS_SECONDS:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    self._losses = {
+                        f"{DOCUMENTS}{name}": Check(ok=False, problem=problem)
+                        for name, problem in (await losses_of_live(self._models.mongo, MODELS)).items()
+                    }
+            except (MongoUnavailable, TimeoutError):
+                return self._losses  # the check of MongoDB says so
+            self._losses_at = time.monotonic()
+        return self._losses
 
     async def own(self) -> OwnReport:
         """What only this process may lack.

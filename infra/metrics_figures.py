@@ -82,6 +82,11 @@ DEAD_LETTERS = Figure(
     "Events that wait because one of their document could not be applied",
     ("model",),
 )
+DOCUMENTS_LOST = Figure(
+    "orderfold_documents_lost",
+    "Whether documents or checkpoints of a read model were deleted by hand: 1 or 0",
+    ("model",),
+)
 FULFILMENTS = Figure("orderfold_fulfilments", "Fulfilments at a stage", ("stage",))
 FULFILMENT_OLDEST_SECONDS = Figure(
     "orderfold_fulfilment_oldest_seconds", "How long the oldest has been at a stage, in seconds", ("stage",)

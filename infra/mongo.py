@@ -234,6 +234,13 @@ class Mongo(Access):
         super().__init__(self._client[settings.mongo_database])
         self.name = settings.mongo_database
 
+    async def count(self, collection: str, *, exactly: bool = False) -> int:
+        """How many documents there are: as the server keeps count of them, or `exactly`, by reading all."""
+        with _translated("count"):
+            if exactly:
+                return await self._database[collection].count_documents({})
+            return await self._database[collection].estimated_document_count()
+
     async def collections(self) -> list[str]:
         """The names of all there are."""
         with _translated("list_collections"):

@@ -15,6 +15,7 @@ from contexts.fulfilment.events import TERMINAL, Stage
 from infra.log_service import ContextUnavailable, LogClient
 from infra.metrics_figures import (
     DEAD_LETTERS,
+    DOCUMENTS_LOST,
     FULFILMENT_OLDEST_SECONDS,
     FULFILMENTS,
     FULFILMENTS_STUCK,
@@ -24,10 +25,11 @@ from infra.metrics_figures import (
 )
 from infra.monitor import Monitor
 from infra.records import PARTITIONS
-from read_models import checkpoints, dead_letters, fulfilments
+from read_models import checkpoints, dead_letters, fulfilments, losses
 from read_models.catalogue import MODELS
 from read_models.checkpoints import Place
 from read_models.reading import ReadModels
+from read_models.versions import all_versions
 
 ANSWER_SECONDS = 2.0
 """How long a context may take to say how far its log goes."""
@@ -48,7 +50,7 @@ class ReadModelFigures:
 
     def join(self, monitor: Monitor) -> None:
         """Be looked up with the monitor's other figures."""
-        for look in (self.lags, self.dead_letters, self.fulfilments):
+        for look in (self.lags, self.dead_letters, self.losses, self.fulfilments):
             monitor.look(look)
 
     async def lags(self) -> list[Sample]:
@@ -81,6 +83,16 @@ class ReadModelFigures:
             name = item["_id"].partition("@")[0]
             counts[name] = counts.get(name, 0) + item["events"]
         return [Sample(DEAD_LETTERS, (name,), float(events)) for name, events in counts.items()]
+
+    async def losses(self) -> list[Sample]:
+        """Whether documents or checkpoints of a model, in any of its versions, were deleted by hand."""
+        versions = await all_versions(self._models.mongo, MODELS)
+        found = []
+        for name, its in versions.items():
+            contexts = MODELS[name].contexts
+            lost = [await losses.find_loss(self._models.mongo, version, contexts) for version in its.versions]
+            found.append(Sample(DOCUMENTS_LOST, (name,), float(any(lost))))
+        return found
 
     async def fulfilments(self) -> list[Sample]:
         """How many fulfilments are under way at each stage, and for how long."""

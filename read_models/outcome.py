@@ -19,6 +19,11 @@ class Outcome(msgspec.Struct, Generic[D]):
     folded: Mapping[str, Folded[D]]
     parked: Sequence[Parked]
 
+    @property
+    def deletes(self) -> bool:
+        """Whether a document is no more."""
+        return any(result.data is None and key in self.known for key, result in self.folded.items())
+
     def changes(self) -> tuple[list[bytes], list[Write]]:
         """Documents to insert, in their stored form, and what is to be done to those that are there."""
         inserts: list[bytes] = []

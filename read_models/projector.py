@@ -28,10 +28,11 @@ from infra.mongo import (
 )
 from infra.nats import NatsUnavailable
 from infra.records import PARTITIONS, Checkpoint
-from read_models import checkpoints, dead_letters
+from read_models import checkpoints, dead_letters, losses
 from read_models.checkpoints import CheckpointMoved, Place
 from read_models.document_cache import DocumentCache
 from read_models.folding import Parked, Sorted, fold, sort
+from read_models.losses import DocumentsLost
 from read_models.model import D, ReadModel, instant
 from read_models.outcome import Outcome
 from read_models.projector_sessions import ProjectorSessions
@@ -52,6 +53,8 @@ CHECK_SECONDS = 2.0
 """How often to look whether the checkpoints are still ours: the database may be another, even when idle."""
 BLOCKED_SECONDS = 3.0
 """How long another's transaction may block this one without any progress before it is taken for dead."""
+REMEMBER_SECONDS = 5.0
+"""How often to look whether documents or checkpoints were deleted by hand."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
@@ -106,6 +109,8 @@ class Projector(Generic[D]):
         self._freed = False
         self._blocked: float | None = None
         self._checked = 0.0
+        self._remembered = 0.0
+        self._lost = ""
         self._took = 0.0
         self._measures = ProjectorMeasures(model.name)
         self._log = log.bind(model=self._collection)
@@ -137,8 +142,8 @@ class Projector(Generic[D]):
                 except TransactionConflict as error:
                     self._blocked = self._blocked or time.monotonic()
                     self._log.info("projector stands by", reason=str(error))
-                except (MongoUnavailable, NatsUnavailable, ContextUnavailable) as error:
-                    self._log.warning("projector waits", reason=str(error))
+                except (MongoUnavailable, NatsUnavailable, ContextUnavailable, DocumentsLost) as error:
+                    await self._wait(error)
                 except LogDiffers as error:
                     self._log.error("read model is ahead of its store", reason=str(error))
                 except Exception:  # noqa: BLE001 - logged; giving up would stop every other read model too
@@ -163,6 +168,17 @@ class Projector(Generic[D]):
         except MongoUnavailable as error:
             self._log.warning("session left behind", reason=str(error))
 
+    async def _wait(self, error: Exception) -> None:
+        if not isinstance(error, DocumentsLost):
+            self._log.warning("projector waits", reason=str(error))
+            return
+        # Events would be applied twice, or to documents that lack those before them.
+        await self._reader.stop()
+        if str(error) != self._lost:
+            self._lost = str(error)
+            remedy = f"`orderfold replay start {self._model.name} --switch` builds it anew"
+            self._log.error("projector stands still", reason=self._lost, remedy=remedy)
+
     async def _free(self) -> None:
         """End what dead projectors of these partitions left open, at first and when blocked for long."""
         if self._session is None:
@@ -185,6 +201,7 @@ class Projector(Generic[D]):
         self._checkpoints = await checkpoints.load(self._mongo, self._collection, self._places)
         if self._checkpoints != known:
             self._blocked = None  # whoever blocks, works
+        await self._remember()
         # After the checkpoints, which are changed by whoever changes these.
         self._parked = await dead_letters.parked_keys(self._mongo, self._collection)
         self._skipped = await skipped_events(self._mongo, self._model.name)
@@ -231,6 +248,13 @@ class Projector(Generic[D]):
             if stored.get(place) != self._checkpoints.get(place):
                 raise CheckpointMoved(f"{checkpoints.checkpoint_id(self._collection, place)} was changed")
         self._checked = time.monotonic()
+        if self._checked - self._remembered > REMEMBER_SECONDS:
+            await self._remember()
+
+    async def _remember(self) -> None:
+        await losses.remember(self._mongo, self._collection, self._model.contexts)
+        self._remembered = time.monotonic()
+        self._lost = ""
 
     async def _apply(self, batch: Batch) -> None:
         """One transaction: documents, dead letters and checkpoints."""
@@ -248,6 +272,8 @@ class Projector(Generic[D]):
             inserts, writes = outcome.changes()
             await transaction.insert(self._collection, inserts)
             await transaction.write(self._collection, writes)
+            if outcome.deletes:
+                await losses.documents_deleted(transaction, self._collection)
             await dead_letters.keep(transaction, self._collection, outcome.parked)
         return outcome
 

@@ -15,7 +15,7 @@ from infra.log_service import LogClient
 from infra.recorders.outcomes import RESTORE_REMEDY
 from infra.records import PARTITIONS
 from infra.stream_audit import StreamState, complaints, stream_state
-from read_models import checkpoints
+from read_models import checkpoints, losses
 from read_models.catalogue import MODELS
 from read_models.checkpoints import Place
 from read_models.dead_letters import list_parked
@@ -24,6 +24,7 @@ from read_models.model import ReadModel
 from read_models.payment_audit import CheckedPayments
 from read_models.reading import ReadModels
 from read_models.skipped_events import skipped_events
+from read_models.versions import versions_of
 
 POLL_SECONDS = 0.2
 MOST_KEPT = 1_000
@@ -182,6 +183,9 @@ class Verification:
 
     async def _snapshot(self, model: ReadModel[Any]) -> Snapshot:
         live = await self._models.live(model.name)
+        if loss := await losses.find_loss(self._models.mongo, live, model.contexts):
+            versions = await versions_of(self._models.mongo, model.name)
+            self.report.add(Difference(model.name, loss, remedy=losses.remedy(versions, live)))
         digests: dict[str, bytes] = {}
         async with self._models.mongo.transaction() as moment:
             positions = await checkpoints.positions(moment, live, model.contexts)

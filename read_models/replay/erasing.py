@@ -10,6 +10,7 @@ from infra.mongo import Mongo, deleting
 from infra.records import PARTITIONS
 from read_models.checkpoints import CHECKPOINTS, checkpoint_id
 from read_models.dead_letters import DEAD_LETTERS
+from read_models.losses import MARKS
 from read_models.projector_sessions import SESSIONS
 
 LEAVE_SECONDS = 8.0
@@ -28,6 +29,8 @@ async def erase(
     await _left(mongo, collection, within)
     # The server keeps the transaction of a killed one for a minute, and would not drop what it has written.
     await mongo.kill_sessions([bytes.fromhex(key) for key in await _sessions(mongo, collection)])
+    # First of all, so that nobody takes what is deleted for lost.
+    await _delete(mongo, MARKS, [collection])
     # Checkpoints last: whoever works on after all finds them unmoved only until everything is gone.
     await mongo.drop(collection)
     while letters := await mongo.find(

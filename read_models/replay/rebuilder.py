@@ -16,7 +16,7 @@ import msgspec
 
 from infra.log_reader import Batch
 from infra.mongo import Mongo
-from read_models import dead_letters
+from read_models import dead_letters, losses
 from read_models.folding import Folded, Sorted, sort
 from read_models.model import D, ReadModel
 from read_models.outcome import Outcome
@@ -127,6 +127,8 @@ class Rebuilder(Projector[D]):
                 await transaction.insert(self._collection, some)
             for few in self._stride.commands(writes):
                 await transaction.write(self._collection, few)
+            if prepared.outcome.deletes:
+                await losses.documents_deleted(transaction, self._collection)
             await dead_letters.keep(transaction, self._collection, prepared.outcome.parked)
         self._applied(prepared.batch, prepared.outcome)
 

@@ -11,7 +11,7 @@ from infra.event_message import Delivered
 from infra.log_client import LogClient
 from infra.mongo import Access, Mongo, Transaction, Write, deleting, replacing
 from infra.records import Checkpoint, key_of
-from read_models import checkpoints, dead_letters
+from read_models import checkpoints, dead_letters, losses
 from read_models.checkpoints import Place
 from read_models.folding import Fold
 from read_models.model import ReadModel, Source
@@ -148,6 +148,8 @@ class _Batch:
         fit = [key for key in self._fit() if key in wrong]
         writes: list[Write] = [replacing(key, after[key]) if key in after else deleting(key) for key in fit]
         await transaction.write(self._collection, writes)
+        if any(key not in after for key in fit):
+            await losses.documents_deleted(transaction, self._collection)
         freed = parked.intersection(fit)
         await dead_letters.forget(transaction, self._collection, freed)
         return len(freed)

@@ -12,7 +12,7 @@ import msgspec
 from infra.event_message import Delivered
 from infra.mongo import Mongo, Transaction, Write, deleting, replacing
 from infra.records import Checkpoint
-from read_models import dead_letters, skipped_events
+from read_models import dead_letters, losses, skipped_events
 from read_models.dead_letters import DeadLetter
 from read_models.folding import Folded, Parked, fold, sort
 from read_models.model import ReadModel, instant
@@ -128,6 +128,7 @@ class _Attempt:
                 writes.append(replacing(key, folded.data))
             elif key in known:
                 writes.append(deleting(key))
+                await losses.documents_deleted(transaction, self._collection)
         await transaction.write(self._collection, writes)
         return parked
 

@@ -14,6 +14,7 @@ from infra.mongo import Mongo, Transaction
 from infra.recorders.outcomes import RESTORE_REMEDY
 from read_models import checkpoints
 from read_models.checkpoints import Place
+from read_models.losses import was_there
 from read_models.model import ReadModel, instant
 from read_models.replay.failure import ReplayFailed
 from read_models.replay.records import UNDER_WAY, State, find_replay, write_replay
@@ -49,7 +50,9 @@ async def rollback(mongo: Mongo, model: ReadModel[Any], *, wait: float = CATCH_U
 
 async def was_begun(mongo: Mongo, model: ReadModel[Any], collection: str) -> bool:
     """Whether a version has ever applied an event."""
-    return bool(await checkpoints.positions(mongo, collection, model.contexts))
+    return await was_there(mongo, collection) or bool(
+        await checkpoints.positions(mongo, collection, model.contexts)
+    )
 
 
 async def _make_live(mongo: Mongo, model: ReadModel[Any], collection: str, wait: float) -> Versions:

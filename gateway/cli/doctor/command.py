@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.doctor.documents import check_documents, check_inboxes
 from gateway.cli.doctor.finding import Checked
 from gateway.cli.doctor.machine import check_machine
 from gateway.cli.doctor.processes import check_processes
@@ -41,10 +42,15 @@ def doctor(data: Path | None, *, settings: bool, out: Console) -> None:
 
 async def check(settings: Settings) -> list[Checked]:
     """Every check there is."""
-    servers, stores, processes = await asyncio.gather(
-        check_servers(settings), check_stores(settings), check_processes(settings)
+    servers, *others = await asyncio.gather(
+        check_servers(settings),
+        check_stores(settings),
+        check_processes(settings),
+        check_documents(settings),
+        check_inboxes(settings),
     )
-    return [*check_machine(settings), *stores, *servers, *processes]
+    stores, processes, documents, inboxes = others
+    return [*check_machine(settings), *stores, *servers, *processes, *documents, *inboxes]
 
 
 def checks_table(checks: list[Checked]) -> Table:
