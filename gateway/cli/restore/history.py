@@ -61,7 +61,10 @@ async def _read_rest(nats: Client, store: EventStore, head: int, after: int, com
     found: list[Delivered] = []
     unread, published = 0, common
     sequence = after + 1
+    holes = False
     while message := await message_from(nats, stream_name(context), sequence, f"ev.{context}.>"):
+        # Of an event that is missing here no other one need tell: its partition's next may not be there yet.
+        holes = holes or message.seq != sequence
         sequence = message.seq + 1
         try:
             found.append(_event(context, message))
@@ -75,7 +78,7 @@ async def _read_rest(nats: Client, store: EventStore, head: int, after: int, com
         common=common,
         only_published=found,
         unread=unread,
-        continues=head == common and not unread and await _continues(store, found),
+        continues=head == common and not unread and not holes and await _continues(store, found),
     )
 
 
