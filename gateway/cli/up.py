@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -138,9 +139,9 @@ async def import_sample(stack: EmbeddedStack, console: Console) -> None:
         async with Shop(stack.url, token, 1, lambda _: None, tls) as shop:
             if (await shop.get("/v1/orders", limit=1)).body.get("items"):
                 return
-        with as_file(files("gateway.cli") / "sample.csv") as file:
+        with as_file(files("gateway.cli") / "sample.csv") as file, closing(Source(file)) as source:
             task = Import(
-                source=Source(file),
+                source=source,
                 rejects=None,
                 currency="GBP",
                 concurrency=8,

@@ -74,6 +74,10 @@ def test_a_file_that_exists_is_not_written_over_unless_it_is_said(tmp_path: Path
     assert run("import", *given, "--overwrite-rejects", cwd=tmp_path).returncode == 1
     with (tmp_path / "diary.txt").open() as lines:
         assert [reject["Line"] for reject in csv.DictReader(lines)] == ["3"]
+    # An import that rejects nothing leaves no rejects of another one.
+    written(tmp_path / "good.csv", GOOD)
+    assert run("import", "good.csv", *given[1:], "--overwrite-rejects", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "diary.txt").read_text().splitlines() == [f"Line,{HEADER},Reason,Detail"]
     assert "is no folder" in refused(*given[:4], "absent/rejects.csv", "--dry-run", cwd=tmp_path)
     assert file.exists()
 
@@ -168,13 +172,29 @@ def test_a_gateway_that_does_not_answer_is_told_at_once(tmp_path: Path) -> None:
 class Somebody(BaseHTTPRequestHandler):
     """A server that is not Orderfold."""
 
+    status = 404
+    body = b""
+
     def do_GET(self) -> None:
-        self.send_response(404)
-        self.send_header("Content-Length", "0")
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
+        self.wfile.write(self.body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+class Page(Somebody):
+    """One that answers everything with a page."""
+
+    status, body = 200, b"<html></html>"
+
+
+class Api(Somebody):
+    """One that answers everything with JSON."""
+
+    status, body = 200, b'{"status": "ok"}'
 
 
 @contextmanager
@@ -192,9 +212,10 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
 
 def test_what_answers_and_is_not_orderfold_is_told_at_once(tmp_path: Path) -> None:
     written(tmp_path / "in.csv", GOOD)
-    with serving(Somebody) as url:
-        told = refused("in.csv", "--currency", "GBP", "--url", url, "--token", "x", cwd=tmp_path)
-    assert "is not Orderfold" in told
+    for other in (Somebody, Page, Api):
+        with serving(other) as url:
+            told = refused("in.csv", "--currency", "GBP", "--url", url, "--token", "x", cwd=tmp_path)
+        assert "is not Orderfold" in told
 
 
 @pytest.mark.parametrize(

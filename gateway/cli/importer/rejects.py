@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -29,28 +30,42 @@ class Rejects:
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
+        if self._mode == "w":
+            # What was there is of another import, even if this one rejects nothing.
+            self._open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with self._written():
+                file.close()
 
     def write(self, row: Row, why: Rejected) -> None:
         """Add a row; raises CommandFailed if the file cannot be made or written."""
-        if self.path is None:
-            return
-        try:
-            if self._file is None:
-                self._file = self.path.open(
-                    self._mode, encoding="utf-8", errors="backslashreplace", newline=""
-                )
-                if self._mode != "a":
-                    csv.writer(self._file).writerow(["Line", *self._header, "Reason", "Detail"])
+        file = self._file or self._open()
+        if file is not None:
             padding = [""] * (len(self._header) - len(row.fields))
-            csv.writer(self._file).writerow([row.line, *row.fields, *padding, why.reason, why.detail])
+            with self._written():
+                csv.writer(file).writerow([row.line, *row.fields, *padding, why.reason, why.detail])
+
+    def _open(self) -> IO[str] | None:
+        if self.path is None:
+            return None
+        with self._written():
+            self._file = self.path.open(self._mode, encoding="utf-8", errors="backslashreplace", newline="")
+            if self._mode != "a":
+                csv.writer(self._file).writerow(["Line", *self._header, "Reason", "Detail"])
+        return self._file
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Have what the system says against writing be the command's one line."""
+        assert self.path is not None
+        try:
+            yield
         except FileExistsError:
             raise CommandFailed(exists(self.path)) from None
         except OSError as error:

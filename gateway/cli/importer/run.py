@@ -202,7 +202,7 @@ def reject_refused(task: Import, refused: Mapping[str, str], classifier: Classif
     if not refused:
         return
     # The file is this import's own by now, if there is one.
-    mine = found.rejected.total() > 0
+    mine = task.overwrite or found.rejected.total() > 0
     with Rejects(task.rejects, task.source.header, overwrite=task.overwrite, added=mine) as rejects:
         for row in task.source.rows():
             kind = found.verdict(classifier.classify(row))

@@ -85,19 +85,18 @@ class Shop:
         began = time.monotonic()
         while True:
             answer, trouble = await self._try("GET", LIVE, {}, {})
-            if answer is not None and answer.good:
-                return
+            if answer is not None and answer.good and answer.body:
+                break
             if answer is not None and answer.status not in AWAY:
-                raise CommandFailed(
-                    f"what answers at {self.url} is not Orderfold ({LIVE}: {answer.status}); "
-                    "--url names the gateway, such as http://127.0.0.1:8080"
-                )
+                raise self._foreign(LIVE, answer)
             if time.monotonic() - began > patience:
                 raise CommandFailed(
                     f"{self.url} does not answer ({trouble}); `orderfold up` starts a stack, "
                     "and --url names the gateway of another"
                 )
             await asyncio.sleep(LONGEST_PAUSE / 10)
+        # Nothing is done yet if the token is refused.
+        self._page("/v1/products", await self.get("/v1/products", limit=1))
 
     async def post(self, path: str, body: object, *, key: str, after: str = "", if_match: str = "") -> Answer:
         """Send a command under its idempotency key, after what the tokens in `after` name."""
@@ -118,14 +117,26 @@ class Shop:
         more: dict[str, str] = {}
         while True:
             answer = await self.get(path, after=after, limit=PAGE, **query, **more)
-            if not answer.good:
-                raise CommandFailed(f"{path}: {answer.problem}")
-            for item in answer.body["items"]:
+            for item in self._page(path, answer):
                 yield item
             following = answer.body.get("next")
             if not following:
                 return
             more = {"cursor": following}
+
+    def _page(self, path: str, answer: Answer) -> list[Any]:
+        if not answer.good:
+            raise CommandFailed(f"{path}: {answer.problem}")
+        items = answer.body.get("items")
+        if not isinstance(items, list):
+            raise self._foreign(path, answer)
+        return items
+
+    def _foreign(self, path: str, answer: Answer) -> CommandFailed:
+        return CommandFailed(
+            f"what answers at {self.url} is not Orderfold ({path}: {answer.status}); "
+            "--url names the gateway, such as http://127.0.0.1:8080"
+        )
 
     async def _send(self, method: str, path: str, headers: Mapping[str, str], **what: Any) -> Answer:
         began, tries, faults = time.monotonic(), 0, 0
