@@ -18,7 +18,7 @@ from gateway.cli.restore.applying import apply
 from gateway.cli.restore.findings import Ahead, Findings, look
 from gateway.cli.surroundings import running_settings
 from gateway.known_contexts import CONTEXTS
-from infra.data_folder import FolderUnusable
+from infra.data_folder import DataFolder, FolderUnusable
 from infra.embedded import EmbeddedStack
 from infra.event_store import EventStore, StoreUnavailable
 from infra.jetstream import JetStreamRefused
@@ -78,7 +78,9 @@ async def _servers(settings: Settings) -> AsyncIterator[Settings]:
     if "ORDERFOLD_NATS_URL" in os.environ:
         yield settings
         return
-    stack = EmbeddedStack(settings.data, port=settings.port)
+    # As it was last started: its stores may be in PostgreSQL.
+    environ = {**DataFolder(settings.data).read_environment(), **os.environ}
+    stack = EmbeddedStack(settings.data, port=settings.port, environ=environ)
     try:
         await stack.start_servers()
         yield stack.settings
