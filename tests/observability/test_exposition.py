@@ -24,6 +24,8 @@ CONTEXTS = {
     *("orderfold_relay_published", "orderfold_relay_refills", "orderfold_relay_conflicts"),
     *("orderfold_relay_holes", "orderfold_timers_set", "orderfold_timers_fired"),
     *("orderfold_provider_requests", "orderfold_provider_request_seconds"),
+    *("orderfold_payments_differing", "orderfold_payments_compared_timestamp_seconds"),
+    "orderfold_payments_mismatched",
     *("orderfold_nats_connected", "orderfold_nats_reconnects", "orderfold_nats_sync_always"),
     *("orderfold_jetstream_messages", "orderfold_jetstream_bytes", "orderfold_event_loop_seconds"),
     *("process_cpu_seconds", "process_resident_memory_bytes"),
@@ -43,7 +45,7 @@ AGREED = {"contexts": CONTEXTS, "read-models": READ_MODELS, "gateway": GATEWAY}
 
 LABELS = {
     *("context", "command", "outcome", "model", "stage", "route", "method", "status", "operation"),
-    *("connection", "stream", "le", "implementation", "major", "minor", "patchlevel", "version"),
+    *("kind", "connection", "stream", "le", "implementation", "major", "minor", "patchlevel", "version"),
 }
 
 
