@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from contexts.catalog.events import ProductAdded
 from contexts.customers.events import CustomerRegistered
 from contexts.messages import wire_name
 from gateway.values import check_of
+from tests.fuzz.asking import ABOUT, DESCRIPTION, FITTING, OPERATIONS
 from tests.gateway.conftest import Contexts
 from tests.gateway.problems import assert_problem
 
@@ -348,6 +350,37 @@ async def test_what_is_no_time_an_order_can_be_placed_at_is_refused(
 ) -> None:
     answer = await http.post("/v1/orders", json=ORDER | {"placed_at": placed_at})
     assert assert_problem(answer, 400, "invalid")["errors"][0]["field"] == "placed_at"
+    assert contexts.received == []
+
+
+def texts(value: Any, schema: Json, place: str = "") -> Iterator[str]:
+    """Where a body has texts that are described as nothing more."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    described = DESCRIPTION["components"]["schemas"][name] if name else schema
+    if isinstance(value, dict):
+        for field, item in value.items():
+            yield from texts(item, described["properties"][field], f"{place}.{field}".lstrip("."))
+    elif isinstance(value, str) and not {"pattern", "enum", "anyOf", "format"} & described.keys():
+        yield place
+
+
+def every_text() -> Iterator[Any]:
+    for name, (ids, body) in FITTING.items():
+        operation = OPERATIONS[name]
+        schema = operation.described["requestBody"]["content"]["application/json"]["schema"]
+        if operation.scope is not None:
+            for place in texts(body or {}, schema):
+                path = operation.path.format(**{**ABOUT, **ids})
+                yield pytest.param(path, body, place, id=f"{name}-{place}")
+
+
+@pytest.mark.parametrize(("path", "body", "place"), list(every_text()))
+async def test_no_text_that_is_described_is_forgotten(
+    http: httpx.AsyncClient, contexts: Contexts, path: str, body: Json, place: str
+) -> None:
+    for text in ("a\x00b", "\u200b", "\u202eb"):
+        answer = await http.post(path, json=having(body, place, text))
+        assert assert_problem(answer, 400, "invalid")["errors"][0]["field"] == place
     assert contexts.received == []
 
 
