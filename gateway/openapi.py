@@ -52,7 +52,8 @@ needs no token or has none that is valid. `RateLimit-Policy` and `RateLimit` (IE
 fields) tell the quota `q` in the window `w` seconds, what remains of it (`r`), and the seconds until it is
 whole again (`t`). Beyond that requests get a 429 with `Retry-After`; who asks no faster than q/w never does.
 
-Every problem is `application/problem+json` (RFC 9457) with one of these types:
+Every problem is `application/problem+json` (RFC 9457) with one of these types. Only what cannot be read as
+HTTP at all, or has a line or headers of more than 64 kB (400, 414, 431), is answered without content.
 
 {{problems}}
 

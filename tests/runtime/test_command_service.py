@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import nats as nats_py
+import pytest
 
 from contexts.catalog.commands import AddProduct, RenameProduct, RepriceProduct
 from infra.command_wire import command_subject, decode_answer, to_headers
@@ -85,6 +87,32 @@ async def test_an_unexpected_version_is_stale(send: Send) -> None:
     assert isinstance(await send(RENAME, "c2", expected_versions=(7, 1)), Accepted)
     # Sent again, its expectation no longer holds, and it is answered all the same.
     assert isinstance(await send(RENAME, "c2", expected_versions=(7, 1)), Accepted)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "of_new", "of_old"),
+    [
+        ({"expected_versions": ()}, False, False),
+        ({"expected_versions": (0,)}, True, False),
+        ({"expected_versions": (1, 2)}, False, True),
+        ({"must_exist": True}, False, True),
+        ({}, True, True),
+    ],
+)
+async def test_what_is_expected_of_a_thing_holds_or_nothing_is_done(
+    send: Send, store: EventStore, expectation: dict[str, Any], *, of_new: bool, of_old: bool
+) -> None:
+    """Of one that is not there yet, and of one that is."""
+    answers = [await send(MUG, "c1", **expectation)]
+    await send(MUG, "c2")
+    answers.append(await send(RENAME, "c3", **expectation))
+    for answer, version, holds in zip(answers, (0, 1), (of_new, of_old), strict=True):
+        if holds:
+            assert isinstance(answer, Accepted), answer
+        else:
+            assert isinstance(answer, Refused)
+            assert (answer.kind, answer.version) == (RefusalKind.STALE, version)
+    assert len(await store.read_log(0, 10)) == 1 + of_old
 
 
 async def test_a_late_command_is_not_run(send: Send, store: EventStore, nats: Server) -> None:
