@@ -10,6 +10,7 @@ import msgspec
 
 from infra.commands import Token, TokenInvalid
 from infra.event_message import Delivered
+from infra.instants import instant
 from infra.log_client import LogClient
 from infra.mongo import Access
 from infra.records import key_of, partition_of
@@ -58,11 +59,9 @@ class Past(msgspec.Struct, Generic[D], frozen=True):
 def parse_time(text: str) -> datetime:
     """A time with its offset, not later than now; raises MomentInvalid."""
     try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise MomentInvalid(f"{text[:80]!r} is no time; write it like 2026-03-01T14:03:00Z") from None
-    if time.tzinfo is None:
-        raise MomentInvalid(f"{text!r} has no offset; write it like 2026-03-01T14:03:00Z")
+        time = instant(text.strip())
+    except ValueError as error:
+        raise MomentInvalid(f"{text[:80]!r}: {error}") from None
     if time > datetime.now(UTC):
         raise MomentInvalid(f"{text!r} has not been yet")
     return time
