@@ -46,8 +46,14 @@ READABLE = 0o444
 """Of the files: containers run under users of their own, and see them one by one, by mounts."""
 
 
+class MasterKeyGone(Exception):
+    """The master keys of a stack that was used before are not there; the message says what to do."""
+
+
 def make_secrets(root: Path, port: int, *, tls: bool = False) -> None:
-    """Make what is missing; raises OSError, KeysUnusable, SigningKeyMissing or AuthorityUnusable.
+    """Make what is missing.
+
+    Raises OSError, KeysUnusable, SigningKeyMissing, MasterKeyGone or AuthorityUnusable.
 
     `tls`: with certificates, and by HTTPS from this machine.
     """
@@ -62,8 +68,15 @@ def make_secrets(root: Path, port: int, *, tls: bool = False) -> None:
     SigningKeys.ensure(folder.keys)
     if not folder.webhook_secret.exists():
         write_secret(folder.webhook_secret, new_secret().encode("ascii"))
-    if not (folder.keys / MASTER_KEYS).exists():
-        write_master_keys(folder.keys / MASTER_KEYS, new_master_keys())
+    master_keys = folder.keys / MASTER_KEYS
+    if not master_keys.exists():
+        if folder.environment.exists():
+            raise MasterKeyGone(
+                f"the master keys {master_keys} are missing, and without them no customer's data can be "
+                f"read: restore them from their backup (where there is no customer yet, remove "
+                f"{folder.environment})"
+            )
+        write_master_keys(master_keys, new_master_keys())
     make_keys(root / "nats")
     # For `orderfold token --data FOLDER` and `orderfold import --data FOLDER`.
     reached = {"ORDERFOLD_PORT": str(port), "ORDERFOLD_JWT_ISSUER": ISSUER}
@@ -101,7 +114,7 @@ def run(
     """
     try:
         make_secrets(folder, port, tls=tls)
-    except (OSError, KeysUnusable, SigningKeyMissing, AuthorityUnusable) as error:
+    except (OSError, KeysUnusable, SigningKeyMissing, MasterKeyGone, AuthorityUnusable) as error:
         sys.stderr.write(f"compose_secrets: {error}\n")
         raise SystemExit(2) from None
 

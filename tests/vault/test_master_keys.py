@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.compose_secrets import MasterKeyGone, make_secrets
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.master_keys import (
     MasterKeySource,
@@ -53,3 +54,15 @@ def test_the_same_id_twice_is_refused() -> None:
 def test_a_missing_file_names_the_fix(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match=r"master-keys cannot be read .* `orderfold keys new`"):
         MasterKeySource(Settings(data=tmp_path))
+
+
+def test_those_of_a_container_stack_are_made_once_and_never_again(tmp_path: Path) -> None:
+    make_secrets(tmp_path, 8080)
+    keys = tmp_path / "keys" / "master-keys"
+    kept = keys.read_bytes()
+    make_secrets(tmp_path, 8080)
+    assert keys.read_bytes() == kept
+    keys.unlink()
+    with pytest.raises(MasterKeyGone, match="restore them from their backup"):
+        make_secrets(tmp_path, 8080)
+    assert not keys.exists()
