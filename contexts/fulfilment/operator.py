@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -31,14 +32,14 @@ from contexts.fulfilment.process import (
     MONEY_HELD,
     MONEY_UNANSWERED,
     STOCK_RESERVED,
-    open_returns,
     open_steps,
     outstanding,
+    restock,
     shipment_possible,
     stage_of,
     timers_of,
 )
-from contexts.fulfilment.state import CAPTURED, Saga, ask
+from contexts.fulfilment.state import CAPTURED, MISMATCHED, Saga, ask
 from contexts.fulfilment.steps import settled
 from contexts.inventory.commands import ReleaseReservation, ShipReservation
 from contexts.inventory.events import ReservationShipped
@@ -134,7 +135,7 @@ def _settle_payment(saga: Saga, command: SettleFulfilment) -> tuple[Step, ...]:
     held = not {MONEY_HELD, MONEY_UNANSWERED}.isdisjoint(found)
     if (command.payment is PaymentSettlement.REFUND) is (command.amount is None):
         raise Rejected("an amount belongs to the payment `refund`, and to nothing else")
-    returns = tuple(AcceptReturn(order_id=order_id, return_id=it) for it in open_returns(saga))
+    returns = tuple(_accept_returns(saga))
     match command.payment:
         case None if held or MONEY_CAPTURED in found or returns:
             raise Rejected(
@@ -153,6 +154,13 @@ def _settle_payment(saga: Saga, command: SettleFulfilment) -> tuple[Step, ...]:
             return returns
         case _:
             raise Rejected(f"cannot {command.payment}; outstanding: {', '.join(found) or 'nothing'}")
+
+
+def _accept_returns(saga: Saga) -> Iterator[Step]:
+    """What came back goes into stock, and the returns are closed, whatever becomes of their refunds."""
+    for back in saga.returns:
+        yield from restock(back)
+        yield AcceptReturn(order_id=back.order_id, return_id=back.return_id)
 
 
 def _settle_stock(saga: Saga, command: SettleFulfilment) -> tuple[Step, ...]:
@@ -187,6 +195,8 @@ def _resume(
     order_id = command.order_id
     if saga.settlements:
         raise Rejected(f"the settlement of order {order_id} has begun; settle it again to change it")
+    if MISMATCHED in saga.heard:
+        raise Rejected(f"the payment of order {order_id} does not fit it; settle it")
     resumed = replace(saga, stage=Stage.RESERVING)
     resumed = replace(resumed, stage=stage_of(resumed))
     commands = (ResumeOrder(order_id=order_id), ResumeShipment(order_id=order_id), *open_steps(resumed))

@@ -66,7 +66,8 @@ def _go_on(saga: Saga) -> Iterator[Step]:
             payment_method=saga.payment_method,
         )
     if MISMATCHED in saga.heard:
-        yield VoidPayment(order_id=order_id)
+        if payment_open(saga.heard, saga.asked):
+            yield VoidPayment(order_id=order_id)
     elif reserved and AUTHORIZED in saga.heard:
         yield ConfirmOrder(order_id=order_id)
         yield CreateShipment(
@@ -97,13 +98,16 @@ def _dispatched(saga: Saga) -> Iterator[Step]:
         yield CompleteOrder(order_id=order_id)
 
 
+def restock(back: ReturnReceived) -> Iterator[ReturnStock]:
+    """What puts the units of a return back into stock that can be sold again."""
+    lines = tuple(StockLine(sku=line.sku, quantity=line.restocked) for line in back.lines if line.restocked)
+    if lines:
+        yield ReturnStock(order_id=back.order_id, return_id=back.return_id, lines=lines)
+
+
 def _take_back(back: ReturnReceived) -> Iterator[Step]:
     order_id, return_id = back.order_id, back.return_id
-    restocked = tuple(
-        StockLine(sku=line.sku, quantity=line.restocked) for line in back.lines if line.restocked
-    )
-    if restocked:
-        yield ReturnStock(order_id=order_id, return_id=return_id, lines=restocked)
+    yield from restock(back)
     yield RefundPayment(order_id=order_id, return_id=return_id, amount=back.refund)
     yield AcceptReturn(order_id=order_id, return_id=return_id)
 
@@ -207,13 +211,5 @@ def outstanding(saga: Saga) -> tuple[str, ...]:
         found.append(STOCK_RESERVED)
     if saga.parcel is not None and not saga.has_heard(ShipmentDelivered):
         found.append(PARCEL_OUT)
-    found.extend(f"{RETURN}{return_id}" for return_id in open_returns(saga))
+    found.extend(f"{RETURN}{back.return_id}" for back in saga.returns)
     return tuple(found)
-
-
-def open_returns(saga: Saga) -> tuple[str, ...]:
-    """Returns that arrived and are not accepted."""
-    waiting = {back.return_id for back in saga.returns}
-    asked = {step.partition(":")[2] for step in saga.asked if step.startswith("ordering.AcceptReturn:")}
-    accepted = {fact.partition(":")[2] for fact in saga.heard if fact.startswith("ordering.ReturnAccepted:")}
-    return tuple(sorted((waiting | asked) - accepted))

@@ -43,7 +43,9 @@ def decide(
     after = ask(knowing, commands)
     stage = stage_of(after)
     after = replace(after, stage=stage)
-    recovered = tuple(f.failure_id for f in saga.failures if _recovered(f, after, fact))
+    # A payment that does not fit matters no more once the order is being undone: its money is let go.
+    given_up = bool(after.undoing) and not saga.undoing
+    recovered = tuple(f.failure_id for f in saga.failures if _recovered(f, after, fact, given_up=given_up))
     if knowing is saga and not recovered:
         return None
     wanted = timers_of(after)
@@ -55,9 +57,14 @@ def decide(
         timers_set=tuple(Timer(name=name, due=now + payment_timeout) for name in wanted - after.timers),
         timers_cancelled=tuple(sorted(after.timers - wanted)),
         recovered=recovered,
-        problem="" if knowing is saga else problem_of(saga, fact),
+        problem="" if knowing is saga or given_up else _problem(saga, knowing, fact),
         outstanding=outstanding(after) if stage is Stage.ABANDONED else (),
     )
+
+
+def _problem(before: Saga, knowing: Saga, fact: Fact) -> str:
+    """Why what is known now does not fit the order: a fact, or one that was heard before the order."""
+    return next(filter(None, (problem_of(knowing, it) for it in (fact, *before.early))), "")
 
 
 def evolve(saga: Saga, event: FulfilmentEvent) -> Saga:  # noqa: PLR0911 - a table
@@ -120,10 +127,10 @@ def _without(saga: Saga, *failure_ids: str) -> Saga:
     return replace(saga, failures=tuple(f for f in saga.failures if f.failure_id not in failure_ids))
 
 
-def _recovered(failure: Failure, saga: Saga, fact: Fact) -> bool:
+def _recovered(failure: Failure, saga: Saga, fact: Fact, *, given_up: bool) -> bool:
     """Whether a failure no longer matters once a fact is heard."""
     if not failure.retryable:
-        # A payment that does not fit matters no more once the order is undone; a dead letter is released.
-        return failure.command == wire_name(AuthorizePayment) and bool(saga.undoing)
+        # Only its retry or an operator ends a dead letter.
+        return failure.command == wire_name(AuthorizePayment) and given_up
     step = failure.command if failure.return_id is None else f"{failure.command}:{failure.return_id}"
     return no_longer_wanted(replace(saga, heard=saga.heard | {identity(fact)}), step)

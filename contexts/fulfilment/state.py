@@ -9,10 +9,15 @@ from msgspec.structs import replace
 
 from contexts.fulfilment.events import Fact, Stage, Step, TimerFired, identity
 from contexts.inventory.commands import ReserveStock
-from contexts.inventory.events import ReservationReleased, ReservationShipped, StockRefused, StockReserved
+from contexts.inventory.events import (
+    ReservationReleased,
+    ReservationShipped,
+    StockRefused,
+    StockReserved,
+    StockReturned,
+)
 from contexts.inventory.stock_line import StockLine
 from contexts.messages import OrderId, ReturnId, wire_name
-from contexts.ordering.commands import AcceptReturn
 from contexts.ordering.events import (
     CancellationRequested,
     OrderAbandoned,
@@ -32,6 +37,7 @@ from contexts.payments.events import (
     PaymentCaptured,
     PaymentDeclined,
     PaymentMismatched,
+    PaymentRefunded,
     PaymentVoided,
 )
 from contexts.shipping.commands import CreateShipment
@@ -48,7 +54,6 @@ DECLINED = wire_name(PaymentDeclined)
 VOIDED = wire_name(PaymentVoided)
 CAPTURED = wire_name(PaymentCaptured)
 MISMATCHED = wire_name(PaymentMismatched)
-ACCEPT_RETURN = wire_name(AcceptReturn)
 NEED_LINES = frozenset({wire_name(ReserveStock), wire_name(CreateShipment)})
 
 
@@ -69,7 +74,8 @@ class Saga(msgspec.Struct, frozen=True):
 
     What follows from them does not depend on the order in which contexts were heard. `stage` is None before
     the order was heard; facts heard until then are `early`. `undoing` says why the order is being undone, if
-    it is, `cancelling` why somebody wants it cancelled. `returns` have arrived and are not yet taken back.
+    it is, `cancelling` why somebody wants it cancelled. `returns` have arrived and are not yet accepted.
+    `returned`: all of the order came back.
     `settling` are the steps of an operator's settlement, `decision` tells it from others. `operated`: it was
     abandoned here, so it need not learn that from ordering.
     """
@@ -124,7 +130,8 @@ def learn(saga: Saga, fact: Fact) -> Saga:  # noqa: C901, PLR0911 - a table
         case ReturnReceived():
             return replace(after, returns=(*saga.returns, fact))
         case ReturnAccepted():
-            return replace(after, returned=saga.returned or fact.whole)
+            left = tuple(back for back in saga.returns if back.return_id != fact.return_id)
+            return replace(after, returns=left, returned=saga.returned or fact.whole)
         case ShipmentDispatched():
             # The goods are gone: whatever was to be undone, they have to be paid for.
             return replace(after, parcel=fact, undoing="")
@@ -201,11 +208,16 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: C901, PLR0911, PLR0912 - a t
             return saga.stage is Stage.ABANDONED and not saga.operated
         case _ if saga.stage is Stage.ABANDONED:
             return True
+        case PaymentMismatched():
+            # At any time: somebody may have changed the provider's books by hand.
+            return True
         case PaymentAuthorized() | PaymentVoided() if saga.stage is Stage.CANCELLED:
             return VOIDED not in saga.heard
         case _ if saga.stage is Stage.CANCELLED:
             return False
-        case ReturnReceived() | ShipmentDispatched():
+        case ReturnReceived() | StockReturned() | PaymentRefunded() | ReturnAccepted():
+            return True
+        case ShipmentDispatched():
             return True
         case _ if saga.stage is Stage.COMPLETED:
             return False
@@ -213,9 +225,6 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: C901, PLR0911, PLR0912 - a t
             return saga.parcel is None
         case PaymentDeclined() | PaymentVoided():
             return saga.heard.isdisjoint({DECLINED, VOIDED, CAPTURED}) or VOID in saga.asked
-        case ReturnAccepted():
-            # An order that came back as a whole is not completed any more.
-            return fact.whole
         case StockReserved():
             return not saga.undoing
         case _:
@@ -229,7 +238,6 @@ DECISIVE = (
     ReservationShipped,
     PaymentAuthorized,
     PaymentCaptured,
-    PaymentMismatched,
     OrderConfirmed,
     OrderCancelled,
     OrderCompleted,
@@ -266,10 +274,9 @@ def ask(saga: Saga, commands: tuple[Step, ...]) -> Saga:
     if not commands:
         return saga
     asked = saga.asked.union(map(identity, commands))
-    left = tuple(back for back in saga.returns if f"{ACCEPT_RETURN}:{back.return_id}" not in asked)
     # The lines are not needed again, and many orders are kept in memory.
     packed = saga.parcel is not None and asked >= NEED_LINES
-    return replace(saga, asked=asked, returns=left, lines=() if packed else saga.lines)
+    return replace(saga, asked=asked, lines=() if packed else saga.lines)
 
 
 def units_by_sku(lines: tuple[OrderLine, ...]) -> tuple[StockLine, ...]:

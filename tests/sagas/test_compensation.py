@@ -39,6 +39,7 @@ from tests.sagas.messages import (
     ship_reservation,
     stopped,
     to_authorized,
+    to_completed,
     to_confirmed,
     to_dispatched,
     to_reserved,
@@ -189,6 +190,15 @@ def test_a_mismatch_that_payments_found_makes_the_order_stuck() -> None:
     assert [failure.failure_id for failure in stuck.saga.failures] == ["payments.PaymentMismatched"]
     stuck.when(cancelled).then(Stage.COMPENSATING, release).recovering("payments.PaymentMismatched")
     assert stuck.given(cancelled, released).saga.stage is Stage.CANCELLED
+
+
+def test_a_mismatch_makes_the_order_stuck_whenever_it_is_heard() -> None:
+    """Before the order, after it was completed, after it was cancelled: somebody has to look."""
+    early = order.given(mismatched).when(placed).step
+    assert early is not None
+    assert early.problem == "another amount: 1 GBP instead of 2900 GBP"
+    for history in (to_completed, (*to_reserved, declined, released, cancelled)):
+        assert order.given(*history, mismatched).saga.failures
 
 
 def test_a_capture_of_another_amount_makes_the_order_stuck() -> None:

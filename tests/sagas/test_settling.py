@@ -40,14 +40,17 @@ from tests.sagas.messages import (
     left_stock,
     mark,
     marked,
+    mismatched,
     payment_due,
     placed,
     refunded,
     release,
     released,
+    restocked,
     return_received,
     ship_reservation,
     stopped,
+    take_back,
     to_completed,
     to_confirmed,
     to_dispatched,
@@ -159,16 +162,16 @@ def test_what_was_settled_outside_needs_no_command() -> None:
 def test_a_return_refunded_by_hand_is_closed() -> None:
     """The provider refuses a second refund; the return is accepted all the same."""
     event = settlement(at_refund, payment=OUTSIDE)
-    assert event.commands == (AcceptReturn(order_id=ORDER, return_id="r1"),)
-    at_refund.given(event).when(accepted_return("r1")).then(Stage.SETTLED)
+    assert event.commands == (*take_back("r1")[:1], AcceptReturn(order_id=ORDER, return_id="r1"))
+    at_refund.given(event, restocked("r1")).when(accepted_return("r1")).then(Stage.SETTLED)
 
 
 def test_another_amount_may_be_refunded() -> None:
     """It has an identity of its own: it is no return."""
     event = settlement(at_refund, payment=REFUND, amount=500)
     refund = RefundPayment(order_id=ORDER, return_id="settlement-1", amount=500)
-    assert event.commands == (refund, AcceptReturn(order_id=ORDER, return_id="r1"))
-    settling = at_refund.given(event, refunded("settlement-1", 500))
+    assert event.commands == (refund, *take_back("r1")[:1], AcceptReturn(order_id=ORDER, return_id="r1"))
+    settling = at_refund.given(event, restocked("r1"), refunded("settlement-1", 500))
     assert settling.saga.stage is Stage.ABANDONED
     settling.when(accepted_return("r1")).then(Stage.SETTLED)
 
@@ -230,6 +233,15 @@ def test_the_same_settlement_again_changes_nothing() -> None:
 def test_resuming_twice_changes_nothing() -> None:
     resumed = at_payment.given(*at_payment.asked(resume))
     assert resumed.asked(resume) == ()
+
+
+def test_a_payment_that_does_not_fit_is_not_taken_up_again() -> None:
+    """Nothing would get the order on: it has to be settled."""
+    stuck = Story().given(*to_reserved, mismatched, voided)
+    given_up = stuck.given(*stuck.asked(abandon))
+    with pytest.raises(Rejected, match="settle it"):
+        given_up.asked(resume)
+    assert settlement(given_up, stock=RELEASE).commands == (release, cancel("agreed with the customer"))
 
 
 def test_a_settlement_that_has_begun_is_not_taken_back() -> None:

@@ -78,10 +78,19 @@ CONTEXTS = ("ordering", "inventory", "payments", "shipping")
 DOUBTS = 3
 
 
+class Silent(Exception):
+    """The provider did what it was asked for, and its answer was lost."""
+
+
 class Provider:
-    """The payment provider's own books: what is held, what was charged, what went back."""
+    """The payment provider's own books: what is held, what was charged, what went back.
+
+    `manner` is how it answers a request to authorise; a silent one loses its next answer.
+    """
 
     def __init__(self, manner: str) -> None:
+        self.silent = False
+        self.by_hand = False
         self.manner = manner
         self.waits = False
         self.held = False
@@ -89,8 +98,25 @@ class Provider:
         self.charges = 0
         self.refunds: dict[str, int] = {}
 
-    def answer(self, request: Request) -> Answer:  # noqa: PLR0911 - a table
+    def answer(self, request: Request) -> Answer:
         """Every request is idempotent, as the port demands."""
+        answer = self._answer(request)
+        if self.silent and not isinstance(request, Look):
+            self.silent = False
+            raise Silent
+        return answer
+
+    def void_by_hand(self) -> None:
+        """Somebody does it in the provider's dashboard."""
+        if self.held:
+            self.held, self.by_hand = False, True
+
+    def refund_by_hand(self) -> None:
+        """Somebody gives a penny back in the provider's dashboard."""
+        if self.charges:
+            self.refunds["by-hand"], self.by_hand = 1, True
+
+    def _answer(self, request: Request) -> Answer:  # noqa: PLR0911 - a table
         match request:
             case PaymentRequested():
                 return self._authorize(request)
@@ -107,7 +133,7 @@ class Provider:
                 return Impossible("nothing is held")
             case CaptureRequested():
                 self.held, self.charges = False, 1
-                return Captured(self.asked.amount, self.asked.currency)
+                return Captured(self.amount(self.asked), self.asked.currency)
             case RefundRequested():
                 self.refunds[request.return_id] = request.amount
                 return Done()
@@ -129,15 +155,19 @@ class Provider:
             self.waits = True
             return Pending()
         self.held = self.held or first
-        return Approved("p-1", request.amount, request.currency)
+        return Approved("p-1", self.amount(request), request.currency)
+
+    def amount(self, asked: PaymentRequested) -> int:
+        """What it holds of what it was asked for."""
+        return 1 if self.manner == "mismatch" else asked.amount
 
     def _standing(self, asked: PaymentRequested) -> Standing:
         return Standing(
             order_id=asked.order_id,
             status=self._status(),
-            amount=asked.amount,
+            amount=self.amount(asked),
             currency=asked.currency,
-            captured=asked.amount if self.charges else 0,
+            captured=self.amount(asked) if self.charges else 0,
             refunds=tuple(Refund(return_id, amount) for return_id, amount in self.refunds.items()),
         )
 
@@ -183,7 +213,7 @@ class World:
     def _outside(self, command: Command) -> bool:
         try:
             self._carry_out(command)
-        except Rejected:
+        except (Rejected, Silent):
             return False
         return True
 
@@ -221,6 +251,19 @@ class World:
         if self.provider.waits:
             self.provider.decide(manner)
             self._outside(CheckPayment(order_id=ORDER))
+
+    def provider_loses_its_next_answer(self) -> None:
+        self.provider.silent = True
+
+    def somebody_voids_by_hand(self) -> None:
+        self.provider.void_by_hand()
+
+    def somebody_refunds_by_hand(self) -> None:
+        self.provider.refund_by_hand()
+
+    def payment_is_checked(self) -> None:
+        """A webhook came, or it was time to compare the books."""
+        self._outside(CheckPayment(order_id=ORDER))
 
     def operator_retries(self) -> None:
         self._operate(RetryFulfilment(order_id=ORDER))
@@ -273,12 +316,16 @@ class World:
         return all(self.heard[context] >= head for context, head in self.catching_up.items())
 
     def hear_everything_again(self) -> None:
-        before = self.version
+        """Nothing follows from it; an abandoned order may note what it had no use for before."""
+        before = (self.saga.stage, self.lane[:])
         for context in CONTEXTS:
             for fact in self.logs[context][: self.heard[context]]:
                 if isinstance(fact, get_args(Fact)):
+                    version = self.version
                     self._hear(fact)
-                    assert self.version == before, f"{fact} was heard twice"
+                    assert (self.saga.stage, self.lane) == before, f"{fact} was acted on twice"
+                    if self.saga.stage is not Stage.ABANDONED:
+                        assert self.version == version, f"{fact} was heard twice"
 
     def send_next(self) -> None:
         """What the dispatcher does with the first command that waits."""
@@ -297,6 +344,9 @@ class World:
                     self.accepted[sent_as] = {context: len(log) for context, log in self.logs.items()}
                     self.failed[sent_as] = command
                 self._settled()
+            except Silent:
+                # It stays where it is, and is sent again.
+                return
             except Rejected as error:
                 self.refusals += 1
                 if self.refusals == DOUBTS:
