@@ -214,10 +214,14 @@ def reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]
 async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Do the work until it ends or `stopping` is set."""
     working = asyncio.create_task(work)
-    await _first(working, stopping)
-    if not working.done():
-        working.cancel()
-        await asyncio.wait({working})
+    try:
+        await _first(working, stopping)
+    finally:
+        # Also when this is cancelled, since another context of the process cannot go on: what the work still
+        # does would fail on a store that is closed.
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
     if not working.cancelled():
         working.result()
 
