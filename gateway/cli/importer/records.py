@@ -27,10 +27,9 @@ class Format(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record with its first and last physical line, counted from 1; `problem` if it is unreadable."""
+    """A record with the physical line it begins on, counted from 1; `problem` if it is unreadable."""
 
     line: int
-    last: int
     fields: tuple[str, ...]
     problem: str = ""
 
@@ -95,12 +94,12 @@ def records(lines: Lines, form: Format, width: int | None = None) -> Iterator[Re
         except csv.Error as error:
             if lines.number > lines.began or "unexpected end" in str(error):
                 raise lines.unclosed() from None
-            yield Record(lines.began, lines.number, (lines.current.rstrip("\r\n"),), f"unreadable: {error}")
+            yield Record(lines.began, (lines.current.rstrip("\r\n"),), f"unreadable: {error}")
             continue
         if width is not None and lines.number > lines.began and holds_rows(fields, form.separator, width):
             raise lines.unclosed()
         if fields:
-            yield Record(lines.began, lines.number, tuple(fields))
+            yield Record(lines.began, tuple(fields))
 
 
 def holds_rows(fields: Sequence[str], separator: str, width: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
 import stat
@@ -40,7 +39,7 @@ OTHER_KINDS = {
 
 
 class Snapshot:
-    """The content of a file as it was when this was made; `digest` is the SHA-256 of the file as it stood."""
+    """The content of a file as it was when this was made."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -80,17 +79,13 @@ class Snapshot:
             self._identity = _identity(os.fstat(file.fileno()))
             packed = file.read(2) == GZIP
             file.seek(0)
-            hashing = Hashing(file)
-            size = self._write(gzip.GzipFile(fileobj=hashing) if packed else hashing)  # type: ignore[call-overload] # it reads
-            while hashing.read(CHUNK):
-                pass
+            size = self._write(gzip.GzipFile(fileobj=file) if packed else file)
             if _identity(os.fstat(file.fileno())) != self._identity:
                 raise CommandFailed(f"{self.path} changes while it is read; import it when it is complete")
-        self.digest = hashing.sha256.hexdigest()
         if not size:
             raise CommandFailed(f"{self.path} is empty; name a CSV file with a header and rows")
 
-    def _write(self, file: IO[bytes] | Hashing) -> int:
+    def _write(self, file: IO[bytes] | gzip.GzipFile) -> int:
         size = 0
         while chunk := file.read(CHUNK):
             if not size:
@@ -106,20 +101,6 @@ class Snapshot:
         for magic, kind in OTHER_KINDS.items():
             if begin.startswith(magic):
                 raise CommandFailed(f"{self.path} is no CSV file but {kind}")
-
-
-class Hashing:
-    """A file whose bytes are hashed as they are read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.sha256 = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        chunk = self._file.read(size)
-        self.sha256.update(chunk)
-        return chunk
 
 
 class _Reading(io.RawIOBase):

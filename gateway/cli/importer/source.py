@@ -52,7 +52,6 @@ class Source:
         """Raises CommandFailed with the option that settles what the file leaves open."""
         told = told or Told()
         self.path = path
-        self.blank = 0
         self._snapshot = Snapshot(path)
         try:
             self._read_form(told)
