@@ -126,9 +126,9 @@ def mended(folder: Path) -> list[dict[str, Any]]:
     return lost
 
 
-def differences(stack: RunningStack) -> list[tuple[str, str]]:
-    """What `verify` finds: subjects and keys."""
-    report = json.loads(stack.run("verify", "--json", "--wait", "120").stdout)
+def differences(stack: RunningStack, wait: int = 120) -> list[tuple[str, str]]:
+    """What `verify` finds: subjects and keys. Nothing is waited for that is there already."""
+    report = json.loads(stack.run("verify", "--json", "--wait", str(wait)).stdout)
     return [(item["subject"], item["key"]) for item in report["differences"]]
 
 
@@ -200,4 +200,4 @@ def test_without_streams_what_is_lost_is_listed_before_anything_is_deleted(
     with started(folder) as stack:
         assert orders(stack).keys() == {"early-1", "early-2"}
         # Money that the provider has for orders that are no more is an operator's to give back.
-        assert {key for subject, key in differences(stack) if subject != "payments"} == set()
+        assert {key for subject, key in differences(stack, wait=20) if subject != "payments"} == set()
