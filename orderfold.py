@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that `orderfold token` is quick
-import os
-import sys
-import traceback
-from pathlib import Path
-from typing import Annotated, NoReturn
+try:
+    import os
+    import signal
+    import sys
+    import traceback
+    from pathlib import Path
+    from typing import Annotated, NoReturn
 
-import typer
-from rich.console import Console
-from typer.exceptions import TyperException
+    import typer
+    from rich.console import Console
+    from typer.exceptions import TyperException
 
-from gateway.cli.failure import CommandFailed, Differs
-from infra.settings import SettingsInvalid, load_settings
-from read_models.replay.failure import ReplayFailed
+    from gateway.cli.failure import CommandFailed, Differs
+    from infra.settings import SettingsInvalid, load_settings
+    from read_models.replay.failure import STATUSES, ReplayFailed, ReplayInterrupted
+except KeyboardInterrupt:
+    # All of that takes a second; who ends it by then is told nothing.
+    raise SystemExit(130) from None
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the embedded stack's data. [default: .orderfold]")
@@ -26,10 +31,11 @@ app = typer.Typer(
     help="A headless order platform: every fact an event, every order the fold of its events.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    epilog=STATUSES,
 )
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def up(
     *,
     data: Data = None,
@@ -46,7 +52,7 @@ def up(
     run(data or load_settings().data, port, sample=sample, console=err())
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def token(
     *,
     scope: Annotated[
@@ -66,7 +72,7 @@ def token(
     sys.stdout.write(mint(data, scope or [], subject, ttl, customer) + "\n")
 
 
-@app.command(name="import")
+@app.command(name="import", epilog=STATUSES)
 def import_(
     file: Annotated[
         Path, typer.Argument(help="CSV of invoice rows, a line of an invoice each; plain or gzip.")
@@ -156,7 +162,7 @@ def import_(
     import_file(file, options, out=out(), err=err())
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def verify(
     *,
     wait: Annotated[
@@ -192,7 +198,7 @@ def verify(
     run(data, wait, as_json=as_json, out=out(), err=err())
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def doctor(
     *,
     settings: Annotated[bool, typer.Option("--settings", help="List every setting instead.")] = False,
@@ -208,7 +214,7 @@ keys = typer.Typer(help="The master key that every customer's key is wrapped wit
 app.add_typer(keys, name="keys")
 
 
-@keys.command(name="new")
+@keys.command(name="new", epilog=STATUSES)
 def keys_new(
     *,
     lose: Annotated[
@@ -232,7 +238,7 @@ def keys_new(
     new(data, err(), lose)
 
 
-@keys.command(name="rotate")
+@keys.command(name="rotate", epilog=STATUSES)
 def keys_rotate(*, data: Data = None) -> None:
     """Exchange the master key: wrap every customer's key with a new one, while the system runs.
 
@@ -252,7 +258,7 @@ Discard = Annotated[
 ]
 
 
-@restored.command(name="check")
+@restored.command(name="check", epilog=STATUSES)
 def restore_check(*, discard: Discard = False, data: Data = None) -> None:
     """Tell which parts are older than which others, and what is lost; status 1 if they do not fit together.
 
@@ -265,7 +271,7 @@ def restore_check(*, discard: Discard = False, data: Data = None) -> None:
     check(data, discard=discard, out=out())
 
 
-@restored.command(name="apply")
+@restored.command(name="apply", epilog=STATUSES)
 def restore_apply(*, discard: Discard = False, data: Data = None) -> None:
     """Put back what the streams still have, rewind who has read too much, and list what is lost.
 
@@ -316,12 +322,21 @@ def main() -> None:
     except BrokenPipeError:
         # Whoever read has gone: nothing more to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, typer.Abort, ReplayInterrupted) as error:
+        interrupted(str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a line
         fail(f"unexpected {type(error).__name__}: {error} (ORDERFOLD_LOG_LEVEL=debug shows more)")
     raise SystemExit(status or 0)
+
+
+def interrupted(message: str) -> NoReturn:
+    """End with status 130, and a line where there is something to say."""
+    # A second Ctrl-C, while what was begun is given up, ends the process at once.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if message:
+        sys.stderr.write(f"orderfold: {' '.join(message.split())}\n")
+    raise SystemExit(130) from None
 
 
 def fail(message: str) -> NoReturn:

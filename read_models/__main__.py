@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, NoReturn
+try:
+    import sys
+    from typing import Annotated, NoReturn
 
-import typer
-import uvloop
-from typer.exceptions import TyperException
+    import typer
+    import uvloop
+    from typer.exceptions import TyperException
 
-from infra import tracing
-from infra.log import configure_logging, last_word, logged
-from infra.mongo import Mongo, MongoUnavailable
-from infra.ports import PortTaken
-from infra.records import PARTITIONS
-from infra.settings import SettingsInvalid, load_settings
-from read_models.catalogue import MODELS
-from read_models.process import run_projectors
-from read_models.replay.cli import app as replay
-from read_models.replay.failure import ReplayFailed
+    from infra import tracing
+    from infra.log import configure_logging, last_word, logged
+    from infra.mongo import Mongo, MongoUnavailable
+    from infra.ports import PortTaken
+    from infra.records import PARTITIONS
+    from infra.settings import SettingsInvalid, load_settings
+    from read_models.catalogue import MODELS
+    from read_models.process import run_projectors
+    from read_models.replay.cli import app as replay
+    from read_models.replay.failure import ReplayFailed, ReplayInterrupted
+except KeyboardInterrupt:
+    # All of that takes a second; who ends it by then is told nothing.
+    raise SystemExit(130) from None
 
 INVALID = 2
 SHARED = "shared"
@@ -103,7 +107,9 @@ def main() -> None:
         _fail(error.format_message())
     except ReplayFailed as error:
         _fail(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort, ReplayInterrupted) as error:
+        if str(error):
+            sys.stderr.write(f"read_models: {' '.join(str(error).split())}\n")
         raise SystemExit(130) from None
     raise SystemExit(status or 0)
 

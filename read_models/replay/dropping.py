@@ -17,7 +17,7 @@ from read_models.projectors import reader_name
 from read_models.reading import REFRESH_SECONDS
 from read_models.replay.erasing import erase
 from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, find_replay, write_replay
+from read_models.replay.records import UNDER_WAY, State, find_replay, write_replay
 from read_models.versions import Versions, transact, versions_of, write_versions
 
 UNREAD_SECONDS = 3 * REFRESH_SECONDS
@@ -32,6 +32,12 @@ async def drop(
     async def work(transaction: Transaction) -> tuple[Versions, str]:
         versions = await versions_of(transaction, model.name)
         chosen = collection or _only_other(versions)
+        replay = await find_replay(transaction, model.name)
+        if replay is not None and replay.collection == chosen and replay.state in UNDER_WAY:
+            raise ReplayFailed(
+                f"{chosen} is half built (its replay is {replay.state}); "
+                f"`replay cancel {model.name}` gives it up and deletes it"
+            )
         _refuse(versions, chosen, previous_too=previous_too)
         left = msgspec.structs.replace(
             versions,
@@ -39,7 +45,6 @@ async def drop(
             versions=tuple(name for name in versions.versions if name != chosen),
         )
         await write_versions(transaction, left)
-        replay = await find_replay(transaction, model.name)
         if replay is not None and replay.collection == chosen:
             await write_replay(transaction, msgspec.structs.replace(replay, state=State.DROPPED))
         return versions, chosen

@@ -53,6 +53,8 @@ class Repair(msgspec.Struct, kw_only=True):
     freed: int = 0
     unfit: list[Unfit] = msgspec.field(default_factory=list)
     unfit_documents: int = 0
+    absent: list[str] = msgspec.field(default_factory=list)
+    """Keys that were named, of which there is no document and no event."""
 
 
 async def repair(
@@ -119,6 +121,9 @@ class _Batch:
         await self._read(positions, {partition for its in self._keys.values() for partition in its})
         after = self._fold.stored()
         fit = self._fit()
+        self._report.absent += [
+            key for key in fit if key not in before and key not in after and key not in parked
+        ]
         for key in fit:
             self._report.comparison.add(key, before.get(key), after.get(key))
         wrong = {key for key in fit if key in parked or before.get(key) != after.get(key)}

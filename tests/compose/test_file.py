@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import yaml
 
+from gateway.preferences import LONGEST_WAIT
 from infra.nats_keys import users
 from tests.compose.stack import CORE, ROOT
 
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+COMMAND_MARGIN = 20
+"""Seconds a command may take after what it waited for."""
 OURS = "localhost/orderfold:dev"
 WITHOUT_A_PROGRAM_TO_ASK_WITH = {"collector", "tempo"}
 ON_DEMAND = {"operator", "auditor"}
@@ -71,3 +75,26 @@ def test_what_is_mounted_is_there() -> None:
                 assert (ROOT / source).exists(), source
             elif not source.startswith("."):
                 assert source in FILE["volumes"], source
+
+
+HAPROXY = ("infra/compose/haproxy.cfg", "infra/compose/tls/haproxy.cfg")
+
+
+@pytest.mark.parametrize("file", HAPROXY)
+def test_the_edge_waits_longer_than_a_request_may_ask_to_wait(file: str) -> None:
+    """Else a request that is answered late is answered by the edge: without a problem, and perhaps done."""
+    timeouts = dict(re.findall(r"^  timeout (\S+) (\d+)s$", (ROOT / file).read_text(), re.MULTILINE))
+    assert int(timeouts["server"]) >= LONGEST_WAIT + COMMAND_MARGIN
+    assert int(timeouts["client"]) >= LONGEST_WAIT + COMMAND_MARGIN
+
+
+@pytest.mark.parametrize("file", HAPROXY)
+def test_the_edge_publishes_the_api_and_nothing_operational(file: str) -> None:
+    api = (ROOT / file).read_text().partition("frontend api")[2].partition("\nbackend")[0]
+    public = {
+        path
+        for paths in re.findall(r"^  acl public path(?:_beg)? (.+)$", api, re.MULTILINE)
+        for path in paths.split()
+    }
+    assert public == {"/v1/", "/docs", "/openapi.json", "/health/"}
+    assert "http-request deny deny_status 404 unless public" in api

@@ -264,3 +264,17 @@ async def test_the_command_repairs_the_live_version(
     ):
         refused = await replay("repair", *arguments)
         assert (refused.status, refused.out, refused.err.count("\n")) == (2, "", 1), refused
+
+
+async def test_a_repair_of_what_does_not_exist_says_so(
+    mongo: Mongo, connection: Client, logs: Logs, replay: Command
+) -> None:
+    await logs.happened(("stock-MUG", examples.received))
+    await project_all(mongo, connection, logs, STOCK, "stock")
+    for asked in (("--key", "GHOST"), ("--order", "404"), ("--stream", "stock-GHOST")):
+        refused = await replay("repair", "stock", *asked)
+        assert (refused.status, refused.err.count("\n")) == (2, 1)
+    both = await replay("repair", "stock", "--key", "MUG", "--key", "GHOST")
+    assert both.status == 2
+    assert "no document GHOST" in both.err
+    assert "the others are done" in both.err

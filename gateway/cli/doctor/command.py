@@ -56,6 +56,8 @@ async def check(settings: Settings) -> list[Checked]:
 def checks_table(checks: list[Checked]) -> Table:
     """What was looked at."""
     table = Table("", "what", "seen")
+    for column in table.columns:
+        column.overflow = "fold"
     for checked in checks:
         table.add_row("ok" if checked.good else "FIX", escape(checked.what), escape(checked.seen))
     return table

@@ -14,12 +14,14 @@ from read_models.replay.cli.start import attend, resume, start
 from read_models.replay.cli.status import status
 from read_models.replay.cli.switching import drop, rollback, switch
 from read_models.replay.cli.trace import trace
+from read_models.replay.failure import STATUSES
 
 app = typer.Typer(
     name="replay",
     help="Rebuild read models beside the live ones, compare, switch, repair, and look at the past.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    epilog=STATUSES,
 )
 
 
@@ -31,11 +33,11 @@ def replay(context: typer.Context) -> None:
 
 
 for command in (start, status, pause, resume, rate, cancel, switch, rollback, drop):
-    app.command()(command)
+    app.command(epilog=STATUSES)(command)
 app.command(hidden=True)(attend)
-app.command()(show)
-app.command()(trace)
-app.command()(publish)
-app.command()(diff)
-app.command()(repair)
+app.command(epilog=STATUSES)(show)
+app.command(epilog=STATUSES)(trace)
+app.command(epilog=STATUSES)(publish)
+app.command(epilog=STATUSES)(diff)
+app.command(epilog=STATUSES)(repair)
 app.add_typer(dead_letters.app)

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from read_models.replay.cli.listing import Column, print_rows
 from read_models.replay.comparison import Comparison, KeyExamples
 
 WIDEST = 60
@@ -20,25 +19,29 @@ def show_comparison(comparison: Comparison, old: str, new: str, console: Console
     """Print the differences, if there are any; `old` and `new` name the sides."""
     if not comparison.differences:
         return
-    documents = Table("documents", "", "such as", title="Differences")
-    documents.columns[1].justify = "right"
-    for name, examples in (
-        (f"added (in {new} only)", comparison.added),
-        (f"removed (in {old} only)", comparison.removed),
-        ("changed", comparison.changed),
-    ):
-        if examples.documents:
-            documents.add_row(name, f"{examples.documents:,}", Text(_keys(examples)))
-    console.print(documents)
+    documents = [
+        (name, f"{examples.documents:,}", _keys(examples))
+        for name, examples in (
+            (f"added (in {new} only)", comparison.added),
+            (f"removed (in {old} only)", comparison.removed),
+            ("changed", comparison.changed),
+        )
+        if examples.documents
+    ]
+    columns = (Column("documents"), Column("number", number=True), Column("such as", long=True))
+    print_rows(console, "Differences", columns, documents)
     if not comparison.fields:
         return
-    fields = Table("field", "documents", "such as", old, new, title="Changed fields")
-    fields.columns[1].justify = "right"
-    for field, change in comparison.fields.items():
-        for number, example in enumerate(change.examples):
-            first = (Text(field), f"{change.documents:,}") if number == 0 else (Text(), "")
-            fields.add_row(*first, Text(example.key), _value(example.old), _value(example.new))
-    console.print(fields)
+    fields = [
+        (field, f"{change.documents:,}", example.key, _value(example.old), _value(example.new))
+        for field, change in comparison.fields.items()
+        for example in change.examples
+    ]
+    field_columns = (
+        *(Column("field"), Column("documents", number=True), Column("such as")),
+        *(Column(old, long=True), Column(new, long=True)),
+    )
+    print_rows(console, "Changed fields", field_columns, fields)
 
 
 def _keys(examples: KeyExamples) -> str:
@@ -46,8 +49,8 @@ def _keys(examples: KeyExamples) -> str:
     return ", ".join(examples.keys) + (f" and {more:,} more" if more else "")
 
 
-def _value(value: Any) -> Text:
+def _value(value: Any) -> str:
     if value is UNSET:
-        return Text("absent", style="dim")
+        return "absent"
     text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=int).decode()
-    return Text(text if len(text) <= WIDEST else text[: WIDEST - 1] + "…")
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"

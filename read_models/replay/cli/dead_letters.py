@@ -18,7 +18,7 @@ from read_models.dead_letters import DeadLetter
 from read_models.replay.cli.connection import Connection, connected, err, out
 from read_models.replay.cli.letters import KeptBack, Letters, every_letters, letters_named
 from read_models.replay.cli.listing import Column, print_rows
-from read_models.replay.failure import ReplayFailed
+from read_models.replay.failure import STATUSES, ReplayFailed
 from read_models.replay.retrying import Retried
 from read_models.time_travel import CONTEXTS
 from read_models.verification import inbox_name
@@ -31,10 +31,11 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help=NAMES, show_default=Fa
 app = typer.Typer(
     name="dead-letters",
     help="Events that read models or contexts could not take, and those behind them.",
+    epilog=STATUSES,
 )
 
 
-@app.command(name="list")
+@app.command(name="list", epilog=STATUSES)
 def list_(
     names: Annotated[
         list[str] | None,
@@ -76,7 +77,7 @@ def list_(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def show(name: Name, key: Key, *, as_json: Json = False) -> None:
     """Print a parked key's events, and why the first of them could not be taken."""
     asked = letters_named(name)
@@ -94,7 +95,7 @@ def show(name: Name, key: Key, *, as_json: Json = False) -> None:
         _print_letter(letter, events, out())
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def retry(
     name: Name,
     keys: Annotated[
@@ -115,7 +116,7 @@ def retry(
     )
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def skip(
     name: Name,
     key: Key,
@@ -139,7 +140,7 @@ def skip(
     )
 
 
-@app.command()
+@app.command(epilog=STATUSES)
 def audit(name: Name, *, as_json: Json = False) -> None:
     """Print what was retried and skipped, by whom, when and why."""
     asked = letters_named(name)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from read_models.model import ReadModel
 from read_models.replay.cli.comparison_tables import show_comparison
 from read_models.replay.cli.connection import Connection, connected, out
+from read_models.replay.cli.listing import Column, print_rows
 from read_models.replay.cli.model_argument import Name, model_named
 from read_models.replay.diff import Diff, compare, sides_of
 
@@ -42,14 +42,15 @@ async def _compare(connection: Connection, model: ReadModel[Any]) -> Diff:
 
 def show(found: Diff, console: Console) -> None:
     """Print it for people."""
-    versions = Table("", "version", "documents", "checksum of all", "dead letters", title=found.model)
-    for column in (2, 4):
-        versions.columns[column].justify = "right"
-    for name, side in (("blue (live)", found.blue), ("green", found.green)):
-        versions.add_row(
-            name, side.collection, f"{side.documents:,}", side.checksum, f"{side.dead_letters:,}"
-        )
-    console.print(versions)
+    columns = (
+        *(Column("side"), Column("version"), Column("documents", number=True)),
+        *(Column("checksum of all"), Column("dead letters", number=True)),
+    )
+    rows = [
+        (name, side.collection, f"{side.documents:,}", side.checksum, f"{side.dead_letters:,}")
+        for name, side in (("blue (live)", found.blue), ("green", found.green))
+    ]
+    print_rows(console, found.model, columns, rows)
     for side in (found.blue, found.green):
         if side.caught_up:
             console.print(f"{side.collection} was {side.caught_up:,} events late; they were folded in first")

@@ -40,6 +40,8 @@ def publish(
 ) -> None:
     """Refill JetStream from a context's store. The relay does it; run again, this shows how far it is.
 
+    Status 1 if the stream has holes or another form than it should, which --anew mends.
+
     Pause and rate hold until they are undone, the log's end is reached, or another process leads the context.
     """
     if context not in CONTEXTS:
@@ -91,13 +93,21 @@ def _publish(
         out().print_json(data={**msgspec.to_builtins(published), "whole": published.whole})
     else:
         out().print(_sentence(published), highlight=False)
-    if published.complaint and not anew:
-        raise ReplayFailed(published.complaint)
-    if published.holes and not anew:
-        raise ReplayFailed(
-            f"{published.holes:,} messages are missing inside the stream (readers take them from the store); "
-            "--anew publishes all of them again"
-        )
+    if not anew:
+        _tell_faults(published)
+
+
+def _tell_faults(published: Published) -> None:
+    """What only publishing anew mends; status 1."""
+    holes = (
+        f"{published.holes:,} messages are missing inside the stream (readers take them from the store); "
+        "--anew publishes all of them again"
+    )
+    faults = [*([published.complaint] if published.complaint else []), *([holes] if published.holes else [])]
+    for fault in faults:
+        err().print(fault, highlight=False, markup=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
 
 
 def _cancel(context: str, *, as_json: bool) -> None:

@@ -50,7 +50,7 @@ def repair(
     """Fold anew, from all their events, the documents that have an event as asked for, and no others.
 
     The live documents are replaced in transactions, while projectors and queries go on. Status 1 if a
-    document could not be folded; it is left as it is.
+    document could not be folded; it is left as it is. Status 2 if there is nothing of what was asked for.
     """
     asked = model_named(model)
     scope = Scope(
@@ -73,6 +73,13 @@ def repair(
         out().print_json(data=msgspec.to_builtins(found))
     else:
         show(found, out())
+    if not found.documents:
+        raise ReplayFailed(f"nothing was repaired: {asked.name} has no event as asked for")
+    if found.absent:
+        others = "; the others are done" if found.documents > len(found.absent) else ""
+        raise ReplayFailed(
+            f"{asked.name} has no document {', '.join(found.absent)}, and no event makes one{others}"
+        )
     if found.unfit_documents:
         raise typer.Exit(1)
 

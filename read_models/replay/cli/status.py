@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.table import Table
 
 from infra.records import PARTITIONS
 from read_models import checkpoints
 from read_models.catalogue import MODELS
 from read_models.model import ReadModel
 from read_models.replay.cli.connection import Connection, connected, out
+from read_models.replay.cli.listing import Column, print_rows
 from read_models.replay.cli.names import Names, models_of
 from read_models.replay.cli.progress import line_of
 from read_models.replay.records import UNDER_WAY, Replay, State, find_replays
@@ -92,20 +92,20 @@ def _role(versions: Versions, collection: str) -> str:
 
 
 def _show(found: list[ModelStatus]) -> None:
-    table = Table("read model", "version", "", "events behind", "replay")
-    table.columns[3].justify = "right"
+    rows = []
     for item in found:
-        for number, version in enumerate(item.versions):
-            table.add_row(
-                item.model if number == 0 else "",
-                version.collection,
-                "" if version.role == "other" else version.role,
-                f"{version.behind:,}",
-                _told(item, version.collection),
-            )
+        for version in item.versions:
+            role = "" if version.role == "other" else version.role
+            told = _told(item, version.collection)
+            rows.append((item.model, version.collection, role, f"{version.behind:,}", told))
         if item.replay is not None and item.replay.state in UNDER_WAY:
-            table.add_row("", item.replay.collection, "", "", _told(item, item.replay.collection))
-    out().print(table)
+            told = _told(item, item.replay.collection)
+            rows.append((item.model, item.replay.collection, "half built", "", told))
+    columns = (
+        *(Column("read model"), Column("version"), Column("is")),
+        *(Column("events behind", number=True), Column("replay", long=True)),
+    )
+    print_rows(out(), None, columns, rows)
 
 
 def _told(item: ModelStatus, collection: str) -> str:

@@ -16,7 +16,7 @@ from read_models.model import ReadModel
 from read_models.replay.cli.connection import Connection
 from read_models.replay.cli.progress import show_progress
 from read_models.replay.diff import compare
-from read_models.replay.failure import ReplayFailed
+from read_models.replay.failure import ReplayFailed, ReplayInterrupted
 from read_models.replay.records import Replay, State, replay_of
 from read_models.replay.switching import switch, was_begun
 from read_models.replay.turns import Turns
@@ -30,7 +30,10 @@ NICENESS = 5
 async def work(
     connection: Connection, models: Sequence[ReadModel[Any]], at_once: int, console: Console
 ) -> list[Replay]:
-    """Work on the replays of these models, and switch where that was asked for; raises ReplayFailed."""
+    """Work on the replays of these models, and switch where that was asked for.
+
+    Raises ReplayFailed, and ReplayInterrupted.
+    """
     os.nice(NICENESS)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,7 +60,7 @@ async def work(
         raise ReplayFailed("; ".join(map(str, failures)))
     if stopping.is_set():
         names = " ".join(model.name for model in models)
-        raise ReplayFailed(f"interrupted; `replay resume {names}` goes on where it was")
+        raise ReplayInterrupted(f"interrupted; `replay resume {names}` goes on where it was")
     return [outcome for outcome in outcomes if isinstance(outcome, Replay)]
 
 
