@@ -23,6 +23,7 @@ from infra.log_service import Delivered
 from infra.records import Checkpoint, CheckpointMove, Note, key_of
 from infra.runtime import Context, Heard, Reaction, Unavailable
 from infra.streams import Streams
+from infra.unknown_events import UnknownEvents
 
 READER = "inbox"
 SETTLED = "dead-letters"
@@ -50,6 +51,9 @@ class Inbox:
         self._streams = streams
         self._nats = nats
         self._codecs = {name: EventCodec(events) for name, events in context.hears.items()}
+        self._unknown = UnknownEvents(
+            context.name, context.known_events, "upgrade its process: readers before those who record"
+        )
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._moved = asyncio.Condition()
         self._leading = False
@@ -141,6 +145,7 @@ class Inbox:
             await reader.stop()
 
     async def _take(self, batch: Batch) -> None:
+        self._unknown.look(batch.events)
         moves = self._moves(batch.checkpoints)
         waiting = [event for event in batch.events if key_of(event.stream) in self.parked]
         others = [event for event in batch.events if key_of(event.stream) not in self.parked]

@@ -70,6 +70,12 @@ STORE_READ_SECONDS = TallyHistogram(
 TIMERS_SET = Counter("orderfold_timers_set", "Timers put on the clock", ("context",), registry=REGISTRY)
 TIMERS_FIRED = Counter("orderfold_timers_fired", "Timers that rang", ("context",), registry=REGISTRY)
 
+UNKNOWN_EVENTS = Counter(
+    "orderfold_unknown_events",
+    "Events of types that this build does not know: a newer one has recorded them",
+    ("reader",),
+    registry=REGISTRY,
+)
 PROJECTED_EVENTS = Counter(
     "orderfold_projected_events",
     "Events whose effect was committed in a read model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -108,6 +108,7 @@ class Context:
     committed. `react` does the same for a batch of facts, whose checkpoints move in the same transaction.
     `on_dead_letter` is told, in the same transaction, of a fact that could not be taken and is parked, and of
     a parked one that was retried successfully or skipped; not of those that wait behind it for its key.
+    `known_events` are the wire names the build knows, by context: what is in none of them is told of.
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
     if that can no longer be told. It may raise Unavailable. `check_start` raises StartRefused or
     StoreUnavailable if the context must not begin to work. `rebuilt`: a store that was lost is made again by
@@ -124,6 +125,7 @@ class Context:
     upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
     hears: Mapping[str, Any] = field(default_factory=dict)
     react: Callable[[Reaction, Sequence[Heard]], Awaitable[None]] | None = None
+    known_events: Mapping[str, Collection[str]] = field(default_factory=dict)
     on_dead_letter: Callable[[Reaction, DeadLetter, Fate], Awaitable[None]] | None = None
     companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
     fingerprint: Callable[[Any, bytes], Awaitable[bytes]] = as_sent

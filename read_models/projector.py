@@ -12,6 +12,7 @@ from typing import Generic, Protocol
 import msgspec
 import structlog
 
+from contexts.wire_names import EVENTS
 from infra import tracing
 from infra.log import belonging
 from infra.log_feed import LogDiffers
@@ -28,6 +29,7 @@ from infra.mongo import (
 )
 from infra.nats import NatsUnavailable
 from infra.records import PARTITIONS, Checkpoint
+from infra.unknown_events import UnknownEvents
 from read_models import checkpoints, dead_letters, losses
 from read_models.checkpoints import CheckpointMoved, Place
 from read_models.document_cache import DocumentCache
@@ -113,6 +115,11 @@ class Projector(Generic[D]):
         self._lost = ""
         self._took = 0.0
         self._measures = ProjectorMeasures(model.name)
+        self._unknown = UnknownEvents(
+            model.name,
+            EVENTS,
+            f"upgrade the read models, then `orderfold replay start {model.name} --switch`",
+        )
         self._log = log.bind(model=self._collection)
         self.events = 0
         """Events taken since the process started."""
@@ -337,6 +344,7 @@ class Projector(Generic[D]):
 
     def _applied(self, batch: Batch, outcome: Outcome[D]) -> None:
         """Note what has been committed."""
+        self._unknown.look(batch.events)
         self._checkpoints.update(batch.checkpoints)
         for item in outcome.parked:
             if item.error is not None:

@@ -30,6 +30,7 @@ from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.saga import evolve
 from contexts.fulfilment.state import Saga
 from contexts.messages import OrderId, wire_name
+from contexts.wire_names import EVENTS
 from infra import tracing
 from infra.runtime import Companion, Context, Heard, Reaction, RunningContext, Session
 from infra.settings import Settings
@@ -168,6 +169,7 @@ def fulfilment(settings: Settings, patience: Patience) -> Context:
         handle=saga.handle,
         hears=facts_by_context(),
         react=saga.react,
+        known_events=EVENTS,
         on_dead_letter=dead_letter,
         companions=saga.companions,
         rebuilt=True,

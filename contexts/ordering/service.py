@@ -14,6 +14,7 @@ from contexts.ordering.commands import OrderingCommand, PlaceOrder
 from contexts.ordering.decider import check_theirs, decide, evolve
 from contexts.ordering.events import OrderingEvent
 from contexts.ordering.price_list import KnownCustomer, ListedProduct, Terms, know_customer, list_product
+from contexts.wire_names import EVENTS
 from infra.records import key_of
 from infra.runtime import Context, Heard, Reaction, Session
 from infra.session import Stale
@@ -101,4 +102,5 @@ def context(_settings: Settings) -> Context:
         handle=handle,
         hears={"catalog": CatalogEvent, "customers": CustomersEvent},
         react=react,
+        known_events=EVENTS,
     )

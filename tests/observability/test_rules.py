@@ -27,7 +27,7 @@ RULES = [
 ALERTS = [rule for rule in RULES if "alert" in rule]
 AGREED = {
     *("ProjectionBehind", "RelayStalled", "JetStreamRefilled", "JetStreamHole", "DeadLetterAppeared"),
-    *("FactParked", "StreamUnfit", "DocumentsLost"),
+    *("FactParked", "StreamUnfit", "DocumentsLost", "EventsUnknown"),
     *("PaymentsDiffer", "PaymentsNotCompared", "PaymentMismatched"),
     *("FulfilmentStuck", "GatewayErrors", "StoreAppendSlow", "NatsNotSyncing", "ProcessDown"),
 }
