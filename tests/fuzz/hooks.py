@@ -37,6 +37,9 @@ BEYOND_SCHEMAS = re.compile(
     "|U\\+[0-9A-F]{4,6} (is|overrides) .*"
     "|there is nothing to see in it at .*"
     "|an e-mail address has at most .*"
+    # A pattern of all preferences there may be takes seconds to make one up from.
+    "|Prefer: it is a list of preferences.*"
+    "|Prefer: wait is a whole number.*"
     "|leap seconds are not known here.*"
     "|there is no such time between the years 1 and 9999.*"
     # To a JSON schema 1.0 is an integer.
