@@ -131,7 +131,8 @@ async def check_gateway(client: httpx.AsyncClient, url: str) -> list[Checked]:
         return [Checked("gateway", f"{url} is ready")]
     what = what or f"status {reply.status_code}"
     ready = "is ready" if reply.is_success else "is not ready"
-    return [Checked("gateway", f"{url} {ready}: {what}", "see what is said of these here")]
+    # What readiness finds wrong names its remedy itself.
+    return [Checked("gateway", f"{url} {ready}", what)]
 
 
 def said(error: Exception) -> str:
