@@ -24,9 +24,10 @@ from infra.vault.master_keys import new_master_keys, write_master_keys
 from infra.webhook_signature import new_secret
 
 CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
+POSTGRES_USERS = {"postgres": "postgres", **{context: f"store_{context}" for context in CONTEXTS}}
+"""The files of their passwords."""
 PASSWORDS = (
-    "postgres",
-    *(f"store_{context}" for context in CONTEXTS),
+    *POSTGRES_USERS.values(),
     "mongo_root",
     "mongo_orderfold",
     "mongo_keyfile",

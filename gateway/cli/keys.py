@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,9 @@ from infra.vault.master_keys import (
     write_master_keys,
 )
 from infra.vault.sealing import SealBroken
+
+KEPT_ELSEWHERE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EBUSY}
+"""Why a file cannot be written that is mounted into a container, as secrets are."""
 
 
 def new(data: Path | None, console: Console, lose: int | None = None) -> None:
@@ -81,23 +85,32 @@ def rotate(data: Path | None, console: Console) -> None:
             asyncio.run(check_opens(settings))
             masters = begun(settings)
             wrapped = asyncio.run(exchange(settings.key_store_url, masters, console))
-            if settings.master_key:
-                console.print(
-                    f"{wrapped:,} keys are wrapped with the master key {masters.current}; remove all but the "
-                    "first from ORDERFOLD_MASTER_KEY"
-                )
-                return
-            write_master_keys(master_keys_file(settings), masters.alone())
+            left = old_ones_left(settings, masters)
     except (SettingsInvalid, StoreUnavailable, MasterKeyUnknown, SealBroken) as error:
         raise CommandFailed(str(error)) from None
     except OSError as error:
         raise CommandFailed(f"the master keys cannot be written ({error.strerror})") from None
-    if wrapped:
-        console.print(
-            f"{wrapped:,} keys are wrapped with the new master key {masters.current}; the old one is gone"
-        )
-    else:
-        console.print(f"there is no customer's key yet; the new master key is {masters.current}")
+    done = (
+        f"{wrapped:,} keys are wrapped with the new master key {masters.current}"
+        if wrapped
+        else f"there is no customer's key yet; the new master key is {masters.current}"
+    )
+    console.print(f"{done}; {left or 'the old one is gone'}", soft_wrap=True)
+
+
+def old_ones_left(settings: Settings, masters: MasterKeys) -> str:
+    """Remove the old master keys; what is left to do where they are kept elsewhere. Raises OSError."""
+    old = ", ".join(masters.ids[1:])
+    if settings.master_key:
+        return f"remove the old one, {old}, from ORDERFOLD_MASTER_KEY"
+    path = master_keys_file(settings)
+    try:
+        write_master_keys(path, masters.alone())
+    except OSError as error:
+        if error.errno not in KEPT_ELSEWHERE:
+            raise
+        return f"remove the old one, {old}, where {path} comes from ({error.strerror} here)"
+    return ""
 
 
 async def check_opens(settings: Settings) -> None:
@@ -141,8 +154,18 @@ def begun(settings: Settings) -> MasterKeys:
             "restart customers with both, and run this again"
         )
     exchanged = masters.exchanged()
-    # Both are in the file from now on, so whatever happens, each key can be unwrapped.
-    write_master_keys(master_keys_file(settings), exchanged)
+    path = master_keys_file(settings)
+    try:
+        # Both are in the file from now on, so whatever happens, each key can be unwrapped.
+        write_master_keys(path, exchanged)
+    except OSError as error:
+        if error.errno not in KEPT_ELSEWHERE:
+            raise
+        raise CommandFailed(
+            f"{path} holds one key and cannot be written here ({error.strerror}): where it comes from, put a "
+            "new key before that one (`ID BASE64` of 32 random bytes, a line), restart customers with both, "
+            "and run this again"
+        ) from None
     return exchanged
 
 

@@ -59,6 +59,10 @@ class MasterKeys:
         """The current one without the others."""
         return MasterKeys({self.current: self._keys[self.current]})
 
+    def without(self, name: str) -> MasterKeys:
+        """All but one that is not the current."""
+        return MasterKeys({other: key for other, key in self._keys.items() if other != name})
+
     def text(self) -> str:
         """A line each, as `parse` reads them."""
         return "".join(f"{name} {base64.b64encode(key).decode()}\n" for name, key in self._keys.items())

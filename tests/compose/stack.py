@@ -123,6 +123,10 @@ class Stack:
         """Start what is not yet there; images are not built and, there being no registry, not pulled."""
         self.compose("up", "--detach", "--no-build", *arguments)
 
+    def recreate(self, service: str) -> None:
+        """Make a service's container anew: it sees secrets as they are now."""
+        self.up("--no-deps", "--force-recreate", service)
+
     def containers(self, service: str = "", *filters: str) -> list[str]:
         """The running containers of a service, of all without."""
         wanted = [f"--filter=label=com.docker.compose.project={PROJECT}"]

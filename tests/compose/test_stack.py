@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
+from infra.compose_exchange import add_master_key, drop_master_key, new_password
+from infra.settings import Settings
+from infra.vault.master_keys import MasterKeySource
 from tests.compose.life import delivered, nothing_is_left_of_the_forgotten
 from tests.compose.load import Load
 from tests.compose.stack import CONTEXTS, CORE, PROJECT, SERVERS, TABLES, WATCHED, Stack, eventually
@@ -158,6 +162,20 @@ async def test_streams_and_documents_are_what_the_stores_say(stack: Stack) -> No
     found = json.loads(await asyncio.to_thread(stack.operator, "verify", "--json"))
     assert found["clean"], found
     assert {checked["context"] for checked in found["contexts"]} == set(CONTEXTS)
+
+
+async def test_the_master_key_and_a_password_are_exchanged_while_it_runs(stack: Stack, secrets: Path) -> None:
+    """The commands of README; the test after it registers a customer."""
+    old = MasterKeySource(Settings(master_key_file=secrets / "keys" / "master-keys"))().current
+    add_master_key(secrets)
+    await asyncio.to_thread(stack.recreate, "customers")
+    await asyncio.to_thread(stack.compose, "run", "--rm", "-T", "customers", "orderfold", "keys", "rotate")
+    drop_master_key(secrets, old)
+    statement = new_password(secrets, "customers")
+    psql = ("psql", "-h", "/run/postgresql", "-U", "postgres", "--no-psqlrc")
+    command = ["podman", "exec", "--interactive", stack.container("postgres"), *psql]
+    assert await asyncio.to_thread(stack.run, command, told=statement) == "ALTER ROLE\n"
+    await asyncio.to_thread(stack.recreate, "customers")
 
 
 async def test_nothing_is_left_of_a_customer_who_was_forgotten(stack: Stack, token: str) -> None:
