@@ -87,7 +87,7 @@ async def intruder(guarded: GuardedServer, user: str) -> AsyncIterator[Intruder]
 
 
 async def test_only_commands_it_has_to_send_are_taken(user: str, intruder: Intruder) -> None:
-    """The gateway's routes and the saga's steps; nobody else commands anything."""
+    """The gateway's routes, the saga's steps, and payments' own check of its books; no other commands."""
     taken = set(await intruder.published(f"cmd.{name}" for name in commands()))
     if user == "gateway":
         assert "cmd.ordering.PlaceOrder" in taken
@@ -99,6 +99,8 @@ async def test_only_commands_it_has_to_send_are_taken(user: str, intruder: Intru
             "cmd.catalog.AddProduct",
             "cmd.customers.ForgetCustomer",
         }
+    elif user == "payments":
+        assert taken == {"cmd.payments.CheckPayment"}
     else:
         assert not taken
 
@@ -113,7 +115,7 @@ async def test_only_its_own_facts_are_taken(user: str, intruder: Intruder) -> No
 
 
 async def test_nobody_takes_anything_out_of_a_stream(user: str, intruder: Intruder) -> None:
-    """But the operator, who has a whole log published anew, and the saga, whose timers are cancelled."""
+    """But the operator, who has a log published anew, and the saga, which cancels timers or makes them anew."""
     verbs = (
         "DELETE",
         "PURGE",
@@ -127,7 +129,7 @@ async def test_nobody_takes_anything_out_of_a_stream(user: str, intruder: Intrud
     taken = await intruder.published(f"$JS.API.STREAM.{verb}.{name}" for name in STREAMS for verb in verbs)
     allowed = {
         "operator": [f"$JS.API.STREAM.DELETE.EV_{name}" for name in NAMES],
-        "fulfilment": ["$JS.API.STREAM.PURGE.TIMERS_fulfilment"],
+        "fulfilment": [f"$JS.API.STREAM.{verb}.TIMERS_fulfilment" for verb in ("DELETE", "PURGE")],
     }
     assert taken == allowed.get(user, [])
 

@@ -45,7 +45,18 @@ AGREED = {"contexts": CONTEXTS, "read-models": READ_MODELS, "gateway": GATEWAY}
 
 LABELS = {
     *("context", "command", "outcome", "model", "stage", "route", "method", "status", "operation"),
-    *("kind", "connection", "stream", "le", "implementation", "major", "minor", "patchlevel", "version"),
+    *(
+        "kind",
+        "connection",
+        "stream",
+        "reader",
+        "le",
+        "implementation",
+        "major",
+        "minor",
+        "patchlevel",
+        "version",
+    ),
 }
 
 
