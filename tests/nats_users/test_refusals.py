@@ -115,7 +115,7 @@ async def test_only_its_own_facts_are_taken(user: str, intruder: Intruder) -> No
 
 
 async def test_nobody_takes_anything_out_of_a_stream(user: str, intruder: Intruder) -> None:
-    """But the operator, who has a log published anew, and the saga, which cancels timers or makes them anew."""
+    """But the operator, who has a log published anew, and the saga: it cancels timers, or makes them anew."""
     verbs = (
         "DELETE",
         "PURGE",
