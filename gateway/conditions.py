@@ -91,9 +91,8 @@ def tag_of(body: bytes, version: int | None = None) -> Tag:
 
 def is_known(incoming: Incoming, tag: Tag) -> bool:
     """Whether the client has this very answer already; raises a Problem if it wants another one only."""
-    wanted = tags_of(incoming, "If-Match")
+    wanted, known = tags_of(incoming, "If-Match"), tags_of(incoming, "If-None-Match")
     if wanted is not None and wanted is not ANY and tag not in wanted:
         raise Problem(STALE_VERSION, f'If-Match: the ETag is "{tag.opaque}"', field="If-Match")
-    known = tags_of(incoming, "If-None-Match")
     # Compared weakly: whether a tag says W/ does not matter.
     return known is not None and (known is ANY or tag.opaque in {each.opaque for each in known})

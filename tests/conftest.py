@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.progress import progress
 
 def pytest_configure(config: pytest.Config) -> None:
     """Show how far long tests are; nothing is captured yet."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that starts tests in the background has them ignore Ctrl-C, and their children, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(progress)
     progress.watch(os.dup(2))
 

@@ -83,10 +83,14 @@ async def recording(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[R
             answer = await shop.post("/v1/orders", order("alone"))
             await shop.order_becomes("alone", "confirmed")
             await shop.stage_becomes("alone", "awaiting-dispatch")
-            traces = [
-                (await shop.post("/v1/shipments/alone/dispatch", {"carrier": "Mail", "tracking": "1"})),
-                (await shop.post("/v1/shipments/alone/deliver")),
-            ]
+            dispatching = await shop.post(
+                "/v1/shipments/alone/dispatch", {"carrier": "Mail", "tracking": "1"}
+            )
+            # Completed means paid and delivered: what comes last completes the order.
+            await eventually(
+                lambda: shop.get("/v1/orders/alone"), lambda order: order["payment"]["captured"], "captured"
+            )
+            traces = [dispatching, await shop.post("/v1/shipments/alone/deliver")]
             await shop.order_becomes("alone", "completed")
             one = trace_id(answer.headers)
             await eventually(
