@@ -23,6 +23,7 @@ from infra.recorders.group import PUT_BACK
 from infra.records import Append, Checkpoint, CheckpointMove, CommandRecord
 from read_models import checkpoints
 from read_models.dead_letters import DEAD_LETTERS
+from read_models.losses import MARKS
 
 AT_ONCE = 1_000
 
@@ -120,6 +121,8 @@ async def reset(mongo: Mongo, collection: str) -> None:
     """Empty a read model's collection: its projector builds it again from the stores."""
     letters = await mongo.find(DEAD_LETTERS, {"collection": collection}, without=("data", "metadata"))
     known = await mongo.find(checkpoints.CHECKPOINTS, {})
+    # First of all, so that its projector does not take what is deleted for lost.
+    await mongo.write(MARKS, [deleting(collection)])
     await mongo.drop(collection)
     await mongo.write(DEAD_LETTERS, [deleting(letter["_id"]) for letter in letters])
     # Last: ended before, it is begun again.
