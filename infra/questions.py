@@ -119,7 +119,9 @@ async def put(nats: Client, context: str, name: str, payload: bytes, *, timeout:
         try:
             reply = await request(nats, subject, payload, timeout=min(left, ASK_SECONDS))
         except NatsUnavailable as error:
-            reason = str(error)
+            # The last try has little time left: that it ran out says less than what was answered before.
+            if left >= ASK_SECONDS or not reason:
+                reason = str(error)
         else:
             refusal = _refusal(reply.data)
             if refusal is None:

@@ -1,4 +1,4 @@
-"""Asks customers whether every customer's data can be opened, for whoever watches over the system."""
+"""Asks customers whether every customer's data can be opened, for readiness and metrics."""
 
 from __future__ import annotations
 

@@ -133,8 +133,8 @@ async def test_many_questions_at_once_are_all_answered(
 
 
 async def test_nobody_answers_within_the_time_limit(nats: Server, connection: Client) -> None:
-    client = LogClient(connection, timeout=0.3)
-    with pytest.raises(ContextUnavailable, match=r"ordering did not answer within 0.3 s: nobody serves"):
+    client = LogClient(connection, timeout=3)
+    with pytest.raises(ContextUnavailable, match=r"ordering did not answer within 3 s: nobody serves"):
         await client.page(CONTEXT, 0)
     nats.process.kill()
     with pytest.raises(ContextUnavailable):

@@ -218,7 +218,7 @@ async def provider(shared_sandbox: Sandbox) -> AsyncIterator[Asking]:
 @pytest.fixture
 async def hasty_provider(shared_sandbox: Sandbox) -> AsyncIterator[Asking]:
     """One that does not wait long for an answer."""
-    adapter = Asking(shared_sandbox.url, timeout=0.5)
+    adapter = Asking(shared_sandbox.url, timeout=1.0)
     yield adapter
     await adapter.close()
 
