@@ -67,8 +67,11 @@ class LogClient:
             since=since,
             until=until,
         )
-        data = await self._ask(context, "log", msgspec.json.encode(asked))
-        found = msgspec.json.decode(data, type=LogAnswer)
+        try:
+            found = await self._page(context, asked)
+        except msgspec.DecodeError:
+            # One event whose data is not JSON must not hide the others.
+            found = await self._page(context, msgspec.structs.replace(asked, checked=True))
         return LogPage(
             [_delivered(context, event) for event in found.events],
             found.through,
@@ -103,6 +106,10 @@ class LogClient:
         data = await self._ask(context, "behind", msgspec.json.encode(BehindRequest(tuple(positions))))
         found = msgspec.json.decode(data, type=BehindAnswer)
         return [Behind(partition.events, partition.oldest) for partition in found.partitions]
+
+    async def _page(self, context: str, asked: LogRequest) -> LogAnswer:
+        data = await self._ask(context, "log", msgspec.json.encode(asked))
+        return msgspec.json.decode(data, type=LogAnswer)
 
     async def _ask(self, context: str, what: str, payload: bytes) -> bytes:
         return await put(self._nats, context, what, payload, timeout=self._timeout)

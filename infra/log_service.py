@@ -13,6 +13,7 @@ from infra.event_message import Delivered
 from infra.event_store import EventStore, StoreUnavailable
 from infra.log_client import LogClient, LogPage
 from infra.log_wire import (
+    DAMAGED_BYTES,
     EVENT_OVERHEAD,
     PAGE_BYTES,
     PAGE_EVENTS,
@@ -82,6 +83,8 @@ class LogService:
         chained = asked.stream is None and asked.names is None and asked.since is None and asked.until is None
         previous = await self._store.partition_heads(upto=asked.after) if chained and records else None
         events = _fitting(records, previous)
+        if asked.checked:
+            events = [_decodable(event) for event in events]
         whole = len(records) < limit and len(events) == len(records)
         last = events[-1].position if events else asked.after
         through = max(last, *heads) if whole else last
@@ -137,3 +140,12 @@ def _fitting(records: Sequence[Recorded], previous: list[int] | None) -> list[Lo
             )
         )
     return events
+
+
+def _decodable(event: LogEvent) -> LogEvent:
+    try:
+        msgspec.json.decode(event.data, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        beginning = bytes(event.data)[:DAMAGED_BYTES].decode(errors="replace")
+        return msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(beginning)))
+    return event

@@ -13,10 +13,15 @@ PAGE_BYTES = 900_000
 """A page must fit into one NATS message of 1 MB."""
 EVENT_OVERHEAD = 320
 """Bytes an event takes in a page beside its data, its name and its metadata's ids."""
+DAMAGED_BYTES = 200
+"""How much of damaged data a checked page has."""
 
 
 class LogRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Events after a position, filtered; `limit` 0 asks for the heads alone."""
+    """Events after a position, filtered; `limit` 0 asks for the heads alone.
+
+    `checked` asks for a page that can be decoded even if the stored data of an event is damaged.
+    """
 
     after: int = 0
     limit: int = PAGE_EVENTS
@@ -25,10 +30,14 @@ class LogRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     names: tuple[str, ...] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    checked: bool = False
 
 
 class LogEvent(msgspec.Struct, frozen=True, array_like=True):
-    """An event of a page; `data` is its stored JSON, byte for byte. `prev` is 0 in a filtered page."""
+    """An event of a page; `data` is its stored JSON, byte for byte. `prev` is 0 in a filtered page.
+
+    In a checked page, a JSON string of its beginning stands for data that is not JSON: no event reads that.
+    """
 
     position: int
     prev: int

@@ -53,7 +53,7 @@ async def drop(
     if versions.previous == chosen and versions.switched_at is not None:
         switched = datetime.fromisoformat(versions.switched_at)
         await asyncio.sleep(max(0.0, UNREAD_SECONDS - (datetime.now(UTC) - switched).total_seconds()))
-    await erase(mongo, chosen, model.contexts)
+    await erase(mongo, chosen)
     for context in model.contexts:
         # Without its consumers nothing is lost; with them JetStream would only show a lag nobody has.
         with contextlib.suppress(JetStreamRefused):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from infra.mongo import Mongo, deleting
-from infra.records import PARTITIONS
-from read_models.checkpoints import CHECKPOINTS, checkpoint_id
+from read_models.checkpoints import CHECKPOINTS
 from read_models.dead_letters import DEAD_LETTERS
 from read_models.losses import MARKS
 from read_models.projector_sessions import SESSIONS
@@ -19,9 +18,7 @@ POLL_SECONDS = 0.1
 MOST_AT_ONCE = 1_000
 
 
-async def erase(
-    mongo: Mongo, collection: str, contexts: Collection[str], *, within: float = LEAVE_SECONDS
-) -> None:
+async def erase(mongo: Mongo, collection: str, *, within: float = LEAVE_SECONDS) -> None:
     """Delete its documents, checkpoints and dead letters, when nobody writes them any more.
 
     Projectors have `within` seconds to leave it; 0 if there are none.
@@ -37,8 +34,8 @@ async def erase(
         DEAD_LETTERS, {"collection": collection}, limit=MOST_AT_ONCE, without=("data", "metadata")
     ):
         await _delete(mongo, DEAD_LETTERS, [item["_id"] for item in letters])
-    places = [(context, partition) for context in contexts for partition in range(PARTITIONS)]
-    await _delete(mongo, CHECKPOINTS, [checkpoint_id(collection, place) for place in places])
+    of_its_own = {"_id": {"$gt": f"{collection}/", "$lt": f"{collection}0"}}  # "0" follows "/"
+    await _delete(mongo, CHECKPOINTS, [item["_id"] for item in await mongo.find(CHECKPOINTS, of_its_own)])
     await _delete(mongo, SESSIONS, await _sessions(mongo, collection))
 
 

@@ -32,9 +32,9 @@ async def begin(
         return [await _begin(transaction, model.name, wanted) for model in models]
 
     replays = await transact(mongo, work)
-    for model, replay in zip(models, replays, strict=True):
+    for replay in replays:
         # After its database was wiped a version's name may come again while something of it is left.
-        await erase(mongo, replay.collection, model.contexts)
+        await erase(mongo, replay.collection)
     return replays
 
 

@@ -69,6 +69,14 @@ class OrderingLog:
             self._versions[stream] = self._versions.get(stream, 0) + len(its)
         return max(appended.positions)
 
+    async def add_damaged(self, data: bytes) -> int:
+        """Commit an event whose data is not JSON; its position."""
+        event = NewEvent(f"{self.store.context}.OrderPlaced", data)
+        appended = await self.store.append(
+            Append(streams=(StreamAppend("order-damaged", 0, (event,), METADATA),))
+        )
+        return appended.positions[0]
+
     async def all(self) -> list[Recorded]:
         """The whole log."""
         return await self.store.read_log(0, 1_000_000)

@@ -56,6 +56,21 @@ async def test_a_page_of_some_partitions_has_their_chains(
     assert page.through == 100
 
 
+@pytest.mark.parametrize("damaged", [b"", b'{"order_id":"4', b"\x00\xff" * 1_000, b'"}],"through":9}'])
+async def test_an_event_that_is_not_json_does_not_hide_the_others(
+    service: LogService, connection: Client, ordering: OrderingLog, damaged: bytes
+) -> None:
+    await ordering.add(3)
+    await ordering.add_damaged(damaged)
+    await ordering.add(3)
+    page = await LogClient(connection).page(CONTEXT, 0)
+    stored = [event.data for event in await ordering.all()]
+    assert stored[3] == damaged
+    assert [event.data for event in page.events if event.position != 4] == stored[:3] + stored[4:]
+    assert page.events[3].data == msgspec.json.encode(damaged[:200].decode(errors="replace"))
+    assert (page.through, page.head) == (7, 7)
+
+
 async def test_filters_are_the_stores(service: LogService, connection: Client, ordering: OrderingLog) -> None:
     await ordering.add(60)
     client = LogClient(connection)

@@ -114,12 +114,12 @@ def restore(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run("restore", *arguments, "--data", str(folder))
 
 
-def mended(folder: Path) -> list[dict[str, Any]]:
+def mended(folder: Path, *options: str) -> list[dict[str, Any]]:
     """What is lost, after everything that `restore` does."""
-    found = restore(folder, "check")
+    found = restore(folder, "check", *options)
     assert found.returncode == 1, found.stdout + found.stderr
     assert list(folder.glob("restored-*.jsonl")) == []
-    done = restore(folder, "apply")
+    done = restore(folder, "apply", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     again = restore(folder, "check")
     lost = [json.loads(line) for file in folder.glob("restored-*.jsonl") for line in file.open()]
@@ -199,7 +199,22 @@ def test_without_streams_what_is_lost_is_listed_before_anything_is_deleted(
     """All stores are older, and nothing else remembers what came after them but documents and provider."""
     folder = backups.mixed(tmp_path / "data", older=STORES, removed=("nats",))
     refuses_to_start(folder)
-    lost = mended(folder)
+    only_what_the_stores_have(folder, mended(folder))
+
+
+def test_what_the_streams_still_have_can_be_discarded_and_is_listed(backups: Backups, tmp_path: Path) -> None:
+    """The backup was put in place on purpose: what happened after it is to be undone."""
+    folder = backups.mixed(tmp_path / "data", older=STORES)
+    refuses_to_start(folder)
+    lost = mended(folder, "--discard-published")
+    assert {"ordering.OrderPlaced", "shipping.ShipmentDispatched"} <= {
+        line["name"] for line in lost if line["type"] == "event"
+    }
+    only_what_the_stores_have(folder, lost)
+
+
+def only_what_the_stores_have(folder: Path, lost: list[dict[str, Any]]) -> None:
+    """What came after the older stores is listed and gone, and the system runs."""
     assert {line["order_id"] for line in lost if line["type"] == "order"} == set(LATE)
     documents = {line["order_id"]: line["document"] for line in lost if line["type"] == "order"}
     assert documents["late-1"]["status"] == "dispatched"

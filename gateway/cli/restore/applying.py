@@ -18,12 +18,10 @@ from infra.event_message import Delivered
 from infra.event_store import EventStore
 from infra.inbox import READER
 from infra.jetstream import delete_stream
-from infra.mongo import Mongo, deleting
+from infra.mongo import Mongo
 from infra.recorders.group import PUT_BACK
 from infra.records import Append, Checkpoint, CheckpointMove, CommandRecord
-from read_models import checkpoints
-from read_models.dead_letters import DEAD_LETTERS
-from read_models.losses import MARKS
+from read_models.replay.erasing import erase
 
 AT_ONCE = 1_000
 
@@ -49,7 +47,8 @@ async def apply(
         heard = ", ".join(sorted({move.context for move in moves}))
         say(f"{context}: hears {heard} again from where it ends")
     for collection in sorted({ahead.reader for ahead in found.models}):
-        await reset(mongo, collection)
+        # Nothing else is running: there is nobody to wait for.
+        await erase(mongo, collection, within=0)
         say(f"read model {collection}: emptied, to be built again")
     for store in stores.values():
         await store.note_head()
@@ -115,18 +114,3 @@ def rewinds(found: Findings) -> dict[str, list[CheckpointMove]]:
         move = CheckpointMove(READER, ahead.context, ahead.partition, ahead.position, checkpoint)
         moves.setdefault(ahead.reader, []).append(move)
     return moves
-
-
-async def reset(mongo: Mongo, collection: str) -> None:
-    """Empty a read model's collection: its projector builds it again from the stores."""
-    letters = await mongo.find(DEAD_LETTERS, {"collection": collection}, without=("data", "metadata"))
-    known = await mongo.find(checkpoints.CHECKPOINTS, {})
-    # First of all, so that its projector does not take what is deleted for lost.
-    await mongo.write(MARKS, [deleting(collection)])
-    await mongo.drop(collection)
-    await mongo.write(DEAD_LETTERS, [deleting(letter["_id"]) for letter in letters])
-    # Last: ended before, it is begun again.
-    await mongo.write(
-        checkpoints.CHECKPOINTS,
-        [deleting(item["_id"]) for item in known if item["_id"].rsplit("/", 2)[0] == collection],
-    )

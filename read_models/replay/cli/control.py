@@ -47,7 +47,7 @@ def rate(
 
 def cancel(name: Name) -> None:
     """Give a replay up, and delete what it has built."""
-    model = model_of(name)
+    model_of(name)
 
     def change(replay: Replay) -> Replay:
         if replay.state not in UNDER_WAY:
@@ -62,7 +62,7 @@ def cancel(name: Name) -> None:
         while (await replay_of(connection.mongo, name)).attended:  # noqa: ASYNC110 - the worker is elsewhere
             await asyncio.sleep(POLL_SECONDS)
         # Nobody else ever worked on a version that was not ready.
-        await erase(connection.mongo, replay.collection, model.contexts, within=0)
+        await erase(connection.mongo, replay.collection, within=0)
 
     connected(run)
     out().print(f"the replay of {name} is cancelled", highlight=False)
