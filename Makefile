@@ -49,11 +49,11 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
 
 compose-secrets: $(READY)
-	$(BIN)/python -m infra.compose_secrets .compose $(if $(TLS),--tls)
+	$(BIN)/python -m infra.deploy.compose_secrets .compose $(if $(TLS),--tls)
 
 # WATCH=1: with what observes the system, and traces and logs sent to it. TLS=1: all services on mutual TLS.
 compose-up: compose-secrets
-	$(if $(TLS),COMPOSE_FILE=compose.yaml:infra/compose/tls.yaml) $(if $(WATCH),COMPOSE_PROFILES=core$(comma)watch ORDERFOLD_OTLP_ENDPOINT=http://collector:4318 ORDERFOLD_OTLP_LOGS=true) $(COMPOSE) up --detach --build
+	$(if $(TLS),COMPOSE_FILE=compose.yaml:infra/deploy/compose/tls.yaml) $(if $(WATCH),COMPOSE_PROFILES=core$(comma)watch ORDERFOLD_OTLP_ENDPOINT=http://collector:4318 ORDERFOLD_OTLP_LOGS=true) $(COMPOSE) up --detach --build
 
 compose-down:
 	COMPOSE_PROFILES=core$(comma)watch $(COMPOSE) down

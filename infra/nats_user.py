@@ -22,7 +22,7 @@ def check_credentials(settings: Settings) -> str | None:
     path = settings.nats_credentials
     if path is None:
         return None
-    fix = "`python -m infra.nats_keys` makes seeds"
+    fix = "`python -m infra.deploy.nats_keys` makes seeds"
     try:
         seed = path.read_bytes().strip()
     except OSError as error:

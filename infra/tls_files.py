@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from infra.signing_keys import write_secret
 
-MAKING = "`python -m infra.dev_ca DIR` makes some for development"
-RENEWING = "have it renewed (`python -m infra.dev_ca DIR --anew`, if it is of the development CA)"
+MAKING = "`python -m infra.deploy.dev_ca DIR` makes some for development"
+RENEWING = "have it renewed (`python -m infra.deploy.dev_ca DIR --anew`, if it is of the development CA)"
 
 
 class TlsFileUnusable(Exception):

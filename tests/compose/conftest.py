@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gateway.access import SCOPES
-from infra.compose_secrets import ISSUER, make_secrets
+from infra.deploy.compose_secrets import ISSUER, make_secrets
 from infra.servers import free_port
 from infra.signing_keys import SigningKeys
 from tests.compose.stack import ROOT, Stack, eventually
@@ -30,7 +30,7 @@ def secrets() -> Path:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root and {', '.join(PROGRAMS)} (missing: {', '.join(missing) or 'root'})")
-    subprocess.run([ROOT / "infra" / "testing" / "local-images.sh"], check=True)
+    subprocess.run([ROOT / "infra" / "deploy" / "local-images" / "build.sh"], check=True)
     folder = ROOT / ".compose"
     make_secrets(folder, 8080)
     return folder
@@ -67,7 +67,7 @@ def tls_stack(
     tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, ports: dict[str, int]
 ) -> Iterator[Stack]:
     """The core of the stack, and Prometheus with it, on mutual TLS, ready."""
-    with Stack(tmp_path_factory.mktemp("compose"), ports, "infra/compose/tls.yaml") as running:
+    with Stack(tmp_path_factory.mktemp("compose"), ports, "infra/deploy/compose/tls.yaml") as running:
         running.up()
         running.up("--no-deps", "--no-recreate", "prometheus")
         here = f"https://localhost:{running.port}"

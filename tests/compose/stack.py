@@ -19,7 +19,7 @@ import httpx
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_SYSTEMD = ROOT / "infra" / "testing" / "containers.conf"
+WITHOUT_SYSTEMD = ROOT / "infra" / "deploy" / "local-images" / "containers.conf"
 PROJECT = "orderfold-test"
 UNHEALTHY = ("--filter", "health=starting", "--filter", "health=unhealthy")
 CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")

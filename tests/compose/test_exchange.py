@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.compose_exchange import ExchangeRefused, add_master_key, drop_master_key, new_password
-from infra.compose_secrets import POSTGRES_USERS, make_secrets
+from infra.deploy.compose_exchange import ExchangeRefused, add_master_key, drop_master_key, new_password
+from infra.deploy.compose_secrets import POSTGRES_USERS, make_secrets
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeySource
@@ -257,10 +257,10 @@ def test_another_user_is_none_and_a_terminal_sees_no_password(secrets: Path) -> 
     assert (secrets / "passwords" / "postgres").read_bytes() == before
 
 
-EXCHANGE = (sys.executable, "-m", "infra.compose_exchange")
+EXCHANGE = (sys.executable, "-m", "infra.deploy.compose_exchange")
 
 
 def exchange(secrets: Path, *arguments: str) -> str:
-    """What `python -m infra.compose_exchange` says."""
+    """What `python -m infra.deploy.compose_exchange` says."""
     command = [*EXCHANGE, *arguments, "--secrets", str(secrets)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

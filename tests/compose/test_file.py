@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway.preferences import LONGEST_WAIT
-from infra.nats_keys import users
+from infra.deploy.nats_keys import users
 from tests.compose.stack import CORE, ROOT
 
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -77,7 +77,7 @@ def test_what_is_mounted_is_there() -> None:
                 assert source in FILE["volumes"], source
 
 
-HAPROXY = ("infra/compose/haproxy.cfg", "infra/compose/tls/haproxy.cfg")
+HAPROXY = ("infra/deploy/compose/haproxy.cfg", "infra/deploy/compose/tls/haproxy.cfg")
 
 
 @pytest.mark.parametrize("file", HAPROXY)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.compose_secrets import make_secrets
 from infra.data_folder import DataFolder
-from infra.locked import entries
+from infra.deploy.compose_secrets import make_secrets
+from infra.deploy.locked_subset import entries
 from infra.servers import free_port
 from infra.settings import load_settings
 from tests.compose.stack import ROOT
@@ -65,7 +65,7 @@ class Answering(BaseHTTPRequestHandler):
 
 def probe(*arguments: str) -> int:
     """How the health check's program ends."""
-    command = [sys.executable, "-m", "infra.probe", *arguments]
+    command = [sys.executable, "-m", "infra.deploy.healthcheck", *arguments]
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
 
 

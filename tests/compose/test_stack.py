@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.compose_exchange import add_master_key, drop_master_key, new_password
+from infra.deploy.compose_exchange import add_master_key, drop_master_key, new_password
 from infra.settings import Settings
 from infra.vault.master_keys import MasterKeySource
 from tests.compose.life import delivered, nothing_is_left_of_the_forgotten

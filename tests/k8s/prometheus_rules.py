@@ -1,4 +1,4 @@
-"""The rules of infra/observability for the Prometheus operator; run as a module, it writes them."""
+"""The rules of infra/deploy/observability for the Prometheus operator; run as a module, it writes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 INFRA = Path(__file__).parents[2] / "infra"
-RULES = INFRA / "observability" / "prometheus" / "rules"
-MANIFEST = INFRA / "k8s" / "components" / "monitoring" / "rules.yaml"
+RULES = INFRA / "deploy" / "observability" / "prometheus" / "rules"
+MANIFEST = INFRA / "deploy" / "k8s" / "components" / "monitoring" / "rules.yaml"
 
 HEADER = """\
-# Made of infra/observability/prometheus/rules by `python -m tests.k8s.prometheus_rules`: kustomize reads no
-# file whose form is not Kubernetes' own, and none outside of its folders.
+# Made of infra/deploy/observability/prometheus/rules by `python -m tests.k8s.prometheus_rules`: kustomize
+# reads no file whose form is not Kubernetes' own, and none outside of its folders.
 """
 
 

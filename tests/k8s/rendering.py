@@ -14,7 +14,7 @@ import yaml
 
 from tests.deadlines import COMMAND_SECONDS
 
-K8S = Path(__file__).parents[2] / "infra" / "k8s"
+K8S = Path(__file__).parents[2] / "infra" / "deploy" / "k8s"
 OVERLAYS = ("dev", "production")
 RUNNING = ("Deployment", "StatefulSet")
 

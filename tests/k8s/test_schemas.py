@@ -10,7 +10,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from infra.k8s.secrets import contents, manifest
+from infra.deploy.k8s.secrets import contents, manifest
 from tests.k8s.rendering import Manifest, Overlay, name_of
 
 KUBERNETES = "1.37"

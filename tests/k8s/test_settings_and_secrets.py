@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from contexts.__main__ import NAMES
-from infra.k8s.secrets import contents
-from infra.nats_keys import users
+from infra.deploy.k8s.secrets import contents
+from infra.deploy.nats_keys import users
 from infra.settings import load_settings
 from tests.k8s.rendering import K8S, Overlay, containers, mounted, name_of, pod, secrets
 

@@ -16,7 +16,7 @@ import httpx
 
 from contexts.__main__ import NAMES
 from gateway.access import SCOPES
-from infra.nats_keys import seed_file
+from infra.deploy.nats_keys import seed_file
 from infra.servers import Process, free_port, listening
 from infra.settings import load_settings
 from infra.signing_keys import SigningKeys, jwks_file, write_secret

@@ -24,7 +24,7 @@ from contexts.fulfilment.events import Step
 from contexts.messages import Command, wire_name
 from contexts.payments.commands import CheckPayment
 from gateway.limit_exchange import SUBJECT as EXCHANGED
-from infra.nats_keys import CONFIGURATION, SUFFIX
+from infra.deploy.nats_keys import CONFIGURATION, SUFFIX
 from infra.runtime import Context
 from infra.settings import Settings
 from infra.vault.master_keys import new_master_keys, write_master_keys

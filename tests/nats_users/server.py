@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infra.nats_keys import CONFIGURATION, make_keys, seed_file
+from infra.deploy.nats_keys import CONFIGURATION, make_keys, seed_file
 from infra.servers import Process, executable, free_port, listening
 from infra.settings import Settings
 

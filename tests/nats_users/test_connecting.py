@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from infra import nats_user
+from infra.deploy.nats_keys import make_keys, new_seed
 from infra.jetstream import stream_info
 from infra.nats import NatsUnavailable, NotAllowed, UserRefused, connect, request
-from infra.nats_keys import make_keys, new_seed
 from infra.settings import Settings, SettingsInvalid
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import eventually

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.nats_keys import CONFIGURATION, KeysUnusable, make_keys, public_key, seed_file, users
+from infra.deploy.nats_keys import CONFIGURATION, KeysUnusable, make_keys, public_key, seed_file, users
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -59,7 +59,7 @@ def test_a_damaged_seed_is_named_and_kept(tmp_path: Path, content: bytes) -> Non
 def test_a_folder_that_cannot_be_one_is_one_clear_line(tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_text("")
-    command = [sys.executable, "-m", "infra.nats_keys", str(place)]
+    command = [sys.executable, "-m", "infra.deploy.nats_keys", str(place)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr == f"nats_keys: {place} is no folder\n"

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
+from infra.deploy.nats_keys import make_keys
 from infra.event_store import EventStore
 from infra.jetstream import ask, stream_name
 from infra.log_reader import LogReader
 from infra.log_service import LogService
 from infra.nats import connect
-from infra.nats_keys import make_keys
 from infra.relay import Relay
 from infra.servers import free_port
 from infra.stream_audit import complaints, stream_state

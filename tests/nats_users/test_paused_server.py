@@ -15,8 +15,8 @@ import msgspec
 from contexts.catalog.commands import AddProduct
 from infra.command_client import CommandClient
 from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused
+from infra.deploy.nats_keys import seed_file
 from infra.nats import connect
-from infra.nats_keys import seed_file
 from infra.servers import Process
 from tests.deadlines import HOLDS_SECONDS
 from tests.nats_users.server import GuardedServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.nats_keys import CONFIGURATION, users
+from infra.deploy.nats_keys import CONFIGURATION, users
 from tests.nats_users.rights import commands, configured, needed, sent_by_gateway
 
 

@@ -21,7 +21,7 @@ needs_prometheus = [
     ),
 ]
 
-CONFIGURATION = Path(__file__).parents[2] / "infra" / "observability"
+CONFIGURATION = Path(__file__).parents[2] / "infra" / "deploy" / "observability"
 
 
 def run(*command: str | Path, given: bytes = b"") -> str:

@@ -20,7 +20,7 @@ from contexts.fulfilment.events import Stage
 from contexts.messages import Command, wire_name
 from gateway.metrics import Metrics
 from infra import metrics, metrics_figures
-from infra.observability.grafana.catalogue import DASHBOARDS, FOLDER, written
+from infra.deploy.observability.grafana.catalogue import DASHBOARDS, FOLDER, written
 
 OBSERVABILITY = FOLDER.parents[1]
 DASHBOARD_FILES = sorted(FOLDER.glob("*.json"))
@@ -117,7 +117,7 @@ def datasources() -> dict[str, dict[str, Any]]:
 def test_the_files_are_what_the_code_makes() -> None:
     assert {file.stem for file in DASHBOARD_FILES} == set(DASHBOARDS)
     for name, make in DASHBOARDS.items():
-        stale = "run python -m infra.observability.grafana"
+        stale = "run python -m infra.deploy.observability.grafana"
         assert (FOLDER / f"{name}.json").read_text() == written(make()), stale
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
 
-from infra.dev_ca import AUTHORITY, certificate_file, key_file, make_certificates
+from infra.deploy.dev_ca import AUTHORITY, certificate_file, key_file, make_certificates
 from tests.deadlines import HOLDS_SECONDS
 
 
 class Certificates:
-    """A folder as `python -m infra.dev_ca` makes it."""
+    """A folder as `python -m infra.deploy.dev_ca` makes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.nats_keys import CONFIGURATION
+from infra.deploy.nats_keys import CONFIGURATION
 from infra.servers import Process
 from infra.settings import Settings
 from tests.nats_users.server import GuardedServer

@@ -1,4 +1,4 @@
-"""Has a running PostgreSQL speak TLS as infra/compose/tls/ says."""
+"""Has a running PostgreSQL speak TLS as infra/deploy/compose/tls/ says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tls.authority import Certificates
 SYSTEM = Path("/usr/lib/postgresql")
 """Where Debian has its versions."""
 
-ACCESS = Path(__file__).parents[2] / "infra" / "compose" / "tls" / "pg_hba.conf"
+ACCESS = Path(__file__).parents[2] / "infra" / "deploy" / "compose" / "tls" / "pg_hba.conf"
 
 
 PASSWORD = f"{uuid.uuid4().hex} &%"

@@ -1,4 +1,4 @@
-"""infra/compose/tls.yaml over compose.yaml: everybody speaks TLS, with the certificate of its own name."""
+"""infra/deploy/compose/tls.yaml over compose.yaml: every service speaks TLS, with its own certificate."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from contexts.__main__ import NAMES
-from infra.dev_ca import AUTHORITY, services
+from infra.deploy.dev_ca import AUTHORITY, services
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-FILE: dict[str, Any] = yaml.safe_load((ROOT / "infra/compose/tls.yaml").read_text())
+FILE: dict[str, Any] = yaml.safe_load((ROOT / "infra/deploy/compose/tls.yaml").read_text())
 OVER: dict[str, Any] = FILE["services"]
 CLIENTS = sorted(name for name in BASE if "ORDERFOLD_NATS_URL" in BASE[name].get("environment", {}))
 POSTGRES = ("ORDERFOLD_STORE", "ORDERFOLD_KEY_STORE")
@@ -68,9 +68,9 @@ def test_everything_mounted_is_there_or_made_by_the_command() -> None:
 def test_only_what_has_to_differ_does() -> None:
     """The two files are read beside each other: what one says and the other does not is about TLS."""
     changes = {
-        "infra/compose/haproxy.cfg": "infra/compose/tls/haproxy.cfg",
-        "infra/compose/mongo-start.sh": "infra/compose/tls/mongo-start.sh",
-        "infra/observability/prometheus/prometheus.yml": "infra/compose/tls/prometheus.yml",
+        "infra/deploy/compose/haproxy.cfg": "infra/deploy/compose/tls/haproxy.cfg",
+        "infra/deploy/compose/mongo-start.sh": "infra/deploy/compose/tls/mongo-start.sh",
+        "infra/deploy/observability/prometheus/prometheus.yml": "infra/deploy/compose/tls/prometheus.yml",
     }
     for plain, over in changes.items():
         before, after = ((ROOT / name).read_text().splitlines() for name in (plain, over))

@@ -12,8 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from infra.dev_ca import AUTHORITY, Authority, AuthorityUnusable, make_certificates, services
-from infra.nats_keys import users
+from infra.deploy.dev_ca import AUTHORITY, Authority, AuthorityUnusable, make_certificates, services
+from infra.deploy.nats_keys import users
 from tests.deadlines import COMMAND_SECONDS
 from tests.tls.authority import Certificates
 
@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "infra.dev_ca", *arguments],
+        [sys.executable, "-m", "infra.deploy.dev_ca", *arguments],
         cwd=ROOT,
         check=False,
         timeout=COMMAND_SECONDS,

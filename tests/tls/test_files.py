@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.dev_ca import Authority, certificate_file, key_file
+from infra.deploy.dev_ca import Authority, certificate_file, key_file
 from infra.settings import Settings, SettingsInvalid, load_settings
 from infra.tls_files import key_for_libpq
 from tests.deadlines import COMMAND_SECONDS
@@ -38,7 +38,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) 
     missing = tmp_path / "ca.pem"
     said = refusal(tls_ca=missing)
     assert f"ORDERFOLD_TLS_CA: {missing} cannot be read (No such file or directory)" in said
-    assert "python -m infra.dev_ca" in said
+    assert "python -m infra.deploy.dev_ca" in said
 
 
 def test_a_certificate_without_its_key_is_of_no_use(certificates: Certificates) -> None:

@@ -111,7 +111,7 @@ def is_open(wire: socket.socket) -> bool:
 
 def test_the_health_check_of_containers_asks_by_https(port: int, certificates: Certificates) -> None:
     def probed(authority: Path) -> int:
-        command = [sys.executable, "-m", "infra.probe", f"https://127.0.0.1:{port}/health/live"]
+        command = [sys.executable, "-m", "infra.deploy.healthcheck", f"https://127.0.0.1:{port}/health/live"]
         env = {"PYTHONPATH": str(ROOT), "ORDERFOLD_TLS_CA": str(authority)}
         return subprocess.run(command, env=env, check=False, timeout=COMMAND_SECONDS).returncode
 

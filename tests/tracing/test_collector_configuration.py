@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-FOLDER = Path(__file__).parents[2] / "infra" / "observability"
+FOLDER = Path(__file__).parents[2] / "infra" / "deploy" / "observability"
 COLLECTOR: dict[str, Any] = yaml.safe_load((FOLDER / "collector" / "config.yaml").read_text())
 TEMPO: dict[str, Any] = yaml.safe_load((FOLDER / "tempo" / "tempo.yaml").read_text())
 

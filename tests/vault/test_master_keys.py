@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.compose_secrets import MasterKeyGone, make_secrets
+from infra.deploy.compose_secrets import MasterKeyGone, make_secrets
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.master_keys import (
     MasterKeySource,

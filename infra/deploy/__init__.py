@@ -1,0 +1,1 @@
+"""How Orderfold is deployed: images, containers, Kubernetes, servers' configuration and dashboards."""

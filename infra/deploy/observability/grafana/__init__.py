@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code: `python -m infra.deploy.observability.grafana` writes them as JSON."""

@@ -1,1 +1,0 @@
-"""Grafana's dashboards, written as code: `python -m infra.observability.grafana` writes them as JSON."""
