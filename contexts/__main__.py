@@ -10,19 +10,19 @@ import typer
 import uvloop
 
 from contexts.messages import Rejected, Unknown
-from infra import tracing
-from infra.commands import RefusalKind
-from infra.context_process import LeadLost, run_contexts
-from infra.event_store import StoreUnavailable
-from infra.log import configure_logging, last_word, logged
-from infra.log_feed import LogDiffers
-from infra.nats import NatsUnavailable
-from infra.ports import PortTaken
-from infra.published import StoreRestored
-from infra.recorders.outcomes import RESTORE_REMEDY
-from infra.relay import RelayStopped
-from infra.runtime import Context, StartRefused
+from infra.event_log.context_feed import LogDiffers
+from infra.event_log.published import StoreRestored
+from infra.event_log.relay import RelayStopped
+from infra.event_store.errors import RESTORE_REMEDY
+from infra.event_store.store import StoreUnavailable
+from infra.messages.commands import RefusalKind
+from infra.nats.connection import NatsUnavailable
+from infra.observability import tracing
+from infra.observability.logging.setup import configure_logging, last_word, logged
+from infra.runtime.context import Context, StartRefused
+from infra.runtime.process import LeadLost, run_contexts
 from infra.settings import Settings, SettingsInvalid, load_settings
+from infra.sockets import PortTaken
 
 NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 

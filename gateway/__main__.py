@@ -8,12 +8,13 @@ import sys
 import uvloop
 
 from gateway.app import make_front
-from gateway.server import PortTaken, serve
-from infra import tracing
-from infra.log import configure_logging, last_word, logged
+from gateway.server import serve
 from infra.mongo import MongoUnavailable
+from infra.observability import tracing
+from infra.observability.logging.setup import configure_logging, last_word, logged
+from infra.security.webhook_signature import SecretUnusable
 from infra.settings import Settings, SettingsInvalid, load_settings
-from infra.webhook_signature import SecretUnusable
+from infra.sockets import PortTaken
 
 
 def main() -> int:

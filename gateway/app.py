@@ -35,9 +35,9 @@ from gateway.stock import stock
 from gateway.tokens import TokenVerifier
 from gateway.webhooks import webhooks
 from infra.mongo import Mongo
-from infra.monitor import Monitor
+from infra.observability.health.monitor import Monitor
+from infra.security.webhook_signature import read_secret
 from infra.settings import Settings
-from infra.webhook_signature import read_secret
 from read_models.figures import ReadModelFigures
 from read_models.reading import ReadModels
 

@@ -25,7 +25,7 @@ from gateway.ownership import Customers
 from gateway.preferences import DEFAULT_WAIT, idempotency_key_of, tokens_of, wait_of
 from gateway.problems import NOT_FOUND, REJECTED, Kind, refusal_problem
 from gateway.values import TimeText, check_of, time_of
-from infra.commands import Accepted, Envelope, Refused, Token
+from infra.messages.commands import Accepted, Envelope, Refused, Token
 
 COMMAND_SECONDS = 5
 """How long a command may take when the client does not say how long it waits."""

@@ -22,9 +22,9 @@ from gateway.problems import (
     Problem,
     encoded,
 )
-from infra.log_service import ContextUnavailable
+from infra.event_log.server import ContextUnavailable
 from infra.mongo import MongoUnavailable
-from infra.questions import ContextImpaired
+from infra.nats.request_reply import ContextImpaired
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from gateway.limiting import count_by_address
 from gateway.methods import EVERYWHERE, told
 from gateway.problems import BUSY, MEDIA_TYPE, NOT_FOUND, UNAVAILABLE, Kind, Problem, encoded
 from gateway.services import Services
-from infra.log import trace_of
+from infra.observability.logging.setup import trace_of
 
 UNMATCHED = "unmatched"
 """The route of a request that fits none: paths are endless, label values must not be."""

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from infra.event_message import Delivered
-from infra.log_service import LogClient
+from infra.event_log.server import LogClient
+from infra.messages.event_headers import Delivered
 from read_models.causality import events_of_order
 
 

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from gateway.identifiers import new_id
 from gateway.limits import LONGEST_NAME, MOST_TOLD, Limits, RouteClass
 from gateway.nats_link import NatsLink
-from infra.nats import NatsUnavailable, publish
+from infra.nats.connection import NatsUnavailable, publish
 
 SUBJECT = "limits.gateway"
 SECONDS = 0.1

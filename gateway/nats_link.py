@@ -13,12 +13,12 @@ from contexts.customers.disclosure import disclose
 from contexts.customers.key_health import KeyHealth, key_health
 from contexts.customers.personal_data import PersonalData
 from gateway.problems import UNAVAILABLE, Problem
-from infra.command_client import CommandClient
-from infra.commands import Answer, Envelope
-from infra.log_service import LogClient
-from infra.monitor_nats import Connections
-from infra.nats import NatsUnavailable, connect, subscribe
-from infra.nats_user import check_credentials
+from infra.event_log.server import LogClient
+from infra.messages.commands import Answer, Envelope
+from infra.nats.connection import NatsUnavailable, connect, subscribe
+from infra.nats.credentials import check_credentials
+from infra.nats.health import Connections
+from infra.runtime.command_client import CommandClient
 from infra.settings import Settings
 
 FIRST_PAUSE = 0.25

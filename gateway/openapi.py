@@ -17,7 +17,7 @@ from gateway.incoming import MAX_BODY
 from gateway.openapi_answers import responses
 from gateway.openapi_headers import ANSWER_HEADERS, REQUEST_HEADERS
 from gateway.openapi_schemas import Schemas, key_schema, query_parameters
-from infra.session import LARGEST_COMMANDED_EVENT
+from infra.runtime.session import LARGEST_COMMANDED_EVENT
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import re
 from gateway.incoming import Incoming
 from gateway.known_contexts import CONTEXTS
 from gateway.problems import INVALID, Problem
-from infra.commands import Token, TokenInvalid
+from infra.messages.commands import Token, TokenInvalid
 
 DEFAULT_WAIT = 2
 LONGEST_WAIT = 30

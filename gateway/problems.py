@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from infra.commands import RefusalKind, Refused
+from infra.messages.commands import RefusalKind, Refused
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1

@@ -20,7 +20,7 @@ from gateway.ownership import Customers
 from gateway.preferences import DEFAULT_WAIT, tokens_of, wait_of
 from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem
 from gateway.query_strings import QueryReader
-from infra.commands import Token
+from infra.messages.commands import Token
 from read_models.consistency import Behind, up_to
 from read_models.reading import MAX_LIMIT, CursorInvalid, ReadModels
 

@@ -12,8 +12,8 @@ from gateway.key_set import KeySet
 from gateway.known_contexts import CONTEXTS
 from gateway.nats_link import NatsLink
 from gateway.problems import Problem
-from infra.embedded import DOCUMENTS
-from infra.log_service import ContextUnavailable
+from infra.embedded.stack import DOCUMENTS
+from infra.event_log.server import ContextUnavailable
 from infra.mongo import MongoUnavailable
 from read_models.ahead import Ahead, models_ahead
 from read_models.catalogue import MODELS

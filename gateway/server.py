@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,6 +16,7 @@ from granian.server.embed import Server
 from gateway.front import Front
 from gateway.traced import traced
 from infra.settings import Settings
+from infra.sockets import refuse_taken
 
 FINISH_SECONDS = 10.0
 """How long requests under way may take after the signal to stop."""
@@ -35,23 +35,6 @@ OTHER_FILES = 512
 log = structlog.get_logger(__name__)
 
 
-class PortTaken(Exception):
-    """The gateway cannot listen where it was told to; the message says why and what to do."""
-
-
-def check_port(host: str, port: int) -> None:
-    """Raise PortTaken unless the port can be listened on: the server itself would share it with another."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortTaken(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another with ORDERFOLD_PORT"
-            ) from error
-
-
 def most_connections() -> int:
     """How many connections there may be at once: as many as there may be open files, which are made more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -64,7 +47,7 @@ def most_connections() -> int:
 
 async def serve(front: Front, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends it at once."""
-    check_port(settings.host, settings.port)
+    refuse_taken(settings.port, settings.host, "ORDERFOLD_PORT")
     server = Server(
         traced(front),
         address=settings.host,

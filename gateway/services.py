@@ -12,7 +12,7 @@ from gateway.nats_link import NatsLink
 from gateway.readiness import Readiness
 from gateway.tokens import TokenVerifier
 from infra.mongo import Mongo
-from infra.monitor import Monitor
+from infra.observability.health.monitor import Monitor
 from read_models.reading import ReadModels
 
 

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.header_lines import combined
 from gateway.trace_context import parent_of
-from infra import tracing
+from infra.observability import tracing
 
 API = "/v1/"
 """What is asked for every few seconds, such as metrics and health, is in no trace."""

@@ -13,13 +13,13 @@ from msgspec import Meta, inspect
 from gateway.codes import COUNTRIES, MINOR_UNITS, fault_of_country, fault_of_currency
 from gateway.problems import INVALID, Problem
 from gateway.texts import fault_of
-from infra.instants import instant
+from infra.messages.timestamps import instant
 
 Check = Callable[[Any, str], None]
 """Raises a Problem that names the place."""
 
 TimeText = Annotated[str, Meta(max_length=64, extra_json_schema={"format": "date-time"})]
-"""A time in a body: read by `infra.instants`, and not by the decoder, which would round it."""
+"""A time in a body: read by `infra.messages.timestamps`, and not by the decoder, which would round it."""
 
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+"
 LABEL = r"[A-Za-z0-9\u00a1-\U0010ffff](?:[A-Za-z0-9\u00a1-\U0010ffff-]{0,61}[A-Za-z0-9\u00a1-\U0010ffff])?"

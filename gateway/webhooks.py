@@ -18,8 +18,8 @@ from gateway.answers import Answer, encode
 from gateway.contracts import Contract
 from gateway.incoming import Incoming, incoming_of
 from gateway.problems import SIGNATURE_INVALID, UNAVAILABLE, Problem, refusal_problem
-from infra.commands import Envelope, RefusalKind, Refused
-from infra.webhook_signature import SignatureInvalid, verify
+from infra.messages.commands import Envelope, RefusalKind, Refused
+from infra.security.webhook_signature import SignatureInvalid, verify
 
 ACTOR = "payment-provider"
 SECONDS = 10

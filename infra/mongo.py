@@ -21,10 +21,10 @@ from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from infra.metrics_mongo import MongoMeasures
+from infra.observability.metrics.mongo import MongoMeasures
+from infra.security.tls import present, restrict
+from infra.security.tls_errors import explained
 from infra.settings import Settings
-from infra.tls import present, restrict
-from infra.tls_advice import explained
 
 SELECT_SECONDS = 3.0
 """How long a request waits for a server that can take it."""
@@ -230,7 +230,7 @@ class Mongo(Access):
         context = self._client.delegate.options.pool_options._ssl_context  # noqa: SLF001 - there is no other way
         if isinstance(context, ssl.SSLContext):
             restrict(context)
-            present(context, settings)
+            present(context, settings.tls_certificate, settings.tls_key)
         super().__init__(self._client[settings.mongo_database])
         self.name = settings.mongo_database
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from infra.tls_files import TlsFileUnusable, check_authority, check_identity, key_for_libpq
+from infra.security.tls_files import TlsFileUnusable, check_authority, check_identity, key_for_libpq
 
 PREFIX = "ORDERFOLD_"
 
@@ -188,6 +188,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def log_endpoint(self) -> str:
         """Where logs go by OTLP; empty: to stdout alone."""
         return self.otlp_endpoint if self.otlp_logs else ""
+
+    @property
+    def client_tls(self) -> tuple[Path | None, Path | None, Path | None]:
+        """The CA bundle, certificate and key of connections to servers, for `infra.security.tls`."""
+        return self.tls_ca, self.tls_certificate, self.tls_key
 
     @property
     def key_store_url(self) -> str:

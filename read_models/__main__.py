@@ -10,12 +10,12 @@ try:
     import uvloop
     from typer.exceptions import TyperException
 
-    from infra import tracing
-    from infra.log import configure_logging, last_word, logged
+    from infra.messages.events import PARTITIONS
     from infra.mongo import Mongo, MongoUnavailable
-    from infra.ports import PortTaken
-    from infra.records import PARTITIONS
+    from infra.observability import tracing
+    from infra.observability.logging.setup import configure_logging, last_word, logged
     from infra.settings import SettingsInvalid, load_settings
+    from infra.sockets import PortTaken
     from read_models.catalogue import MODELS
     from read_models.process import run_projectors
     from read_models.replay.cli import app as replay

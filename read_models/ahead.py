@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from infra.log_service import LogClient
-from infra.recorders.outcomes import RESTORE_REMEDY
+from infra.event_log.server import LogClient
+from infra.event_store.errors import RESTORE_REMEDY
 from read_models import checkpoints
 from read_models.catalogue import MODELS
 from read_models.checkpoints import Place

@@ -11,8 +11,8 @@ from datetime import datetime
 import msgspec
 
 from contexts.fulfilment.events import command_id
-from infra.event_message import Delivered
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.messages.event_headers import Delivered
 
 ORDER_STREAMS = (
     ("ordering", "order"),

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from infra.messages.events import PARTITIONS, Checkpoint
 from infra.mongo import Access, Transaction, encode_document, updating
-from infra.records import PARTITIONS, Checkpoint
 
 CHECKPOINTS = "checkpoints"
 

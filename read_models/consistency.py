@@ -7,7 +7,7 @@ import contextlib
 import weakref
 from collections.abc import Mapping, Sequence
 
-from infra.commands import Token
+from infra.messages.commands import Token
 from read_models import checkpoints
 from read_models.catalogue import MODELS
 from read_models.checkpoints import Place

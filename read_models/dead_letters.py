@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from infra.event_message import Delivered
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Metadata
 from infra.mongo import Access, Sort, Transaction, deleting, encode_document, replacing
-from infra.records import Metadata
 from read_models.folding import Parked
 from read_models.model import instant
 

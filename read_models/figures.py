@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contexts.fulfilment.events import TERMINAL, Stage
-from infra.log_service import ContextUnavailable, LogClient
-from infra.metrics_figures import (
+from infra.event_log.server import ContextUnavailable, LogClient
+from infra.messages.events import PARTITIONS
+from infra.observability.health.monitor import Monitor
+from infra.observability.metrics.gauges import (
     DEAD_LETTERS,
     DOCUMENTS_LOST,
     FULFILMENT_OLDEST_SECONDS,
@@ -23,8 +25,6 @@ from infra.metrics_figures import (
     PROJECTOR_LAG_SECONDS,
     Sample,
 )
-from infra.monitor import Monitor
-from infra.records import PARTITIONS
 from read_models import checkpoints, dead_letters, fulfilments, losses
 from read_models.catalogue import MODELS
 from read_models.checkpoints import Place

@@ -8,8 +8,8 @@ from typing import Any, Generic
 
 import msgspec
 
-from infra.event_codec import EventUnreadable
-from infra.event_message import Delivered
+from infra.messages.codec import EventUnreadable
+from infra.messages.event_headers import Delivered
 from read_models.model import D, Occurrence, ReadModel, Source
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from infra.log_service import LogClient
-from infra.records import PARTITIONS
+from infra.event_log.server import LogClient
+from infra.messages.events import PARTITIONS
 from read_models import checkpoints
 from read_models.catalogue import MODELS
 from read_models.reading import ReadModels

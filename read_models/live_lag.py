@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from infra.log_client import ContextUnavailable, LogClient
+from infra.event_log.client import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
 from read_models import checkpoints
 from read_models.checkpoints import Place

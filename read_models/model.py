@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from infra.event_codec import EventCodec, Upcaster
-from infra.event_message import Delivered
+from infra.messages.codec import EventCodec, Upcaster
+from infra.messages.event_headers import Delivered
+from infra.messages.events import key_of
 from infra.mongo import Sort, encode_document
-from infra.records import key_of
 
 D = TypeVar("D", bound=msgspec.Struct)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
 from read_models.orders import ORDERS
 from read_models.reading import ReadModels
 from read_models.time_travel import Moment, past_document

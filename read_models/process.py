@@ -11,12 +11,12 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 
-from infra.log_service import LogClient
+from infra.event_log.server import LogClient
 from infra.mongo import Mongo, MongoUnavailable
-from infra.monitor import Monitor
-from infra.monitor_http import served
-from infra.monitor_nats import Connections
-from infra.nats import NatsUnavailable, connect
+from infra.nats.connection import NatsUnavailable, connect
+from infra.nats.health import Connections
+from infra.observability.health.http import served
+from infra.observability.health.monitor import Monitor
 from infra.settings import Settings
 from read_models.figures import ReadModelFigures
 from read_models.model import ReadModel

@@ -13,12 +13,11 @@ import msgspec
 import structlog
 
 from contexts.wire_names import EVENTS
-from infra import tracing
-from infra.log import belonging
-from infra.log_feed import LogDiffers
-from infra.log_reader import Batch
-from infra.log_service import ContextUnavailable, Delivered
-from infra.metrics_projector import ProjectorMeasures
+from infra.event_log.context_feed import LogDiffers
+from infra.event_log.server import ContextUnavailable, Delivered
+from infra.event_log.subscription import Batch
+from infra.event_log.unknown_events import UnknownEvents
+from infra.messages.events import PARTITIONS, Checkpoint
 from infra.mongo import (
     Access,
     Mongo,
@@ -27,9 +26,10 @@ from infra.mongo import (
     Transaction,
     TransactionConflict,
 )
-from infra.nats import NatsUnavailable
-from infra.records import PARTITIONS, Checkpoint
-from infra.unknown_events import UnknownEvents
+from infra.nats.connection import NatsUnavailable
+from infra.observability import tracing
+from infra.observability.logging.setup import belonging
+from infra.observability.metrics.projector import ProjectorMeasures
 from read_models import checkpoints, dead_letters, losses
 from read_models.checkpoints import CheckpointMoved, Place
 from read_models.document_cache import DocumentCache

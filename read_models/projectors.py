@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 
-from infra.log_reader import LogReader
+from infra.event_log.subscription import LogReader
 from infra.mongo import Mongo, MongoUnavailable
 from read_models.model import ReadModel
 from read_models.projector import Projector

@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 import msgspec
 import structlog
 
+from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict, deleting, encode_document, replacing
-from infra.records import PARTITIONS
 
 MEMBERS = "projector_members"
 BEAT_SECONDS = 1.0

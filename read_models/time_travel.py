@@ -8,12 +8,12 @@ from typing import Any, Generic
 
 import msgspec
 
-from infra.commands import Token, TokenInvalid
-from infra.event_message import Delivered
-from infra.instants import instant
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.messages.commands import Token, TokenInvalid
+from infra.messages.event_headers import Delivered
+from infra.messages.events import key_of, partition_of
+from infra.messages.timestamps import instant
 from infra.mongo import Access
-from infra.records import key_of, partition_of
 from read_models.catalogue import MODELS
 from read_models.folding import Parked, fold, sort
 from read_models.model import D, ReadModel

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
-from infra.dead_letter_client import DeadLetterClient
-from infra.log_service import LogClient
-from infra.recorders.outcomes import RESTORE_REMEDY
-from infra.records import PARTITIONS
-from infra.stream_audit import StreamState, complaints, stream_state
+from infra.event_log.server import LogClient
+from infra.event_log.stream_audit import StreamState, complaints, stream_state
+from infra.event_store.errors import RESTORE_REMEDY
+from infra.messages.events import PARTITIONS
+from infra.runtime.dead_letters.client import DeadLetterClient
 from read_models import checkpoints, losses
 from read_models.catalogue import MODELS
 from read_models.checkpoints import Place

@@ -11,14 +11,14 @@ import msgspec
 from nats.aio.client import Client
 
 from contexts.messages import Command, Event, Rejected, Unknown
-from infra.command_service import CommandService
-from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, fingerprint
-from infra.event_codec import EventCodec
-from infra.event_store import EventStore
-from infra.inbox import Inbox
-from infra.records import Metadata, key_of, partition_of
-from infra.runtime import Context, Heard, Reaction
-from infra.streams import Streams
+from infra.event_store.store import EventStore
+from infra.messages.codec import EventCodec
+from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, fingerprint
+from infra.messages.events import Metadata, key_of, partition_of
+from infra.runtime.command_server import CommandService
+from infra.runtime.context import Context, Heard, Reaction
+from infra.runtime.inbox import Inbox
+from infra.runtime.stream_cache import Streams
 from tests.deadlines import HOLDS_SECONDS
 
 REFUSALS: dict[type[Exception], RefusalKind] = {

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.servers import Process, free_port, mongo_server, nats_server
+from infra.embedded.servers import Process, mongo_server, nats_server
+from infra.sockets import free_port
 from tests.postgres_server import drop_database, fresh_database, postgres_server
 from tests.progress import progress
 

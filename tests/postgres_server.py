@@ -15,7 +15,8 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from infra.servers import Process, free_port
+from infra.embedded.servers import Process
+from infra.sockets import free_port
 
 NOBODY = 65534
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contexts.catalog.commands import CatalogCommand
 from contexts.catalog.decider import decide, evolve
 from contexts.catalog.events import CatalogEvent
-from infra.runtime import Context, Session
+from infra.runtime.context import Context, Session
 from infra.settings import Settings
 
 

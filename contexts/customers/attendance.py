@@ -11,10 +11,10 @@ from contexts.customers.disclosure import QUESTION, Opened, OpenRequest
 from contexts.customers.events import CustomerForgotten
 from contexts.customers.privacy import Privacy
 from contexts.messages import wire_name
-from infra.event_store import EventStore, StoreUnavailable
-from infra.questions import Impaired, QuestionService
-from infra.records import key_of
-from infra.runtime import RunningContext, Unavailable
+from infra.event_store.store import EventStore, StoreUnavailable
+from infra.messages.events import key_of
+from infra.nats.request_reply import Impaired, QuestionService
+from infra.runtime.context import RunningContext, Unavailable
 from infra.vault.key_store import KeyStore
 
 AT_ONCE = 500

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 
 from contexts.customers.personal_data import PersonalData, Sealed
 from contexts.messages import CustomerId
-from infra.questions import put
+from infra.nats.request_reply import put
 
 QUESTION = "open"
 SECONDS = 5.0

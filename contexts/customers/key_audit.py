@@ -11,10 +11,10 @@ import structlog
 from contexts.customers.events import AddressChanged, CustomerRegistered, EmailChanged
 from contexts.customers.key_health import QUESTION, KeyHealth
 from contexts.messages import wire_name
-from infra.event_store import EventStore, StoreUnavailable
-from infra.questions import QuestionService
-from infra.records import Recorded, key_of
-from infra.runtime import RunningContext, StartRefused
+from infra.event_store.store import EventStore, StoreUnavailable
+from infra.messages.events import Recorded, key_of
+from infra.nats.request_reply import QuestionService
+from infra.runtime.context import RunningContext, StartRefused
 from infra.settings import SettingsInvalid
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeyUnknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from nats.aio.client import Client
 
-from infra.questions import put
+from infra.nats.request_reply import put
 
 QUESTION = "keys"
 SECONDS = 1.5

@@ -12,7 +12,7 @@ from contexts.customers.decider import Customer, Locked, Registered
 from contexts.customers.events import AddressChanged, CustomerRegistered, CustomersEvent, EmailChanged
 from contexts.customers.personal_data import PersonalData, Sealed
 from contexts.messages import CustomerId, Rejected
-from infra.runtime import Unavailable
+from infra.runtime.context import Unavailable
 from infra.settings import SettingsInvalid
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeyUnknown

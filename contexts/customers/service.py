@@ -10,8 +10,8 @@ from contexts.customers.decider import Locked, decide, evolve
 from contexts.customers.events import CustomersEvent
 from contexts.customers.key_audit import KeyAudit, check_keys
 from contexts.customers.privacy import Privacy
-from infra.event_store import EventStore
-from infra.runtime import Companion, Context, RunningContext, Session
+from infra.event_store.store import EventStore
+from infra.runtime.context import Companion, Context, RunningContext, Session
 from infra.settings import Settings
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeySource

@@ -12,10 +12,10 @@ from contexts.fulfilment.events import CommandFailed
 from contexts.fulfilment.issued import FAILED, OUTBOX, IssuedCommand, encode, saga_stream
 from contexts.fulfilment.state import Saga
 from contexts.fulfilment.steps import awaited, obsolete
-from infra.commands import Token
-from infra.event_store import StoreUnavailable
-from infra.records import Append, Metadata, Note
-from infra.runtime import Reaction, RunningContext
+from infra.event_store.store import StoreUnavailable
+from infra.messages.commands import Token
+from infra.messages.events import Append, Metadata, Note
+from infra.runtime.context import Reaction, RunningContext
 
 BATCH = 1_000
 LOOK_EVERY = 0.2

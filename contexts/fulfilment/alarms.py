@@ -10,10 +10,10 @@ import structlog
 
 from contexts.fulfilment.events import Timer
 from contexts.messages import OrderId
-from infra.event_store import EventStore, StoreUnavailable
-from infra.jetstream import JetStreamRefused
-from infra.nats import NatsUnavailable
-from infra.timers import Timers
+from infra.event_store.store import EventStore, StoreUnavailable
+from infra.nats.connection import NatsUnavailable
+from infra.nats.jetstream import JetStreamRefused
+from infra.runtime.timers import Timers
 
 TIMER = "timer"
 """Notes by `<order>:<timer>`: when it is due."""

@@ -14,10 +14,10 @@ from contexts.fulfilment.issued import OUTBOX, IssuedCommand, decode, order_of, 
 from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.state import Saga
 from contexts.fulfilment.steps import needs, obsolete
-from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
-from infra.event_store import StoreUnavailable
-from infra.log import trace_of
-from infra.runtime import RunningContext
+from infra.event_store.store import StoreUnavailable
+from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
+from infra.observability.logging.setup import trace_of
+from infra.runtime.context import RunningContext
 
 ACTOR = "fulfilment"
 

@@ -22,12 +22,12 @@ from contexts.fulfilment.issued import FAILED, OUTBOX, Cause, IssuedCommand, enc
 from contexts.fulfilment.saga import decide
 from contexts.fulfilment.state import REASON_LENGTH, Saga
 from contexts.messages import OrderId, wire_name
-from infra import tracing
-from infra.dead_letters import DeadLetter, Fate
-from infra.event_store import StoreUnavailable
-from infra.log import trace_of
-from infra.records import Metadata
-from infra.runtime import Heard, Reaction, Session
+from infra.event_store.store import StoreUnavailable
+from infra.messages.events import Metadata
+from infra.observability import tracing
+from infra.observability.logging.setup import trace_of
+from infra.runtime.context import Heard, Reaction, Session
+from infra.runtime.dead_letters.store import DeadLetter, Fate
 
 log = structlog.get_logger(__name__)
 

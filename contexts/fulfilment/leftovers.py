@@ -8,7 +8,7 @@ import structlog
 
 from contexts.fulfilment.dispatcher import Dispatcher
 from contexts.fulfilment.issued import OUTBOX, decode
-from infra.event_store import EventStore
+from infra.event_store.store import EventStore
 
 LOOK_EVERY = 10.0
 """Seconds between two looks."""

@@ -31,10 +31,10 @@ from contexts.fulfilment.saga import evolve
 from contexts.fulfilment.state import Saga
 from contexts.messages import OrderId, wire_name
 from contexts.wire_names import EVENTS
-from infra import tracing
-from infra.runtime import Companion, Context, Heard, Reaction, RunningContext, Session
+from infra.observability import tracing
+from infra.runtime.context import Companion, Context, Heard, Reaction, RunningContext, Session
+from infra.runtime.timers import Timers
 from infra.settings import Settings
-from infra.timers import Timers
 
 NAME = "fulfilment"
 

@@ -9,7 +9,7 @@ from contexts.inventory.decider import evolve, initial, primary, stock_stream, s
 from contexts.inventory.events import InventoryEvent
 from contexts.inventory.reservation import ReservationCommand
 from contexts.inventory.stock import StockCommand
-from infra.runtime import Context, Session
+from infra.runtime.context import Context, Session
 from infra.settings import Settings
 
 

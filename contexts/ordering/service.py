@@ -15,9 +15,9 @@ from contexts.ordering.decider import check_theirs, decide, evolve
 from contexts.ordering.events import OrderingEvent
 from contexts.ordering.price_list import KnownCustomer, ListedProduct, Terms, know_customer, list_product
 from contexts.wire_names import EVENTS
-from infra.records import key_of
-from infra.runtime import Context, Heard, Reaction, Session
-from infra.session import Stale
+from infra.messages.events import key_of
+from infra.runtime.context import Context, Heard, Reaction, Session
+from infra.runtime.session import Stale
 from infra.settings import Settings
 
 PRICE = "price"

@@ -21,16 +21,16 @@ from contexts.payments.events import PaymentAuthorized, PaymentCaptured
 from contexts.payments.provider import Missing, Provider
 from contexts.payments.reconciliation import Kind, differences
 from contexts.payments.standing import Standing, Standings
-from infra.command_client import CommandClient
-from infra.commands import Envelope
-from infra.error_text import described
-from infra.event_store import EventStore, StoreUnavailable
-from infra.metrics_provider import books_compared
-from infra.questions import QuestionService
-from infra.records import key_of
-from infra.runtime import Unavailable
+from infra.event_store.store import EventStore, StoreUnavailable
+from infra.messages.commands import Envelope
+from infra.messages.events import key_of
+from infra.nats.request_reply import QuestionService
+from infra.observability.logging.redaction import described
+from infra.observability.metrics.provider import books_compared
+from infra.runtime.command_client import CommandClient
+from infra.runtime.context import Unavailable
+from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
-from infra.streams import Streams
 
 ACTOR = "payments-bookkeeping"
 

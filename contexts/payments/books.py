@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from contexts.messages import OrderId
 from contexts.payments.standing import Standing, Standings
-from infra.questions import ContextUnavailable, put
+from infra.nats.request_reply import ContextUnavailable, put
 
 QUESTION = "books"
 SECONDS = 15.0

@@ -14,9 +14,9 @@ from contexts.messages import Amount, OrderId
 from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
 from contexts.payments.standing import Standing, Standings
-from infra import tracing
-from infra.metrics_provider import provider_request
-from infra.runtime import Unavailable
+from infra.observability import tracing
+from infra.observability.metrics.provider import provider_request
+from infra.runtime.context import Unavailable
 
 PAUSES = (0.1, 0.3)
 """Seconds before the second and the third try of a request that met a fault of the provider."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contexts.shipping.commands import ShippingCommand
 from contexts.shipping.decider import Shipment, decide, evolve
 from contexts.shipping.events import ShippingEvent
-from infra.runtime import Context, Session
+from infra.runtime.context import Context, Session
 from infra.settings import Settings
 
 

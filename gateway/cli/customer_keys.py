@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from gateway.cli.failure import CommandFailed
-from infra.recorders.outcomes import StoreUnavailable
+from infra.event_store.errors import StoreUnavailable
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeys, MasterKeySource, master_keys_file

@@ -16,7 +16,7 @@ from gateway.cli.customer_keys import require_keys, survey
 from gateway.cli.failure import CommandFailed
 from gateway.cli.progress import steps
 from gateway.cli.surroundings import settings_of
-from infra.event_store import StoreUnavailable
+from infra.event_store.store import StoreUnavailable
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import (

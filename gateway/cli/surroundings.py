@@ -9,9 +9,9 @@ from pathlib import Path
 from gateway.access import SCOPES
 from gateway.cli.failure import CommandFailed
 from gateway.roles import Role, minted_role
-from infra.data_folder import DataFolder, FolderUnusable
+from infra.embedded.data_folder import DataFolder, FolderUnusable
+from infra.security.development_issuer import SigningKeyMissing, SigningKeys
 from infra.settings import Settings, SettingsInvalid, load_settings
-from infra.signing_keys import SigningKeyMissing, SigningKeys
 
 IMPORT_LIFETIME = timedelta(hours=24)
 

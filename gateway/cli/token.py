@@ -9,7 +9,7 @@ from gateway.cli.failure import CommandFailed
 from gateway.cli.surroundings import mint, settings_of
 from gateway.roles import Role
 from gateway.tokens import CUSTOMER_ID
-from infra.signing_keys import duration
+from infra.security.development_issuer import duration
 
 
 def token(data: Path | None, scopes: list[str], subject: str, ttl: str, customer: str | None = None) -> str:

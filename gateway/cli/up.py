@@ -25,14 +25,14 @@ from gateway.cli.importer.run import Import, run
 from gateway.cli.importer.shop import Shop
 from gateway.cli.importer.source import Source
 from gateway.cli.surroundings import mint
-from infra.data_folder import FolderUnusable
-from infra.embedded import EmbeddedStack
-from infra.event_store import StoreUnavailable
-from infra.ports import PortTaken
-from infra.servers import ServerFailed
+from infra.embedded.data_folder import FolderUnusable
+from infra.embedded.servers import ServerFailed
+from infra.embedded.stack import EmbeddedStack
+from infra.event_store.store import StoreUnavailable
+from infra.security.development_issuer import SigningKeyMissing
+from infra.security.tls import client_context
 from infra.settings import SettingsInvalid, load_settings
-from infra.signing_keys import SigningKeyMissing
-from infra.tls import client_context
+from infra.sockets import PortTaken
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAMPLE_LIFETIME = timedelta(hours=1)
@@ -134,7 +134,7 @@ async def work(stack: EmbeddedStack, *, sample: bool, console: Console) -> None:
 async def import_sample(stack: EmbeddedStack, console: Console) -> None:
     """Import the bundled sample unless there are orders already; a failure is told, and stops nothing."""
     token = mint(stack.settings, [], "sample", SAMPLE_LIFETIME)
-    tls = client_context(stack.settings)
+    tls = client_context(*stack.settings.client_tls)
     try:
         async with Shop(stack.url, token, 1, lambda _: None, tls) as shop:
             if (await shop.get("/v1/orders", limit=1)).body.get("items"):

@@ -16,9 +16,9 @@ from contexts.payments.books import BooksClosed, all_payments, one_payment
 from gateway.cli.failure import CommandFailed, Differs
 from gateway.cli.progress import steps
 from gateway.cli.surroundings import running_settings
-from infra.log_service import ContextUnavailable, LogClient
+from infra.event_log.server import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
-from infra.nats import NatsUnavailable, connect
+from infra.nats.connection import NatsUnavailable, connect
 from infra.settings import Settings
 from read_models.payment_audit import CheckedPayments, PaymentAudit
 from read_models.reading import ReadModels

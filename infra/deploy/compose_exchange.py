@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from infra.data_folder import DataFolder
 from infra.deploy.compose_secrets import MASTER_KEYS, PASSWORD_BYTES, POSTGRES_USERS, READABLE
+from infra.embedded.data_folder import DataFolder
+from infra.security.development_issuer import write_secret
 from infra.settings import Settings, SettingsInvalid
-from infra.signing_keys import write_secret
 from infra.vault.master_keys import MasterKeys, MasterKeySource, write_master_keys
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

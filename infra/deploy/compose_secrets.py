@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from infra.data_folder import DataFolder
 from infra.deploy.dev_ca import (
     AUTHORITY,
     AuthorityUnusable,
@@ -19,9 +18,10 @@ from infra.deploy.dev_ca import (
     make_certificates,
 )
 from infra.deploy.nats_keys import KeysUnusable, make_keys
-from infra.signing_keys import SigningKeyMissing, SigningKeys, write_secret
+from infra.embedded.data_folder import DataFolder
+from infra.security.development_issuer import SigningKeyMissing, SigningKeys, write_secret
+from infra.security.webhook_signature import new_secret
 from infra.vault.master_keys import new_master_keys, write_master_keys
-from infra.webhook_signature import new_secret
 
 CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 POSTGRES_USERS = {"postgres": "postgres", **{context: f"store_{context}" for context in CONTEXTS}}

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.deploy.nats_keys import KeysUnusable, users
-from infra.signing_keys import write_secret
+from infra.security.development_issuer import write_secret
 
 AUTHORITY = "ca"
 SERVERS = ("nats", "postgres", "mongo", "provider", "edge", "contexts")

@@ -11,7 +11,7 @@ from typing import Annotated
 import nkeys  # type: ignore[import-untyped]
 import typer
 
-from infra.signing_keys import write_secret
+from infra.security.development_issuer import write_secret
 
 CONFIGURATION = Path(__file__).parent / "nats" / "nats-server.conf"
 """nats-server's configuration: who its users are."""

@@ -13,13 +13,13 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from infra.log import configure_logging, last_word, logged
-from infra.payment_sandbox.afterwards import Afterwards
+from infra.observability.logging.setup import configure_logging, last_word, logged
 from infra.payment_sandbox.app import make_app
 from infra.payment_sandbox.ledger import Ledger, LedgerUnusable
 from infra.payment_sandbox.provider import SandboxProvider
-from infra.ports import PortTaken, refuse_taken
-from infra.webhook_signature import SecretUnusable, read_secret
+from infra.payment_sandbox.webhooks import Afterwards
+from infra.security.webhook_signature import SecretUnusable, read_secret
+from infra.sockets import PortTaken, refuse_taken
 
 
 def arguments() -> argparse.Namespace:

@@ -12,11 +12,11 @@ from litestar.di import Provide
 from litestar.exceptions import ClientException
 from litestar.params import Parameter
 
-from infra.payment_sandbox.afterwards import Afterwards
 from infra.payment_sandbox.ledger import Ledger
 from infra.payment_sandbox.messages import Answer, Wanted, WantedRefund
 from infra.payment_sandbox.provider import SandboxProvider, in_progress
-from infra.payment_sandbox.tokens import Behaviour, SandboxToken
+from infra.payment_sandbox.test_methods import Behaviour, SandboxToken
+from infra.payment_sandbox.webhooks import Afterwards
 
 Key = Annotated[str, Parameter(header="Idempotency-Key", min_length=1, max_length=200)]
 OrderId = Annotated[str, Parameter(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]

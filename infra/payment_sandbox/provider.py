@@ -21,7 +21,7 @@ from infra.payment_sandbox.messages import (
     WantedRefund,
     Webhook,
 )
-from infra.payment_sandbox.tokens import Behaviour, SandboxToken
+from infra.payment_sandbox.test_methods import Behaviour, SandboxToken
 
 FAILURES = 2
 """How often a flaky payment method fails."""

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from infra.group_read import GroupRead
-from infra.recorders.outcomes import StoreBusy
+from infra.event_store.errors import StoreBusy
+from infra.event_store.group_read import GroupRead
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, master_keys_file
 from infra.vault.postgres_table import PostgresTable

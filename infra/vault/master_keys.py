@@ -7,8 +7,8 @@ import binascii
 import secrets
 from pathlib import Path
 
+from infra.security.development_issuer import write_secret
 from infra.settings import Settings, SettingsInvalid
-from infra.signing_keys import write_secret
 from infra.vault.sealing import KEY_BYTES, SealBroken, decrypt, encrypt, new_key
 
 LARGEST_FILE = 100_000

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from infra.recorders.postgres_connection import Line, parameters
+from infra.event_store.postgres.connection import Line, parameters
 from infra.vault.table import LOST, Wrapped
 
 SCHEMA = (

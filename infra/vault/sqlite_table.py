@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.recorders.outcomes import StoreUnavailable
+from infra.event_store.errors import StoreUnavailable
 from infra.vault.table import LOST, KeyStoreGone, Wrapped
 
 BUSY_SECONDS = 5.0

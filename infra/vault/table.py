@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from infra.recorders.outcomes import StoreUnavailable
+from infra.event_store.errors import StoreUnavailable
 
 
 class KeyStoreGone(StoreUnavailable):

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from infra.event_message import Delivered
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.messages.event_headers import Delivered
+from infra.messages.events import PARTITIONS
 from infra.mongo import Access, Mongo, Transaction
-from infra.records import PARTITIONS
 from read_models import checkpoints
 from read_models.checkpoints import Place
 from read_models.dead_letters import parked_keys

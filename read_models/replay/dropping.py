@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
-from infra.jetstream import JetStreamRefused, delete_consumers, stream_name
 from infra.mongo import Mongo, Transaction
+from infra.nats.jetstream import JetStreamRefused, delete_consumers, stream_name
 from read_models.model import ReadModel
 from read_models.projectors import reader_name
 from read_models.reading import REFRESH_SECONDS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeVar
 
+from infra.messages.events import Checkpoint
 from infra.mongo import Mongo, Transaction, TransactionConflict
-from infra.records import Checkpoint
 from read_models import checkpoints
 from read_models.checkpoints import CheckpointMoved, Place
 from read_models.coming_through import PATIENCE_SECONDS, come_through

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from infra.log_reader import Batch
-from infra.records import Checkpoint
+from infra.event_log.subscription import Batch
+from infra.messages.events import Checkpoint
 from read_models.checkpoints import Place
 from read_models.projector import EventReader
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from infra.log_client import ContextUnavailable, LogClient
-from infra.nats import NatsUnavailable
+from infra.event_log.client import ContextUnavailable, LogClient
+from infra.nats.connection import NatsUnavailable
 from read_models.checkpoints import Place
 
 LOOK_SECONDS = 0.5

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from nats.aio.client import Client
 
-from infra.jetstream import delete_stream, last_message, stream_name
-from infra.log_client import LogClient
-from infra.nats import NatsUnavailable, NobodyListens
-from infra.relay_control import RelayReport, RelayWish, tell_relay
-from infra.stream_audit import stream_state
+from infra.event_log.client import LogClient
+from infra.event_log.relay_control import RelayReport, RelayWish, tell_relay
+from infra.event_log.stream_audit import stream_state
+from infra.nats.connection import NatsUnavailable, NobodyListens
+from infra.nats.jetstream import delete_stream, last_message, stream_name
 from read_models.replay.failure import ReplayFailed
 
 LOOK_SECONDS = 0.2

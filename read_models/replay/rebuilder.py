@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from infra.log_reader import Batch
+from infra.event_log.subscription import Batch
 from infra.mongo import Mongo
 from read_models import dead_letters, losses
 from read_models.folding import Folded, Sorted, sort

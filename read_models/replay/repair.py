@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from infra.event_message import Delivered
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Checkpoint, key_of
 from infra.mongo import Access, Mongo, Transaction, Write, deleting, replacing
-from infra.records import Checkpoint, key_of
 from read_models import checkpoints, dead_letters, losses
 from read_models.checkpoints import Place
 from read_models.folding import Fold

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from infra.event_message import Delivered
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Checkpoint
 from infra.mongo import Mongo, Transaction, Write, deleting, replacing
-from infra.records import Checkpoint
 from read_models import dead_letters, losses, skipped_events
 from read_models.dead_letters import DeadLetter
 from read_models.folding import Folded, Parked, fold, sort

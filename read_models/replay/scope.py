@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from infra.event_codec import EventUnreadable
-from infra.event_message import Delivered
-from infra.log_client import LogClient
-from infra.records import PARTITIONS, key_of, partition_of
+from infra.event_log.client import LogClient
+from infra.messages.codec import EventUnreadable
+from infra.messages.event_headers import Delivered
+from infra.messages.events import PARTITIONS, key_of, partition_of
 from read_models.causality import ORDER_STREAMS
 from read_models.model import Occurrence, ReadModel, Source
 

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from infra.event_message import Delivered
-from infra.log_client import LogClient
-from infra.log_reader import Batch
-from infra.records import PARTITIONS, Checkpoint
+from infra.event_log.client import LogClient
+from infra.event_log.subscription import Batch
+from infra.messages.event_headers import Delivered
+from infra.messages.events import PARTITIONS, Checkpoint
 from read_models.checkpoints import Place
 
 AHEAD = 2_000

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from infra.event_store.errors import RESTORE_REMEDY
 from infra.mongo import Mongo, Transaction
-from infra.recorders.outcomes import RESTORE_REMEDY
 from read_models import checkpoints
 from read_models.checkpoints import Place
 from read_models.losses import was_there

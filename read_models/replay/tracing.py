@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from infra.event_message import Delivered
+from infra.messages.event_headers import Delivered
 from read_models.causality import cause_of, commands_of, origins_of
 
 STEP_TAKEN = "fulfilment.StepTaken"

@@ -15,11 +15,11 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
-from infra.jetstream import JetStreamRefused, delete_consumers, stream_name
-from infra.log_client import ContextUnavailable, LogClient
-from infra.log_reader import LogDiffers, LogReader
+from infra.event_log.client import ContextUnavailable, LogClient
+from infra.event_log.subscription import LogDiffers, LogReader
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
-from infra.nats import NatsUnavailable
+from infra.nats.connection import NatsUnavailable
+from infra.nats.jetstream import JetStreamRefused, delete_consumers, stream_name
 from read_models import checkpoints
 from read_models.checkpoints import CheckpointMoved, Place
 from read_models.live_lag import LiveLag

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import uvloop
 
-from infra.event_store import EventStore
-from infra.log_reader import LogReader
-from infra.log_service import LogService
-from infra.nats import connect
-from infra.relay import Relay
-from infra.servers import free_port, nats_server
+from infra.embedded.servers import nats_server
+from infra.event_log.relay import Relay
+from infra.event_log.server import LogService
+from infra.event_log.subscription import LogReader
+from infra.event_store.store import EventStore
+from infra.nats.connection import connect
 from infra.settings import Settings
+from infra.sockets import free_port
 from tests.bench.table import Row, show
 from tests.jetstream.ordering_log import CONTEXT, OrderingLog, running
 

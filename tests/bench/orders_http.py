@@ -14,9 +14,10 @@ from statistics import median
 
 import httpx
 
-from infra.servers import Process, free_port, listening, mongo_server, nats_server
+from infra.embedded.servers import Process, listening, mongo_server, nats_server
+from infra.security.development_issuer import SigningKeys, jwks_file
 from infra.settings import load_settings
-from infra.signing_keys import SigningKeys, jwks_file
+from infra.sockets import free_port
 from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from tests.bench.http_load import Load, post_all
 from tests.bench.table import Row

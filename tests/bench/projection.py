@@ -20,13 +20,14 @@ from nats.aio.client import Client
 from contexts.ordering.events import OrderingEvent
 from contexts.payments.events import PaymentsEvent
 from contexts.shipping.events import ShippingEvent
-from infra.event_codec import EventCodec
-from infra.log_reader import LogReader
+from infra.embedded.servers import mongo_server, nats_server
+from infra.event_log.subscription import LogReader
+from infra.messages.codec import EventCodec
+from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo, replacing
-from infra.nats import connect
-from infra.records import PARTITIONS
-from infra.servers import free_port, mongo_server, nats_server
+from infra.nats.connection import connect
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models.orders import ORDERS
 from read_models.projector import Projector
 from tests.bench.table import Row, show

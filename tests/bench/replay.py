@@ -24,14 +24,15 @@ from nats.aio.client import Client
 from contexts.ordering.events import OrderingEvent
 from contexts.payments.events import PaymentsEvent
 from contexts.shipping.events import ShippingEvent
-from infra.event_codec import EventCodec
-from infra.event_store import EventStore
-from infra.log_client import LogClient
-from infra.log_service import LogService
+from infra.embedded.servers import mongo_server, nats_server
+from infra.event_log.client import LogClient
+from infra.event_log.server import LogService
+from infra.event_store.store import EventStore
+from infra.messages.codec import EventCodec
 from infra.mongo import Mongo
-from infra.nats import connect
-from infra.servers import free_port, mongo_server, nats_server
+from infra.nats.connection import connect
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models.orders import ORDERS
 from read_models.replay.starting import begin
 from read_models.replay.worker import Worker

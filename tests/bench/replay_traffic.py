@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.bench.table import Row, show
 from tests.e2e.conftest import bearer
 from tests.faults.invoices import write_invoices

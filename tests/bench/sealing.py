@@ -13,7 +13,7 @@ from contexts.customers.decider import decide
 from contexts.customers.personal_data import Address
 from contexts.customers.service import customers, stream_of
 from contexts.messages import Command
-from infra.runtime import Context, Session
+from infra.runtime.context import Context, Session
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import new_master_keys
 from tests.at_work import AtWork, at_work

@@ -19,8 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from contexts.messages import Event, wire_name
 from gateway.identifiers import derived_id, new_id
-from infra.event_store import EventStore
-from infra.records import Append, CommandRecord, Metadata, NewEvent, StreamAppend
+from infra.event_store.store import EventStore
+from infra.messages.events import Append, CommandRecord, Metadata, NewEvent, StreamAppend
 from tests.bench.table import Row, show
 from tests.postgres_server import fresh_database, postgres_server
 

@@ -14,8 +14,8 @@ from gateway.key_set import KeySet
 from gateway.key_source import key_source
 from gateway.roles import role_names
 from gateway.tokens import TokenVerifier
+from infra.security.development_issuer import SigningKeys, jwks_file
 from infra.settings import Settings
-from infra.signing_keys import SigningKeys, jwks_file
 from tests.bench.orders_http import CONNECTIONS, WARM_UP, ours, place
 from tests.bench.table import Row
 

@@ -14,10 +14,10 @@ from typing import Self
 
 import psutil
 
-from infra import tracing
-from infra.commands import Accepted, Envelope
-from infra.records import Append
-from infra.servers import free_port
+from infra.messages.commands import Accepted, Envelope
+from infra.messages.events import Append
+from infra.observability import tracing
+from infra.sockets import free_port
 from tests.bench.http_load import Load
 from tests.bench.orders_http import CONNECTIONS, module, ours, place, running
 from tests.bench.table import Row

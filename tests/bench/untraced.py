@@ -63,7 +63,7 @@ def write_untraced(folder: Path) -> int:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         for file in (folder / package).rglob("*.py"):
-            if file.is_relative_to(folder / "infra" / "tracing"):
+            if file.is_relative_to(folder / "infra" / "observability" / "tracing"):
                 continue
             text = file.read_text()
             if "tracing" in text:

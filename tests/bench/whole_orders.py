@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.embedded.stack import EmbeddedStack
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.bench.table import Row
 from tests.shop import Shop
 

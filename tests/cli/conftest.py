@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.servers import free_port
+from infra.sockets import free_port
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 

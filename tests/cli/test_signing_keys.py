@@ -9,7 +9,13 @@ from pathlib import Path
 import jwt
 import pytest
 
-from infra.signing_keys import SigningKeyMissing, SigningKeys, duration, jwks_file, private_file
+from infra.security.development_issuer import (
+    SigningKeyMissing,
+    SigningKeys,
+    duration,
+    jwks_file,
+    private_file,
+)
 
 HOUR = timedelta(hours=1)
 

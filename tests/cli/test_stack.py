@@ -19,7 +19,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from gateway.cli.importer.columns import COLUMNS
-from infra.data_folder import DataFolder
+from infra.embedded.data_folder import DataFolder
 from tests.cli.conftest import RunningStack, command, environment, wait_until
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 

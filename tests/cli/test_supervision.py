@@ -15,9 +15,9 @@ from typing import cast
 
 import pytest
 
-from infra.child import Child, plain
-from infra.leftovers import born, end_leftovers, remember
-from infra.servers import Process, ServerFailed
+from infra.embedded.pid_files import born, end_leftovers, remember
+from infra.embedded.servers import Process, ServerFailed
+from infra.embedded.supervisor import Child, plain
 from tests.deadlines import HOLDS_SECONDS
 from tests.replay.small_disk import LimitedFiles, small_disk
 

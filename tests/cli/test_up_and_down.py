@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.leftovers import born
+from infra.embedded.pid_files import born
 from tests.cli.conftest import RunningStack, run
 from tests.deadlines import HOLDS_SECONDS
 

@@ -15,8 +15,8 @@ import pytest
 
 from gateway.access import SCOPES
 from infra.deploy.compose_secrets import ISSUER, make_secrets
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.compose.stack import ROOT, Stack, eventually
 from tests.deadlines import HOLDS_SECONDS
 from tests.tls.authority import Certificates

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.data_folder import DataFolder
 from infra.deploy.compose_secrets import make_secrets
 from infra.deploy.locked_subset import entries
-from infra.servers import free_port
+from infra.embedded.data_folder import DataFolder
 from infra.settings import load_settings
+from infra.sockets import free_port
 from tests.compose.stack import ROOT
 
 

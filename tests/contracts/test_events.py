@@ -18,7 +18,7 @@ from contexts.messages import wire_name
 from contexts.ordering.events import OrderingEvent
 from contexts.payments.events import PaymentsEvent
 from contexts.shipping.events import ShippingEvent
-from infra.event_codec import EventCodec
+from infra.messages.codec import EventCodec
 
 CODECS = {
     "catalog": EventCodec(CatalogEvent),

@@ -18,11 +18,11 @@ from contexts.customers.events import CustomerForgotten, CustomerRegistered, Ema
 from contexts.customers.personal_data import Address, PersonalData
 from contexts.customers.privacy import Privacy
 from contexts.customers.service import customers
-from infra.command_client import CommandClient
-from infra.commands import Accepted, RefusalKind, Refused, fingerprint
-from infra.context_process import reacting
-from infra.records import Append, Metadata, NewEvent, StreamAppend
-from infra.runtime import RunningContext
+from infra.messages.commands import Accepted, RefusalKind, Refused, fingerprint
+from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
+from infra.runtime.command_client import CommandClient
+from infra.runtime.context import RunningContext
+from infra.runtime.process import reacting
 from infra.settings import Settings
 from infra.vault import sqlite_table
 from infra.vault.key_store import KeyMissing, KeyStore

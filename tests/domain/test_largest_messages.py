@@ -14,7 +14,7 @@ from contexts.messages import MAX_LINES
 from contexts.ordering.events import OrderPlaced
 from contexts.ordering.order_lines import OrderLine, WantedLine
 from gateway.incoming import MAX_BODY
-from infra.session import LARGEST_COMMANDED_EVENT, LARGEST_EVENT, EventTooLarge
+from infra.runtime.session import LARGEST_COMMANDED_EVENT, LARGEST_EVENT, EventTooLarge
 
 MOST_UNITS, HIGHEST_PRICE = 1_000_000, 10**11
 SKUS = [f"{number:064}" for number in range(MAX_LINES)]

@@ -15,7 +15,7 @@ from contexts.ordering.commands import CancelOrder, PlaceOrder
 from contexts.ordering.events import OrderPlaced
 from contexts.ordering.order_lines import WantedLine
 from contexts.ordering.service import context
-from infra.commands import RefusalKind, Refused
+from infra.messages.commands import RefusalKind, Refused
 from infra.settings import Settings
 from tests.at_work import AtWork, at_work
 

@@ -7,7 +7,7 @@ import os
 import sys
 from asyncio.subprocess import Process
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from tests.deadlines import HOLDS_SECONDS
 from tests.subprocesses import communicate
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.shop import Shop
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.e2e.provider import charged

@@ -20,12 +20,13 @@ from contexts.customers.privacy import Privacy
 from gateway.cli.erasure.files import search_files
 from gateway.cli.erasure.texts import read_texts
 from gateway.cli.keys import new
-from infra.embedded import EmbeddedStack
+from infra.embedded.servers import ServerFailed
+from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo
-from infra.nats import connect
-from infra.runtime import Unavailable
-from infra.servers import ServerFailed, free_port
+from infra.nats.connection import connect
+from infra.runtime.context import Unavailable
 from infra.settings import Settings
+from infra.sockets import free_port
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeySource
 from read_models import customers

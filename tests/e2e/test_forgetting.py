@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo
 from read_models.replay.records import State, find_replay
 from tests.deadlines import whole_run

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.cli.erasure.files import search_files
 from gateway.cli.erasure.texts import read_texts
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.e2e.commands import orderfold
 from tests.e2e.conftest import bearer
 from tests.e2e.test_on_postgresql import CONTEXTS

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded import EmbeddedStack
-from infra.servers import Process, free_port
+from infra.embedded.servers import Process
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.e2e.conftest import bearer
 from tests.postgres_server import fresh_database, postgres_server
 from tests.shop import Shop

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.roles import Role
-from infra.embedded import EmbeddedStack
-from infra.signing_keys import SigningKeys
+from infra.embedded.stack import EmbeddedStack
+from infra.security.development_issuer import SigningKeys
 from tests.e2e.conftest import SCOPES
 from tests.shop import Shop
 

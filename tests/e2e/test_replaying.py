@@ -9,7 +9,7 @@ import nats as nats_client
 import pytest
 from nats.aio.msg import Msg
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from read_models.catalogue import MODELS
 from tests.e2e.commands import orderfold
 from tests.nats_settled import settled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from tests.e2e.provider import charged
 from tests.fuzz.shop import becomes_stuck, let_go
 from tests.gateway.problems import assert_problem

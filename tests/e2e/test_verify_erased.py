@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo, encode_document, replacing
 from tests.e2e.commands import orderfold
 from tests.shop import Shop

@@ -14,9 +14,9 @@ import pytest_asyncio
 from rich.console import Console
 
 from gateway.cli import verify
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
-from infra.webhook_signature import read_secret, sign
+from infra.embedded.stack import EmbeddedStack
+from infra.security.webhook_signature import read_secret, sign
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.shop import Shop, eventually

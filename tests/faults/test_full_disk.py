@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.broken_mongo import restart_when_broken
-from infra.embedded import EmbeddedStack
+from infra.embedded.mongo_repair import restart_when_broken
+from infra.embedded.servers import mongo_server
+from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo, MongoUnavailable, encode_document, replacing
-from infra.servers import free_port, mongo_server
 from infra.settings import Settings
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.shop import Shop, eventually

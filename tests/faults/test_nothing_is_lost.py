@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.embedded.stack import EmbeddedStack
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.deadlines import WHOLE_RUN_SECONDS, whole_run
 from tests.faults.books import Books
 from tests.faults.invoices import write_invoices

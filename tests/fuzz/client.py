@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import schemathesis
 
-from infra.webhook_signature import sign
+from infra.security.webhook_signature import sign
 from tests.fuzz.asking import ABOUT, DESCRIPTION, FITTING, QUERIES, Json, Operation
 
 SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)

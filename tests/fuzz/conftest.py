@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from gateway.access import SCOPES
 from gateway.roles import Role
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.embedded.stack import EmbeddedStack
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.fuzz.shop import furnish
 from tests.shop import Shop
 

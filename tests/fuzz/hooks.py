@@ -22,7 +22,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from gateway.openapi_headers import REQUEST_HEADERS
-from infra.webhook_signature import read_secret, sign
+from infra.security.webhook_signature import read_secret, sign
 
 KEY = read_secret(Path(os.environ["WEBHOOK_SECRET"]))
 FORMS = {name: re.compile(header["schema"].get("pattern", ".*")) for name, header in REQUEST_HEADERS.items()}

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import nats
 
-from infra.command_client import CommandClient
-from infra.commands import Accepted, Envelope
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
+from infra.messages.commands import Accepted, Envelope
+from infra.runtime.command_client import CommandClient
 from tests.deadlines import HOLDS_SECONDS
 from tests.shop import Shop, eventually
 

@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.known_contexts import CONTEXTS
-from infra.embedded import EmbeddedStack
-from infra.webhook_signature import read_secret
+from infra.embedded.stack import EmbeddedStack
+from infra.security.webhook_signature import read_secret
 from tests.deadlines import HOLDS_SECONDS
 from tests.fuzz.asking import OPERATIONS, Operation
 from tests.fuzz.client import LIMITED, PREFERRED, TRACED, Client, has_all_headers, hold

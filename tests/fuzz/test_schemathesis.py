@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from tests.deadlines import WHOLE_RUN_SECONDS, whole_run
 from tests.fuzz.conftest import Issuer
 from tests.subprocesses import communicate

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
-from infra.webhook_signature import read_secret
+from infra.embedded.stack import EmbeddedStack
+from infra.security.webhook_signature import read_secret
 from tests.deadlines import HOLDS_SECONDS
 from tests.fuzz.asking import DESCRIPTION, FITTING, OPERATIONS, Json, Operation
 from tests.fuzz.client import Client

@@ -22,12 +22,13 @@ from nats.aio.msg import Msg
 
 from contexts.catalog.events import ProductAdded
 from contexts.messages import wire_name
-from infra.command_wire import from_headers
-from infra.commands import Accepted, Answer
-from infra.log_wire import LogAnswer, LogEvent, LogRequest
-from infra.records import PARTITIONS, Metadata, key_of, partition_of
-from infra.servers import Process, free_port, listening, nats_server
-from infra.webhook_signature import new_secret
+from infra.embedded.servers import Process, listening, nats_server
+from infra.event_log.messages import LogAnswer, LogEvent, LogRequest
+from infra.messages.command_headers import from_headers
+from infra.messages.commands import Accepted, Answer
+from infra.messages.events import PARTITIONS, Metadata, key_of, partition_of
+from infra.security.webhook_signature import new_secret
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.issuer import Issuer
 from tests.nats_settled import settled

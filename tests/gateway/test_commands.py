@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.command_wire import from_headers
-from infra.commands import RefusalKind, Refused, Token
-from infra.records import partition_of
+from infra.messages.command_headers import from_headers
+from infra.messages.commands import RefusalKind, Refused, Token
+from infra.messages.events import partition_of
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem

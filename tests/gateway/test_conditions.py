@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from infra.command_wire import from_headers
-from infra.commands import RefusalKind, Refused
+from infra.messages.command_headers import from_headers
+from infra.messages.commands import RefusalKind, Refused
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.problems import assert_problem
 from tests.gateway.test_queries import come_to, gateway, settings

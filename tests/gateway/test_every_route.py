@@ -16,8 +16,8 @@ import pytest
 
 from gateway.app import make_litestar, make_services
 from gateway.openapi import document
+from infra.security.webhook_signature import new_secret
 from infra.settings import Settings
-from infra.webhook_signature import new_secret
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from contexts.messages import wire_name
-from infra.event_message import Delivered
-from infra.event_store import EventStore
-from infra.log_service import LogService
-from infra.nats import connect
-from infra.records import Append, Metadata, NewEvent, StreamAppend
+from infra.event_log.server import LogService
+from infra.event_store.store import EventStore
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
+from infra.nats.connection import connect
 from infra.settings import Settings
 from read_models.causality import ORDER_STREAMS, causal_order
 from tests.deadlines import HOLDS_SECONDS

@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from infra.command_wire import from_headers
+from infra.messages.command_headers import from_headers
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem

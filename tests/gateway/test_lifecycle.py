@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.servers import free_port, listening, nats_server
+from infra.embedded.servers import listening, nats_server
+from infra.sockets import free_port
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.gateway.conftest import ROOT, Contexts, Gateway
 from tests.gateway.issuer import Issuer
@@ -67,7 +68,7 @@ def test_a_taken_port_is_one_clear_line_and_status_2() -> None:
         result = run(ORDERFOLD_PORT=str(port))
     assert result.returncode == 2
     (line,) = map(json.loads, result.stdout.splitlines())
-    assert line["event"].startswith(f"cannot listen on 127.0.0.1:{port} (Address already in use)")
+    assert line["event"].startswith(f"port {port} is taken")
     assert "ORDERFOLD_PORT" in line["event"]
     assert (line["level"], line["service"]) == ("critical", "gateway")
 

@@ -13,8 +13,8 @@ import pytest
 
 from contexts.catalog.events import ProductAdded
 from contexts.fulfilment.events import CommandFailed, Stage, StepTaken
+from infra.messages.events import Checkpoint, partition_of
 from infra.mongo import Mongo, replacing
-from infra.records import Checkpoint, partition_of
 from infra.settings import Settings
 from read_models import checkpoints
 from read_models.catalogue import MODELS

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.cli.surroundings import mint
 from gateway.roles import Role, RolesUnreadable, RoleUnknown, role_names
+from infra.security.development_issuer import SigningKeys
 from infra.settings import SettingsInvalid, load_settings
-from infra.signing_keys import SigningKeys
 from tests.gateway.conftest import Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.command_wire import from_headers
-from infra.commands import RefusalKind, Refused
-from infra.webhook_signature import read_secret, sign
+from infra.messages.command_headers import from_headers
+from infra.messages.commands import RefusalKind, Refused
+from infra.security.webhook_signature import read_secret, sign
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.problems import assert_problem

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from infra.event_store import EventStore
-from infra.nats import connect
+from infra.event_store.store import EventStore
+from infra.nats.connection import connect
 from infra.settings import Settings
 from tests.conftest import Server
 from tests.jetstream.ordering_log import CONTEXT, OrderingLog

@@ -12,12 +12,10 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from infra.event_message import EVENT_ID, PREVIOUS
-from infra.event_store import EventStore
-from infra.jetstream import last_message, message_from, stream_name
-from infra.log_reader import Batch, LogReader
-from infra.nats import NatsUnavailable
-from infra.records import (
+from infra.event_log.subscription import Batch, LogReader
+from infra.event_store.store import EventStore
+from infra.messages.event_headers import EVENT_ID, PREVIOUS
+from infra.messages.events import (
     PARTITIONS,
     Append,
     Checkpoint,
@@ -28,6 +26,8 @@ from infra.records import (
     key_of,
     partition_of,
 )
+from infra.nats.connection import NatsUnavailable
+from infra.nats.jetstream import last_message, message_from, stream_name
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 

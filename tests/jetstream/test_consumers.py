@@ -6,9 +6,9 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from infra.jetstream import ask, stream_name
-from infra.log_reader import LogReader
-from infra.relay import Relay
+from infra.event_log.relay import Relay
+from infra.event_log.subscription import LogReader
+from infra.nats.jetstream import ask, stream_name
 from tests.jetstream.ordering_log import CONTEXT, OrderingLog, Projection, running
 
 

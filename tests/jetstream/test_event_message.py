@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.event_message import Delivered, delivered, headers_of, subject_of
-from infra.nats import Connection
-from infra.records import Metadata, Recorded
+from infra.messages.event_headers import Delivered, delivered, headers_of, subject_of
+from infra.messages.events import Metadata, Recorded
+from infra.nats.connection import Connection
 
 text = st.text(max_size=60)
 metadata = st.builds(

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from infra.event_store import EventStore
-from infra.jetstream import ask, stream_info, stream_name
-from infra.log_reader import LogDiffers, LogReader
-from infra.log_service import LogService
-from infra.records import Checkpoint
-from infra.relay import Relay
+from infra.event_log.relay import Relay
+from infra.event_log.server import LogService
+from infra.event_log.subscription import LogDiffers, LogReader
+from infra.event_store.store import EventStore
+from infra.messages.events import Checkpoint
+from infra.nats.jetstream import ask, stream_info, stream_name
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import (

@@ -11,9 +11,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from infra.log_service import ContextUnavailable, LogClient, LogService
-from infra.log_wire import Heads
-from infra.nats import request
+from infra.event_log.messages import Heads
+from infra.event_log.server import ContextUnavailable, LogClient, LogService
+from infra.nats.connection import request
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import CONTEXT, METADATA, OrderingLog, chained

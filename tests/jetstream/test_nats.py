@@ -8,10 +8,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from infra import nats as nats_connection
-from infra.nats import NatsUnavailable, NobodyListens, connect, publish, request
-from infra.servers import free_port
+from infra.nats import connection as nats_connection
+from infra.nats.connection import NatsUnavailable, NobodyListens, connect, publish, request
 from infra.settings import Settings
+from infra.sockets import free_port
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import eventually

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from infra.event_store import EventStore
-from infra.jetstream import (
+from infra.event_log.published import StoreRestored
+from infra.event_log.relay import Relay, RelayStopped
+from infra.event_log.server import LogService
+from infra.event_log.subscription import LogReader
+from infra.event_store.store import EventStore
+from infra.nats.jetstream import (
     JetStreamRefused,
     ask,
     delete_stream,
@@ -18,10 +22,6 @@ from infra.jetstream import (
     stream_info,
     stream_name,
 )
-from infra.log_reader import LogReader
-from infra.log_service import LogService
-from infra.published import StoreRestored
-from infra.relay import Relay, RelayStopped
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import (

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from infra.jetstream import ask, stream_info
-from infra.nats import NatsUnavailable
-from infra.timers import Timers
+from infra.nats.connection import NatsUnavailable
+from infra.nats.jetstream import ask, stream_info
+from infra.runtime.timers import Timers
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import eventually, running, wipe

@@ -41,7 +41,9 @@ def test_projectors_are_scaled_by_a_metric_there_is(production: Overlay) -> None
     ]
     promql_parser.parse(query)
     (metric,) = re.findall(r"orderfold_\w+", query)
-    assert any(f'"{metric}"' in file.read_text() for file in INFRA.glob("metrics*.py"))
+    assert any(
+        f'"{metric}"' in file.read_text() for file in (INFRA / "observability" / "metrics").glob("*.py")
+    )
     assert f'namespace="{scaled["metadata"]["namespace"]}"' in query
     # There are no more partitions than sixteen to share.
     assert scaled["spec"]["maxReplicaCount"] <= 16

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from contexts.__main__ import NAMES
 from infra.deploy.nats_keys import make_keys
-from infra.servers import executable
+from infra.embedded.servers import executable
 from tests.deadlines import COMMAND_SECONDS
 from tests.k8s.rendering import K8S, Overlay
 

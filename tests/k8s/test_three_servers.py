@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from infra.event_store import EventStore
-from infra.jetstream import JetStreamRefused, ask, stream_name
-from infra.nats import NatsUnavailable, connect
-from infra.relay import Relay
-from infra.servers import Process, executable, free_port, listening
+from infra.embedded.servers import Process, executable, listening
+from infra.event_log.relay import Relay
+from infra.event_store.store import EventStore
+from infra.nats.connection import NatsUnavailable, connect
+from infra.nats.jetstream import JetStreamRefused, ask, stream_name
+from infra.runtime.timers import Timers
 from infra.settings import Settings
-from infra.timers import Timers
+from infra.sockets import free_port
 from tests.jetstream.ordering_log import CONTEXT, OrderingLog, eventually, running
 
 SERVERS = ("nats-0", "nats-1", "nats-2")

@@ -17,11 +17,12 @@ import httpx
 from contexts.__main__ import NAMES
 from gateway.access import SCOPES
 from infra.deploy.nats_keys import seed_file
-from infra.servers import Process, free_port, listening
+from infra.embedded.servers import Process, listening
+from infra.security.development_issuer import SigningKeys, jwks_file, write_secret
+from infra.security.webhook_signature import new_secret
 from infra.settings import load_settings
-from infra.signing_keys import SigningKeys, jwks_file, write_secret
+from infra.sockets import free_port
 from infra.vault.master_keys import new_master_keys, write_master_keys
-from infra.webhook_signature import new_secret
 from tests.deadlines import HOLDS_SECONDS
 from tests.nats_users.server import GuardedServer
 from tests.subprocesses import communicate

@@ -25,7 +25,7 @@ from contexts.messages import Command, wire_name
 from contexts.payments.commands import CheckPayment
 from gateway.limit_exchange import SUBJECT as EXCHANGED
 from infra.deploy.nats_keys import CONFIGURATION, SUFFIX
-from infra.runtime import Context
+from infra.runtime.context import Context
 from infra.settings import Settings
 from infra.vault.master_keys import new_master_keys, write_master_keys
 from read_models.catalogue import MODELS
@@ -181,7 +181,7 @@ def taken_out(durables: set[str]) -> set[str]:
 def sets_timers(context: str) -> bool:
     """Whether a context's code imports timers."""
     package = importlib.import_module(f"{contexts_package.__name__}.{context}")
-    return any("infra.timers" in source(module) for module in modules(package))
+    return any("infra.runtime.timers" in source(module) for module in modules(package))
 
 
 def questions(context: str) -> dict[str, str]:

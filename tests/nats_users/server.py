@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from infra.deploy.nats_keys import CONFIGURATION, make_keys, seed_file
-from infra.servers import Process, executable, free_port, listening
+from infra.embedded.servers import Process, executable, listening
 from infra.settings import Settings
+from infra.sockets import free_port
 
 
 class GuardedServer:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import nats_user
 from infra.deploy.nats_keys import make_keys, new_seed
-from infra.jetstream import stream_info
-from infra.nats import NatsUnavailable, NotAllowed, UserRefused, connect, request
+from infra.nats import credentials
+from infra.nats.connection import NatsUnavailable, NotAllowed, UserRefused, connect, request
+from infra.nats.jetstream import stream_info
 from infra.settings import Settings, SettingsInvalid
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import eventually
@@ -60,7 +60,7 @@ async def test_what_is_forbidden_is_named_and_ends_nothing(
     guarded: GuardedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without that it would look like a service that does not answer, for as long as one waits."""
-    monkeypatch.setattr(nats_user, "FORBIDDEN_SECONDS", 2 * HOLDS_SECONDS)
+    monkeypatch.setattr(credentials, "FORBIDDEN_SECONDS", 2 * HOLDS_SECONDS)
     client = await connect(guarded.settings("catalog"), "catalog-commands")
 
     async def named() -> bool:

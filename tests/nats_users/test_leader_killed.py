@@ -12,14 +12,14 @@ import pytest
 from nats.aio.client import Client
 
 from infra.deploy.nats_keys import make_keys
-from infra.event_store import EventStore
-from infra.jetstream import ask, stream_name
-from infra.log_reader import LogReader
-from infra.log_service import LogService
-from infra.nats import connect
-from infra.relay import Relay
-from infra.servers import free_port
-from infra.stream_audit import complaints, stream_state
+from infra.event_log.relay import Relay
+from infra.event_log.server import LogService
+from infra.event_log.stream_audit import complaints, stream_state
+from infra.event_log.subscription import LogReader
+from infra.event_store.store import EventStore
+from infra.nats.connection import connect
+from infra.nats.jetstream import ask, stream_name
+from infra.sockets import free_port
 from tests.jetstream.ordering_log import CONTEXT, OrderingLog, Projection, eventually, running
 from tests.nats_users.server import GuardedServer
 

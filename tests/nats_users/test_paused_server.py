@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 
 from contexts.catalog.commands import AddProduct
-from infra.command_client import CommandClient
-from infra.commands import Accepted, Answer, Envelope, RefusalKind, Refused
 from infra.deploy.nats_keys import seed_file
-from infra.nats import connect
-from infra.servers import Process
+from infra.embedded.servers import Process
+from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused
+from infra.nats.connection import connect
+from infra.runtime.command_client import CommandClient
 from tests.deadlines import HOLDS_SECONDS
 from tests.nats_users.server import GuardedServer
 

@@ -13,9 +13,9 @@ from nats.aio.msg import Msg
 
 from contexts.__main__ import NAMES
 from infra.deploy.nats_keys import seed_file, users
-from infra.jetstream import JetStreamRefused, ask, ensure_consumer, ensure_stream
-from infra.nats import connect, request
-from infra.timers import Timers
+from infra.nats.connection import connect, request
+from infra.nats.jetstream import JetStreamRefused, ask, ensure_consumer, ensure_stream
+from infra.runtime.timers import Timers
 from tests.nats_settled import settled
 from tests.nats_users.rights import commands, configured, contexts, inbox
 from tests.nats_users.server import GuardedServer

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.e2e.conftest import bearer
 from tests.shop import Shop
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
-from infra.event_store import EventStore
-from infra.records import Append, Metadata, NewEvent, StreamAppend
+from infra.embedded.stack import EmbeddedStack
+from infra.event_store.store import EventStore
+from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from tests.observability.debian import needs_prometheus
 from tests.observability.watch import Watch, watching
 from tests.shop import Shop, eventually

@@ -19,8 +19,8 @@ from contexts.__main__ import NAMES
 from contexts.fulfilment.events import Stage
 from contexts.messages import Command, wire_name
 from gateway.metrics import Metrics
-from infra import metrics, metrics_figures
 from infra.deploy.observability.grafana.catalogue import DASHBOARDS, FOLDER, written
+from infra.observability.metrics import gauges, registry
 
 OBSERVABILITY = FOLDER.parents[1]
 DASHBOARD_FILES = sorted(FOLDER.glob("*.json"))
@@ -77,16 +77,16 @@ def selectors(node: Any) -> list[Any]:
 
 def exposed() -> dict[str, set[str]]:
     """Every series Orderfold's processes expose, with its labels."""
-    registries = [metrics.REGISTRY, Metrics()._registry]
+    registries = [registry.REGISTRY, Metrics()._registry]
     found: dict[str, set[str]] = {}
-    for registry in registries:
-        for collector in set(registry._collector_to_names):
+    for each in registries:
+        for collector in set(each._collector_to_names):
             for family in collector.describe() if hasattr(collector, "describe") else ():
                 # The library's own metrics know their labels, of others the family does.
                 labels: Any = getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
                 found |= {name: set(labels) for name in names_of(family.name, family.type)}
-    for figure in vars(metrics_figures).values():
-        if isinstance(figure, metrics_figures.Figure):
+    for figure in vars(gauges).values():
+        if isinstance(figure, gauges.Figure):
             found[figure.name + ("_total" if figure.counts else "")] = set(figure.labels)
     process = CollectorRegistry()
     ProcessCollector(registry=process)

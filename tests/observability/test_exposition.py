@@ -8,7 +8,7 @@ import pytest_asyncio
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from tests.deadlines import HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.observability.debian import needs_prometheus, run

@@ -15,9 +15,9 @@ import pytest
 import structlog
 
 from contexts.customers.personal_data import PersonalData
-from infra.error_text import described, traced
-from infra.log import configure_logging, trace_of
 from infra.mongo import MongoUnavailable
+from infra.observability.logging.redaction import described, traced
+from infra.observability.logging.setup import configure_logging, trace_of
 from tests.deadlines import COMMAND_SECONDS
 
 ADA = "ada.byron@example.org"
@@ -28,7 +28,7 @@ def lines(program: str, *, level: str = "info", fails: bool = False) -> list[dic
     """What a process writes to stdout that runs a program after having set up its log."""
     start = (
         "import asyncio, gc, logging, sys, threading, warnings, structlog\n"
-        "from infra.log import configure_logging, last_word, logged\n"
+        "from infra.observability.logging.setup import configure_logging, last_word, logged\n"
         f"configure_logging('ordering', level='{level}')\n"
         "log = structlog.get_logger()\n"
     )
@@ -172,7 +172,9 @@ def test_a_traceparent_names_its_trace() -> None:
 def test_a_terminal_gets_lines_for_people() -> None:
     leader, follower = pty.openpty()
     program = (
-        "import structlog; from infra.log import configure_logging; configure_logging('ordering')\n"
+        "import structlog\n"
+        "from infra.observability.logging.setup import configure_logging\n"
+        "configure_logging('ordering')\n"
         "structlog.get_logger().info('context serves', context='ordering')"
     )
     subprocess.run([sys.executable, "-c", program], stdout=follower, timeout=COMMAND_SECONDS, check=True)

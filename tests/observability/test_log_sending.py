@@ -17,15 +17,15 @@ import pytest_asyncio
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
 
-from infra.servers import free_port
-from infra.tracing.log_sending import LogSender
+from infra.observability.logging.otlp import LogSender
+from infra.sockets import free_port
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 PROGRAM = f"""
 import structlog
-from infra.log import configure_logging, last_word
+from infra.observability.logging.setup import configure_logging, last_word
 import sys
 configure_logging("contexts", endpoint=sys.argv[1])
 log = structlog.get_logger()
@@ -148,7 +148,7 @@ async def test_a_collector_that_is_away_holds_nobody_up_and_gets_the_lines_later
 
 
 def test_what_waits_is_bounded_and_what_is_lost_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.tracing.log_sending.MOST_WAITING", 3)
+    monkeypatch.setattr("infra.observability.logging.otlp.MOST_WAITING", 3)
     complaints: list[int] = []
     sender = LogSender(f"http://127.0.0.1:{free_port()}", lambda _, lost: complaints.append(lost))
     for number in range(5):

@@ -14,10 +14,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
+from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo, updating
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.e2e.conftest import bearer
 from tests.observability.told import Told

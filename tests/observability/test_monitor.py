@@ -11,14 +11,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from infra import monitor_http
-from infra.metrics_figures import STORE_HEAD, Sample
-from infra.monitor import Monitor
-from infra.monitor_http import served
-from infra.nats import NatsUnavailable
-from infra.ports import PortTaken
-from infra.servers import free_port
+from infra.nats.connection import NatsUnavailable
+from infra.observability.health import http as monitor_http
+from infra.observability.health.http import served
+from infra.observability.health.monitor import Monitor
+from infra.observability.metrics.gauges import STORE_HEAD, Sample
 from infra.settings import Settings
+from infra.sockets import PortTaken, free_port
 from tests.deadlines import HOLDS_SECONDS
 
 
@@ -71,7 +70,7 @@ async def test_what_is_missing_is_named_and_the_process_is_live_nevertheless(
 async def test_what_does_not_answer_in_time_is_missing(
     monitor: Monitor, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.monitor.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("infra.observability.health.monitor.LOOK_SECONDS", 0.05)
 
     async def never() -> None:
         await asyncio.Event().wait()

@@ -12,9 +12,9 @@ import yaml
 from prometheus_client.core import Metric
 
 from gateway.metrics import Metrics
-from infra import metrics_figures
-from infra.metrics import REGISTRY
-from infra.metrics_figures import Figure
+from infra.observability.metrics import gauges
+from infra.observability.metrics.gauges import Figure
+from infra.observability.metrics.registry import REGISTRY
 from tests.observability.debian import CONFIGURATION, needs_prometheus, run
 
 PROMETHEUS = CONFIGURATION / "prometheus"
@@ -44,7 +44,7 @@ KNOWN = exposed(
     [
         *REGISTRY.collect(),
         *Metrics().families(),
-        *(figure.family() for figure in vars(metrics_figures).values() if isinstance(figure, Figure)),
+        *(figure.family() for figure in vars(gauges).values() if isinstance(figure, Figure)),
     ]
 )
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from infra.metrics_tally import TallyHistogram
+from infra.observability.metrics.histogram import TallyHistogram
 
 BUCKETS = (0.0005, 0.25, 1.0, 30.0)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.log_lines import Lines
+from infra.observability.logging.lines import Lines
 from tests.deadlines import HOLDS_SECONDS
 
 FULL = Path("/dev/full")
@@ -19,7 +19,7 @@ FULL = Path("/dev/full")
 
 LOGGING = """
 import structlog
-from infra.log import configure_logging, last_word
+from infra.observability.logging.setup import configure_logging, last_word
 configure_logging("test", json={json})
 log = structlog.get_logger()
 for number in range(5_000):

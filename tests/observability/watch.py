@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 import yaml
 
-from infra.servers import Process, free_port, listening
+from infra.embedded.servers import Process, listening
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.observability.debian import CONFIGURATION
 

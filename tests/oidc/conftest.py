@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.servers import Process, free_port
+from infra.embedded.servers import Process
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway, contexts, nats_url, new_gateway
 from tests.oidc.keys import jwks, new_key

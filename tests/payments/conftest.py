@@ -17,8 +17,9 @@ from contexts.payments.events import CaptureRequested, PaymentRequested, RefundR
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
 from contexts.payments.standing import Standing, Standings
-from infra.servers import Process, free_port, listening
-from infra.webhook_signature import new_secret, read_secret, verify
+from infra.embedded.servers import Process, listening
+from infra.security.webhook_signature import new_secret, read_secret, verify
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 
 

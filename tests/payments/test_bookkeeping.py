@@ -13,9 +13,9 @@ from contexts.payments.commands import AuthorizePayment, CapturePayment, CheckPa
 from contexts.payments.events import PaymentAuthorized, PaymentRequested, PaymentVoided
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.service import payments as payments_context
-from infra.event_codec import EventCodec
-from infra.metrics import REGISTRY
-from infra.records import Append, Metadata, StreamAppend
+from infra.messages.codec import EventCodec
+from infra.messages.events import Append, Metadata, StreamAppend
+from infra.observability.metrics.registry import REGISTRY
 from infra.settings import Settings
 from tests.at_work import AtWork, at_work
 from tests.deadlines import HOLDS_SECONDS

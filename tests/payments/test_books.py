@@ -12,7 +12,7 @@ from contexts.payments.books import BooksClosed, all_payments, one_payment
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.standing import Stands
 from gateway.cli.verify import compared
-from infra.servers import free_port
+from infra.sockets import free_port
 from read_models.payment_audit import CheckedPayments
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS

@@ -29,9 +29,9 @@ from contexts.payments.events import (
     VoidRequested,
 )
 from contexts.payments.service import context
-from infra.commands import Accepted, RefusalKind
-from infra.servers import free_port
+from infra.messages.commands import Accepted, RefusalKind
 from infra.settings import Settings
+from infra.sockets import free_port
 from tests.at_work import AtWork, at_work
 from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Books, Sandbox, WebhookListener, eventually

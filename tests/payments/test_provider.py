@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
 from contexts.payments.standing import Refund, Standing, Stands
-from infra.runtime import Unavailable
-from infra.servers import free_port
+from infra.runtime.context import Unavailable
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Asking, Books, Sandbox, WebhookListener, eventually
 

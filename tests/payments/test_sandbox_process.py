@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from contexts.payments.provider import Approved, Captured, Pending
-from infra.servers import ServerFailed, free_port
-from infra.webhook_signature import read_secret
+from infra.embedded.servers import ServerFailed
+from infra.security.webhook_signature import read_secret
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Asking, Books, Sandbox, WebhookListener, eventually
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.webhook_signature import (
+from infra.security.webhook_signature import (
     SecretUnusable,
     SignatureInvalid,
     new_secret,

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from pymongo import AsyncMongoClient
 
 from infra.mongo import Mongo
-from infra.nats import connect
+from infra.nats.connection import connect
 from infra.settings import Settings
 from read_models.reading import ReadModels
 from tests.conftest import Server

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from contexts.messages import wire_name
-from infra.event_message import Delivered
-from infra.records import Metadata, key_of, partition_of
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Metadata, key_of, partition_of
 from read_models.folding import Fold
 from read_models.model import ReadModel, instant
 

@@ -14,17 +14,17 @@ from nats.aio.client import Client
 
 from contexts.catalog.events import CatalogEvent
 from contexts.messages import wire_name
-from infra.dead_letter_service import DeadLetterService
-from infra.event_codec import EventCodec
-from infra.event_store import EventStore
-from infra.inbox import Inbox
-from infra.log_reader import LogReader
-from infra.log_service import LogClient, LogService
+from infra.event_log.relay import Relay
+from infra.event_log.server import LogClient, LogService
+from infra.event_log.subscription import LogReader
+from infra.event_store.store import EventStore
+from infra.messages.codec import EventCodec
+from infra.messages.events import PARTITIONS, Append, Metadata, NewEvent, StreamAppend
 from infra.mongo import Mongo
-from infra.records import PARTITIONS, Append, Metadata, NewEvent, StreamAppend
-from infra.relay import Relay
-from infra.runtime import Context
-from infra.streams import Streams
+from infra.runtime.context import Context
+from infra.runtime.dead_letters.server import DeadLetterService
+from infra.runtime.inbox import Inbox
+from infra.runtime.stream_cache import Streams
 from read_models.folding import Fold
 from read_models.model import ReadModel
 from read_models.projector import Projector

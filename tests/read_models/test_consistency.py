@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from infra.commands import Token
+from infra.messages.commands import Token
 from infra.mongo import Mongo, MongoUnavailable, encode_document, replacing
-from infra.servers import free_port
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models import orders
 from read_models.consistency import Behind, up_to
 from read_models.orders import ORDERS

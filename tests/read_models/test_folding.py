@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexts.ordering.events import OrderCompleted
-from infra.event_message import Delivered
+from infra.messages.event_headers import Delivered
 from read_models.catalogue import MODELS
 from read_models.folding import Fold
 from read_models.orders import ORDERS

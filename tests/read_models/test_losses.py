@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from nats.aio.client import Client
 
-from infra.log_client import LogClient
-from infra.metrics_figures import DOCUMENTS_LOST
+from infra.event_log.client import LogClient
+from infra.messages.events import partition_of
 from infra.mongo import Mongo, deleting, encode_document, replacing
-from infra.records import partition_of
+from infra.observability.metrics.gauges import DOCUMENTS_LOST
 from read_models import checkpoints
 from read_models.dead_letters import list_parked
 from read_models.figures import ReadModelFigures

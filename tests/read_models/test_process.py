@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from infra.log_service import LogClient
+from infra.embedded.servers import Process, listening, mongo_server, nats_server
+from infra.event_log.server import LogClient
 from infra.mongo import Mongo
-from infra.servers import Process, free_port, listening, mongo_server, nats_server
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models.__main__ import parse_partitions
 from read_models.lag import lag
 from read_models.reading import ReadModels

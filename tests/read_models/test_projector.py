@@ -10,7 +10,7 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from infra.mongo import Mongo, Session, encode_document, replacing
-from infra.nats import connect
+from infra.nats.connection import connect
 from infra.settings import Settings
 from read_models.orders import ORDERS
 from read_models.projector_sessions import ProjectorSessions

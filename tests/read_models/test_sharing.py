@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
+from infra.embedded.servers import Process
+from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo
-from infra.records import PARTITIONS
-from infra.servers import Process
 from read_models.sharing import MEMBERS, Membership, part
 from read_models.stock import STOCK
 from tests.conftest import Server

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from infra.event_message import Delivered
-from infra.log_reader import Batch, LogReader
+from infra.event_log.subscription import Batch, LogReader
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Checkpoint
 from infra.mongo import Mongo, TransactionConflict
-from infra.records import Checkpoint
 from read_models.checkpoints import CheckpointMoved
 from read_models.model import ReadModel
 from read_models.orders import ORDERS

@@ -9,8 +9,8 @@ from nats.aio.client import Client
 
 from contexts.inventory.events import InventoryEvent, StockReceived
 from contexts.wire_names import EVENTS
-from infra.metrics import REGISTRY
 from infra.mongo import Mongo
+from infra.observability.metrics.registry import REGISTRY
 from read_models import stock
 from read_models.model import Occurrence, Source
 from read_models.stock import STOCK, Stock

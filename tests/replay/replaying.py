@@ -11,9 +11,9 @@ import msgspec
 from nats.aio.client import Client
 
 from contexts.fulfilment.events import FulfilmentAbandoned
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo
-from infra.records import PARTITIONS
 from read_models.model import ReadModel
 from read_models.projectors import Projectors
 from read_models.replay.records import Replay

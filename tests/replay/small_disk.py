@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.servers import Process
+from infra.embedded.servers import Process
 
 MEGABYTES = 40
 BLOCK = bytes(4096)

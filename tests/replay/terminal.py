@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.embedded.servers import Process
 from infra.mongo import Mongo
-from infra.servers import Process
 from read_models.replay.records import Replay, State, find_replay
 from tests.conftest import Server
 from tests.deadlines import COMMAND_SECONDS

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from contexts.inventory.events import StockReceived
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo, encode_document, replacing
 from read_models import stock
 from read_models.dead_letters import DeadLetter, list_parked

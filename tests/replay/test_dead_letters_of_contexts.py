@@ -9,8 +9,8 @@ import pytest
 from nats.aio.client import Client
 
 from contexts.catalog.events import ProductRepriced
-from infra.event_store import EventStore
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.event_store.store import EventStore
 from infra.mongo import Mongo
 from read_models.reading import ReadModels
 from read_models.verification import Verification

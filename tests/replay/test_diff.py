@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from contexts.inventory.events import StockReceived
 from contexts.ordering.events import OrderCancelled
 from contexts.payments.events import PaymentAuthorized
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo, Write, encode_document, replacing
 from read_models import orders, stock
 from read_models.model import Occurrence

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
+from infra.embedded.servers import mongo_server
 from infra.mongo import Mongo, updating
-from infra.servers import free_port, mongo_server
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models.orders import ORDERS
 from read_models.replay.records import find_replay
 from read_models.versions import versions_of

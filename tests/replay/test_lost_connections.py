@@ -12,10 +12,11 @@ import pytest
 from nats.aio.client import Client
 
 import infra.mongo
-from infra.log_client import LogClient
+from infra.embedded.servers import mongo_server
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo
-from infra.servers import free_port, mongo_server
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models import stock
 from read_models.model import Occurrence
 from read_models.orders import ORDERS

@@ -11,9 +11,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.event_log.stream_audit import stream_state
 from infra.mongo import Mongo
-from infra.stream_audit import stream_state
 from read_models.catalogue import MODELS
 from tests.conftest import Server
 from tests.read_models.logs import Logs, eventually, stored

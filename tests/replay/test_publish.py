@@ -15,12 +15,12 @@ import pytest
 from msgspec import UNSET
 from nats.aio.client import Client
 
-from infra.event_store import EventStore
-from infra.jetstream import ask, delete_stream, stream_info, stream_name
-from infra.log_client import LogClient
-from infra.log_reader import LogReader
-from infra.log_service import LogService
-from infra.relay import Relay
+from infra.event_log.client import LogClient
+from infra.event_log.relay import Relay
+from infra.event_log.server import LogService
+from infra.event_log.subscription import LogReader
+from infra.event_store.store import EventStore
+from infra.nats.jetstream import ask, delete_stream, stream_info, stream_name
 from read_models.replay.failure import ReplayFailed
 from read_models.replay.publishing import Publication
 from tests.conftest import Server

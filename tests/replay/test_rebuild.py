@@ -9,10 +9,11 @@ import pytest
 from msgspec import structs
 from nats.aio.client import Client
 
-from infra.log_client import LogClient
+from infra.embedded.servers import mongo_server
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo
-from infra.servers import free_port, mongo_server
 from infra.settings import Settings
+from infra.sockets import free_port
 from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
 from read_models.replay.failure import ReplayFailed

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from nats.aio.client import Client
 
-from infra.commands import Token
+from infra.messages.commands import Token
+from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo, updating
-from infra.records import PARTITIONS
 from read_models import orders
 from read_models.consistency import up_to
 from read_models.orders import ORDERS

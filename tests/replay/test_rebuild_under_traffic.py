@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.deadlines import whole_run
 from tests.e2e.conftest import bearer
 from tests.faults.invoices import write_invoices

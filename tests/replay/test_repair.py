@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo, encode_document, replacing
 from read_models import orders, sales, stock
 from read_models.dead_letters import list_parked

@@ -8,7 +8,7 @@ import json
 import pytest
 from nats.aio.client import Client
 
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from read_models import live_lag
 from read_models.live_lag import LiveLag

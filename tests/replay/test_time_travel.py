@@ -9,9 +9,9 @@ import pytest
 from nats.aio.client import Client
 
 from contexts.messages import wire_name
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
+from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from infra.mongo import Mongo, encode_document
-from infra.records import Append, Metadata, NewEvent, StreamAppend
 from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
 from read_models.sales import SALES

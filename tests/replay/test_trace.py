@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from infra.event_message import Delivered
-from infra.records import Append, Metadata, NewEvent, StreamAppend
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from read_models.causality import causal_order
 from read_models.replay.tracing import Cause, tree_of
 from tests.conftest import Server

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from infra.embedded import EmbeddedStack
-from infra.log_client import LogClient
+from infra.embedded.stack import EmbeddedStack
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo
-from infra.nats import connect
+from infra.nats.connection import connect
 from read_models.catalogue import MODELS
 from read_models.live_lag import LOOK_SECONDS, LiveLag
 from read_models.replay.diff import compare, sides_of

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
-from infra.log_reader import LogReader
+from infra.event_log.subscription import LogReader
 from infra.mongo import Mongo, encode_document, replacing
 from read_models.model import ReadModel
 from read_models.projector import Projector

@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.cli.conftest import RunningStack, run
 from tests.deadlines import HOLDS_SECONDS, whole_run
 from tests.e2e.conftest import bearer

@@ -9,10 +9,10 @@ import pytest
 from nats.aio.client import Client
 
 from gateway.cli.restore.history import compare
-from infra.event_store import EventStore
-from infra.jetstream import ask, stream_name
-from infra.nats import connect
-from infra.relay import Relay
+from infra.event_log.relay import Relay
+from infra.event_store.store import EventStore
+from infra.nats.connection import connect
+from infra.nats.jetstream import ask, stream_name
 from infra.settings import Settings
 from tests.conftest import Server
 from tests.jetstream.ordering_log import CONTEXT, OrderingLog, published_up_to, running

@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.embedded import EmbeddedStack
-from infra.servers import ServerFailed, free_port
+from infra.embedded.servers import ServerFailed
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.cli.conftest import command, environment
 from tests.deadlines import COMMAND_SECONDS, whole_run
 from tests.e2e.commands import orderfold

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.deadlines import whole_run
 from tests.e2e.commands import orderfold
 from tests.e2e.conftest import bearer

@@ -13,14 +13,14 @@ from nats.aio.client import Client
 
 from contexts.catalog.service import context as catalog
 from contexts.messages import Rejected, Unknown
-from infra.command_client import CommandClient
-from infra.command_service import CommandService
-from infra.commands import Answer, Envelope, RefusalKind
-from infra.event_codec import EventCodec
-from infra.event_store import EventStore
-from infra.inbox import Inbox
+from infra.event_store.store import EventStore
+from infra.messages.codec import EventCodec
+from infra.messages.commands import Answer, Envelope, RefusalKind
+from infra.runtime.command_client import CommandClient
+from infra.runtime.command_server import CommandService
+from infra.runtime.inbox import Inbox
+from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
-from infra.streams import Streams
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 

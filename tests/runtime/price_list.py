@@ -17,19 +17,19 @@ from contexts.messages import Event
 from contexts.ordering.price_list import ListedProduct
 from contexts.ordering.service import PRICE
 from contexts.ordering.service import context as ordering
-from infra.dead_letter_client import DeadLetterClient
-from infra.dead_letter_service import DeadLetterService
-from infra.dead_letters import DeadLetter, Fate
-from infra.event_codec import EventCodec
-from infra.event_store import EventStore
-from infra.inbox import Inbox
-from infra.log_service import LogService
-from infra.nats import connect
-from infra.records import Append, Metadata, NewEvent, StreamAppend
-from infra.relay import Relay
-from infra.runtime import Reaction
+from infra.event_log.relay import Relay
+from infra.event_log.server import LogService
+from infra.event_store.store import EventStore
+from infra.messages.codec import EventCodec
+from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
+from infra.nats.connection import connect
+from infra.runtime.context import Reaction
+from infra.runtime.dead_letters.client import DeadLetterClient
+from infra.runtime.dead_letters.server import DeadLetterService
+from infra.runtime.dead_letters.store import DeadLetter, Fate
+from infra.runtime.inbox import Inbox
+from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
-from infra.streams import Streams
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.read_models.logs import deaf_inbox

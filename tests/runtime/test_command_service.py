@@ -11,9 +11,9 @@ import nats as nats_py
 import pytest
 
 from contexts.catalog.commands import AddProduct, RenameProduct, RepriceProduct
-from infra.command_wire import command_subject, decode_answer, to_headers
-from infra.commands import Accepted, RefusalKind, Refused
-from infra.event_store import EventStore
+from infra.event_store.store import EventStore
+from infra.messages.command_headers import command_subject, decode_answer, to_headers
+from infra.messages.commands import Accepted, RefusalKind, Refused
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.runtime.conftest import Send, envelope

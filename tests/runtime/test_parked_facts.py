@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from contexts.catalog.events import ProductRepriced
-from infra.dead_letter_wire import PAGE, SettledAnswer
-from infra.event_store import CheckpointMoved, EventStore
+from infra.event_store.store import CheckpointMoved, EventStore
+from infra.runtime.dead_letters.messages import PAGE, SettledAnswer
 from tests.conftest import Server
 from tests.runtime.price_list import BROKEN, Catalog, Ordering, a_catalog, at_work, eventually
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from infra.event_store import EventStore
-from infra.relay import Relay
-from infra.servers import free_port, nats_server
+from infra.embedded.servers import nats_server
+from infra.event_log.relay import Relay
+from infra.event_store.store import EventStore
+from infra.sockets import free_port
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.jetstream.ordering_log import OrderingLog, published_up_to, running

@@ -19,18 +19,18 @@ from contexts.fulfilment.patience import Patience
 from contexts.fulfilment.service import fulfilment
 from contexts.fulfilment.state import Saga
 from contexts.messages import wire_name
-from infra.command_client import CommandClient
-from infra.command_wire import COMMAND_ID, encode_answer
-from infra.commands import Accepted, Answer, Envelope, Token
-from infra.context_process import reacting
-from infra.dead_letters import DeadLetter, Fate
-from infra.event_codec import EventCodec
-from infra.event_store import EventStore
-from infra.nats import connect
-from infra.records import Metadata
-from infra.runtime import Companion, Heard, Reaction, RunningContext, Session
+from infra.event_store.store import EventStore
+from infra.messages.codec import EventCodec
+from infra.messages.command_headers import COMMAND_ID, encode_answer
+from infra.messages.commands import Accepted, Answer, Envelope, Token
+from infra.messages.events import Metadata
+from infra.nats.connection import connect
+from infra.runtime.command_client import CommandClient
+from infra.runtime.context import Companion, Heard, Reaction, RunningContext, Session
+from infra.runtime.dead_letters.store import DeadLetter, Fate
+from infra.runtime.process import reacting
+from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
-from infra.streams import Streams
 from tests.deadlines import HOLDS_SECONDS
 from tests.nats_settled import settled
 

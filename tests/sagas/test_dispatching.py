@@ -11,9 +11,9 @@ from contexts.fulfilment.dispatcher import Dispatcher
 from contexts.fulfilment.events import CommandFailed, Stage
 from contexts.fulfilment.issued import IssuedCommand, encode
 from contexts.fulfilment.leftovers import Leftovers
-from infra.commands import RefusalKind, Refused
-from infra.dead_letters import DeadLetter
-from infra.records import Append, Note
+from infra.messages.commands import RefusalKind, Refused
+from infra.messages.events import Append, Note
+from infra.runtime.dead_letters.store import DeadLetter
 from tests.sagas.messages import (
     ORDER,
     authorized,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from contexts.fulfilment.alarms import Alarms
-from infra.nats import connect
-from infra.records import Append, Note
+from infra.messages.events import Append, Note
+from infra.nats.connection import connect
+from infra.runtime.timers import Timers
 from infra.settings import Settings
-from infra.timers import Timers
 from tests.conftest import Server
 from tests.sagas.messages import authorized, payment_due, to_reserved
 from tests.sagas.process import Stage as Play

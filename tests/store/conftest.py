@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from infra.event_store import EventStore
+from infra.event_store.store import EventStore
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from infra.records import (
+from infra.messages.events import (
     Append,
     Checkpoint,
     CheckpointMove,

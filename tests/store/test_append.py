@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from infra.event_store import CheckpointMoved, CommandRepeated, CommandReused, Conflict, EventStore
-from infra.records import Append, Checkpoint, Metadata, Recorded, StreamAppend, partition_of
+from infra.event_store.store import CheckpointMoved, CommandRepeated, CommandReused, Conflict, EventStore
+from infra.messages.events import Append, Checkpoint, Metadata, Recorded, StreamAppend, partition_of
 from tests.store.messages import append, command, metadata, move, note, part
 
 

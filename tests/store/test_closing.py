@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.event_store import EventStore, StoreUnavailable
+from infra.event_store.store import EventStore, StoreUnavailable
 from tests.deadlines import HOLDS_SECONDS
 from tests.store.messages import append, part
 

@@ -8,8 +8,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 
-from infra.event_store import EventStore
-from infra.records import Recorded
+from infra.event_store.store import EventStore
+from infra.messages.events import Recorded
 from tests.deadlines import HOLDS_SECONDS
 from tests.store.writer import both
 

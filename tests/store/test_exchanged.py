@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.event_store import EventStore, StoreReplaced
-from infra.recorders.sqlite_file import CHECKPOINT_PAGES
+from infra.event_store.sqlite.file import CHECKPOINT_PAGES
+from infra.event_store.store import EventStore, StoreReplaced
 from tests.store.messages import append, part
 
 Exchange = Callable[[Path, Path], None]

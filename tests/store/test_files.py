@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.event_store import EventStore, StoreUnavailable
+from infra.event_store.store import EventStore, StoreUnavailable
 from tests.store.messages import append, part
 
 

@@ -9,8 +9,8 @@ from datetime import datetime
 
 import pytest
 
-from infra import group_commit
-from infra.event_store import (
+from infra.event_store import group_commit
+from infra.event_store.store import (
     CheckpointMoved,
     CommandRepeated,
     CommandReused,
@@ -19,7 +19,7 @@ from infra.event_store import (
     StoreBusy,
     StoreUnavailable,
 )
-from infra.records import Append, Appended, Metadata, StreamAppend
+from infra.messages.events import Append, Appended, Metadata, StreamAppend
 from tests.store.messages import append, command, move, note, part
 
 

@@ -15,9 +15,9 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from eventsourcing.sqlite import SQLiteDatastore
 
-from infra.recorders.postgres import PostgresEventRecorder, datastore_of
-from infra.recorders.postgres_connection import parameters
-from infra.recorders.sqlite import SQLiteEventRecorder
+from infra.event_store.postgres.connection import parameters
+from infra.event_store.postgres.database import PostgresEventRecorder, datastore_of
+from infra.event_store.sqlite.database import SQLiteEventRecorder
 from tests.deadlines import HOLDS_SECONDS
 
 # The cases' module also has cases for the library's cipher, which needs a package that nothing here uses.

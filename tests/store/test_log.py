@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from infra.event_store import EventStore
-from infra.recorders import postgres_reader, sqlite_reader
-from infra.records import PARTITIONS, Behind, key_of, partition_of
+from infra.event_store.postgres import reader as postgres_reader
+from infra.event_store.sqlite import reader as sqlite_reader
+from infra.event_store.store import EventStore
+from infra.messages.events import PARTITIONS, Behind, key_of, partition_of
 from tests.store.messages import NOON, append, part
 
 

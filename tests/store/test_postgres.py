@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable
 import psycopg
 import pytest
 
-from infra import group_commit
-from infra.event_store import CommandRepeated, Conflict, EventStore, StoreUnavailable
-from infra.recorders import postgres_companions
-from infra.records import Append, Appended
-from infra.servers import free_port
+from infra.event_store import group_commit
+from infra.event_store.postgres import leadership
+from infra.event_store.store import CommandRepeated, Conflict, EventStore, StoreUnavailable
+from infra.messages.events import Append, Appended
+from infra.sockets import free_port
 from tests.deadlines import HOLDS_SECONDS
 from tests.store.messages import append, command, note, part
 
@@ -67,7 +67,7 @@ async def test_commits_of_other_processes_are_heard(
     stores: tuple[EventStore, EventStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By notification, then: the poll would come too late.
-    monkeypatch.setattr(postgres_companions, "POLL_SECONDS", 2 * HOLDS_SECONDS)
+    monkeypatch.setattr(leadership, "POLL_SECONDS", 2 * HOLDS_SECONDS)
     one, two = stores
     assert one.shared
     heard = asyncio.Event()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.event_store import CommandRepeated, EventStore
-from infra.recorders.group import PUT_BACK
-from infra.records import CommandRecord
+from infra.event_store.batch import PUT_BACK
+from infra.event_store.store import CommandRepeated, EventStore
+from infra.messages.events import CommandRecord
 from tests.store.messages import append, command, part
 
 

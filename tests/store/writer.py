@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import sys
 
-from infra.event_store import EventStore
-from infra.records import Append
+from infra.event_store.store import EventStore
+from infra.messages.events import Append
 from tests.store.messages import command, note, part
 
 TASKS = 16

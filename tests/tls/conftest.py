@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from infra.servers import Process, executable, free_port, listening
+from infra.embedded.servers import Process, executable, listening
+from infra.sockets import free_port
 from tests.postgres_server import postgres_server
 from tests.tls.authority import Certificates
 from tests.tls.postgres_tls import PostgresTls, binaries_with_tls, with_tls

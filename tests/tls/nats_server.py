@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from infra.deploy.nats_keys import CONFIGURATION
-from infra.servers import Process
+from infra.embedded.servers import Process
 from infra.settings import Settings
 from tests.nats_users.server import GuardedServer
 from tests.tls.authority import Certificates

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.dev_ca import Authority, certificate_file, key_file
+from infra.security.tls_files import key_for_libpq
 from infra.settings import Settings, SettingsInvalid, load_settings
-from infra.tls_files import key_for_libpq
 from tests.deadlines import COMMAND_SECONDS
 from tests.tls.authority import Certificates
 

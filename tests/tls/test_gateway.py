@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.servers import Process, free_port, listening
+from infra.embedded.servers import Process, listening
+from infra.sockets import free_port
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.tls.authority import Certificates
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from nats.aio.transport import TcpTransport
 
-from infra import nats as nats_connection
-from infra.nats import NatsUnavailable, connect
+from infra.nats import connection as nats_connection
+from infra.nats.connection import NatsUnavailable, connect
 from infra.settings import Settings
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.event_store import EventStore, StoreUnavailable
+from infra.event_store.store import EventStore, StoreUnavailable
 from infra.settings import Settings
 from tests.tls.authority import Certificates, tls_server
 from tests.tls.postgres_tls import PASSWORD, PostgresTls

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
-from infra.signing_keys import SigningKeys
+from infra.embedded.stack import EmbeddedStack
+from infra.security.development_issuer import SigningKeys
+from infra.sockets import free_port
 from tests.shop import Shop
 
 SCOPES = (

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from infra.embedded import EmbeddedStack
-from infra.servers import free_port
+from infra.embedded.stack import EmbeddedStack
+from infra.sockets import free_port
 from tests.shop import eventually
 from tests.tracing.collector import Collector, collecting
 from tests.tracing.stack import order, tracing_shop

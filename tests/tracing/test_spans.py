@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra import tracing
-from infra.records import Metadata, Recorded
+from infra.messages.events import Metadata, Recorded
+from infra.observability import tracing
+from infra.observability.tracing import OFF
 from infra.settings import Settings
-from infra.tracing import OFF
 from tests.shop import eventually
 from tests.tracing.collector import Collector
 

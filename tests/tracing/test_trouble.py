@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from infra.servers import free_port
+from infra.observability.tracing import exporting, otlp, receiving, sdk
 from infra.settings import Settings
-from infra.tracing import exporting, otlp, receiving, sdk
+from infra.sockets import free_port
 from tests.shop import eventually
 from tests.tracing.collector import collecting
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.recorders.outcomes import StoreBusy, StoreUnavailable
+from infra.event_store.errors import StoreBusy, StoreUnavailable
 from infra.vault import sqlite_table
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, new_master_keys
@@ -150,7 +150,7 @@ def contents(folder: Path) -> list[bytes]:
 
 MAKING = """
 import asyncio, sys
-from infra.recorders.outcomes import StoreBusy, StoreUnavailable
+from infra.event_store.errors import StoreBusy, StoreUnavailable
 from infra.vault import sqlite_table
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import parse

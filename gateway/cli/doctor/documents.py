@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gateway.cli.doctor.finding import Checked
-from infra.dead_letter_client import DeadLetterClient
-from infra.log_client import ContextUnavailable
+from infra.event_log.client import ContextUnavailable
 from infra.mongo import Mongo, MongoUnavailable
-from infra.nats import NatsUnavailable, connect
+from infra.nats.connection import NatsUnavailable, connect
+from infra.runtime.dead_letters.client import DeadLetterClient
 from infra.settings import Settings, SettingsInvalid
 from read_models.catalogue import MODELS
 from read_models.dead_letters import list_parked

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gateway.cli.doctor.finding import Checked
-from infra.data_folder import DataFolder
+from infra.embedded.data_folder import DataFolder
 from infra.settings import Settings
 
 LIBRARIES = (

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 
 from gateway.cli.doctor.finding import Checked
-from infra.child import last_words
-from infra.data_folder import DataFolder
-from infra.embedded import troubles
-from infra.ports import read_ports
+from infra.embedded.data_folder import DataFolder
+from infra.embedded.ports import read_ports
+from infra.embedded.stack import troubles
+from infra.embedded.supervisor import last_words
 from infra.settings import Settings
 
 SECONDS = 5.0

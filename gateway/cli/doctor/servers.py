@@ -12,11 +12,11 @@ import httpx
 
 from gateway.cli.doctor.finding import Checked
 from gateway.cli.surroundings import url_of
-from infra.embedded import troubles
+from infra.embedded.stack import troubles
 from infra.mongo import Mongo, MongoUnavailable
-from infra.nats import NatsUnavailable, connect
+from infra.nats.connection import NatsUnavailable, connect
+from infra.security.tls import client_context
 from infra.settings import Settings, SettingsInvalid
-from infra.tls import client_context
 
 SECONDS = 5.0
 CLOCK_SECONDS = 2.0
@@ -27,7 +27,7 @@ OLDEST_NATS = (2, 14)
 
 async def check_servers(settings: Settings) -> list[Checked]:
     """Ask each of them how it is."""
-    tls = await asyncio.to_thread(client_context, settings)
+    tls = await asyncio.to_thread(client_context, *settings.client_tls)
     async with httpx.AsyncClient(timeout=SECONDS, verify=tls) as client:
         groups: Sequence[list[Checked]] = await asyncio.gather(
             check_nats(settings),

@@ -16,10 +16,10 @@ from gateway.cli.erasure.texts import Texts, read_texts
 from gateway.cli.failure import CommandFailed, Differs
 from gateway.cli.progress import steps
 from gateway.cli.surroundings import running_settings
-from infra.event_store import StoreUnavailable
-from infra.log_client import ContextUnavailable, LogClient
+from infra.event_log.client import ContextUnavailable, LogClient
+from infra.event_store.store import StoreUnavailable
 from infra.mongo import Mongo, MongoUnavailable
-from infra.nats import NatsUnavailable, connect
+from infra.nats.connection import NatsUnavailable, connect
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeys

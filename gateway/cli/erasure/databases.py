@@ -13,8 +13,8 @@ import contexts
 from gateway.cli.erasure.forms import Pattern
 from gateway.cli.erasure.search import Found, search
 from gateway.cli.erasure.texts import Texts
+from infra.event_store.postgres.connection import Connection, Line, parameters
 from infra.mongo import Mongo
-from infra.recorders.postgres_connection import Connection, Line, parameters
 from infra.settings import Settings
 
 ROWS = 1_000

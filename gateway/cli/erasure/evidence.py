@@ -9,7 +9,7 @@ import msgspec
 
 from contexts.customers.events import CustomerForgotten
 from contexts.messages import wire_name
-from infra.log_client import LogClient
+from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.vault.key_store import KeyStore
 from read_models.customers import CUSTOMERS

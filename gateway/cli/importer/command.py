@@ -26,7 +26,7 @@ from gateway.cli.importer.shop import address_of
 from gateway.cli.importer.source import Source, Told, separator_of
 from gateway.cli.surroundings import IMPORT_LIFETIME, mint, running_settings, settings_of, url_of
 from gateway.codes import fault_of_currency
-from infra.tls import client_context
+from infra.security.tls import client_context
 
 PAYMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 QUOTES = ("double", "none")
@@ -89,7 +89,14 @@ def import_file(file: Path, options: Options, out: Console, err: Console) -> Non
             # A gateway that was named is there or not; the stack's own may be starting again.
             patience = 0.0 if url else START_PATIENCE
             result = asyncio.run(
-                run(task, url or url_of(settings), bearer, err, client_context(settings), patience)
+                run(
+                    task,
+                    url or url_of(settings),
+                    bearer,
+                    err,
+                    client_context(*settings.client_tls),
+                    patience,
+                )
             )
         report(task, result, out)
     if not result.reconciled:

@@ -36,7 +36,7 @@ from gateway.cli.importer.stock import (
 from gateway.cli.importer.survey import Buyer, Product
 from gateway.cli.importer.tally import Sales
 from gateway.cli.progress import Steps
-from infra.commands import Token, TokenInvalid
+from infra.messages.commands import Token, TokenInvalid
 
 T = TypeVar("T")
 

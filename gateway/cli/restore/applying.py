@@ -12,15 +12,15 @@ from nats.aio.client import Client
 from gateway.cli.restore.findings import Findings
 from gateway.cli.restore.history import as_recorded
 from gateway.cli.restore.losses import Losses
-from infra.command_wire import encode_answer
-from infra.commands import Accepted
-from infra.event_message import Delivered
-from infra.event_store import EventStore
-from infra.inbox import READER
-from infra.jetstream import delete_stream
+from infra.event_store.batch import PUT_BACK
+from infra.event_store.store import EventStore
+from infra.messages.command_headers import encode_answer
+from infra.messages.commands import Accepted
+from infra.messages.event_headers import Delivered
+from infra.messages.events import Append, Checkpoint, CheckpointMove, CommandRecord
 from infra.mongo import Mongo
-from infra.recorders.group import PUT_BACK
-from infra.records import Append, Checkpoint, CheckpointMove, CommandRecord
+from infra.nats.jetstream import delete_stream
+from infra.runtime.inbox import READER
 from read_models.replay.erasing import erase
 
 AT_ONCE = 1_000

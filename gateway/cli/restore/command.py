@@ -18,15 +18,15 @@ from gateway.cli.restore.applying import apply
 from gateway.cli.restore.findings import Ahead, Findings, look
 from gateway.cli.surroundings import running_settings
 from gateway.known_contexts import CONTEXTS
-from infra.data_folder import DataFolder, FolderUnusable
-from infra.embedded import EmbeddedStack
-from infra.event_store import EventStore, StoreUnavailable
-from infra.jetstream import JetStreamRefused
+from infra.embedded.data_folder import DataFolder, FolderUnusable
+from infra.embedded.servers import ServerFailed
+from infra.embedded.stack import EmbeddedStack
+from infra.event_store.store import EventStore, StoreUnavailable
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
-from infra.nats import NatsUnavailable, connect
-from infra.ports import PortTaken
-from infra.servers import ServerFailed
+from infra.nats.connection import NatsUnavailable, connect
+from infra.nats.jetstream import JetStreamRefused
 from infra.settings import Settings, SettingsInvalid
+from infra.sockets import PortTaken
 
 LEAD_SECONDS = 10.0
 MOST_SHOWN = 20

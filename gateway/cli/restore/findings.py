@@ -11,10 +11,10 @@ from nats.aio.client import Client
 from contexts.payments.http_provider import HttpProvider
 from gateway.cli.restore.history import History, compare
 from gateway.cli.restore.losses import Losses, lost_event, lost_orders, lost_payments
-from infra.event_store import EventStore
-from infra.inbox import READER
+from infra.event_store.store import EventStore
 from infra.mongo import Mongo, decode_document
-from infra.runtime import Unavailable
+from infra.runtime.context import Unavailable
+from infra.runtime.inbox import READER
 from infra.settings import Settings
 from read_models import checkpoints
 from read_models.versions import versions_of

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 from nats.aio.client import Client
 
-from infra.event_message import Delivered, delivered
-from infra.event_store import EventStore
-from infra.jetstream import StoredMessage, message_from, stream_info, stream_name
-from infra.published import is_same
-from infra.records import Recorded
+from infra.event_log.published import is_same
+from infra.event_store.store import EventStore
+from infra.messages.event_headers import Delivered, delivered
+from infra.messages.events import Recorded
+from infra.nats.jetstream import StoredMessage, message_from, stream_info, stream_name
 
 
 class History(msgspec.Struct, kw_only=True):

@@ -9,8 +9,8 @@ import msgspec
 
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.standing import Standing
-from infra.event_message import Delivered
-from infra.records import key_of
+from infra.messages.event_headers import Delivered
+from infra.messages.events import key_of
 
 ABOUT_ORDERS = {
     "payments": "payment",

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from infra.data_folder import DataFolder
 from infra.deploy.nats_keys import PUBLIC_KEYS, KeysUnusable, make_keys, seed_file, users
-from infra.signing_keys import SigningKeyMissing, SigningKeys, jwks_file, write_secret
+from infra.embedded.data_folder import DataFolder
+from infra.security.development_issuer import SigningKeyMissing, SigningKeys, jwks_file, write_secret
+from infra.security.webhook_signature import new_secret
 from infra.vault.master_keys import new_master_keys
-from infra.webhook_signature import new_secret
 
 CONTEXTS = Path(__file__).parent / "base" / "contexts"
 """A folder for each context, which has a database of its own."""

@@ -11,10 +11,10 @@ import uvloop
 from nats.aio.client import Client
 from rich.console import Console
 
-from infra.log import configure_logging
-from infra.log_client import ContextUnavailable, LogClient
+from infra.event_log.client import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
-from infra.nats import NatsUnavailable, connect
+from infra.nats.connection import NatsUnavailable, connect
+from infra.observability.logging.setup import configure_logging
 from infra.settings import Settings, SettingsInvalid, load_settings
 from read_models.reading import ReadModels
 from read_models.replay.failure import ReplayFailed

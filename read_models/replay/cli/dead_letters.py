@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from infra.log_client import ContextUnavailable
+from infra.event_log.client import ContextUnavailable
 from read_models.catalogue import MODELS
 from read_models.dead_letters import DeadLetter
 from read_models.replay.cli.connection import Connection, connected, err, out

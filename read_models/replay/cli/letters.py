@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from infra.dead_letter_client import DeadLetterClient
-from infra.dead_letter_wire import ParkedKey, SettledAnswer
+from infra.runtime.dead_letters.client import DeadLetterClient
+from infra.runtime.dead_letters.messages import ParkedKey, SettledAnswer
 from read_models import skipped_events
 from read_models.catalogue import MODELS
 from read_models.dead_letters import DeadLetter, list_parked, parked_events

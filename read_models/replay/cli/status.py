@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from infra.records import PARTITIONS
+from infra.messages.events import PARTITIONS
 from read_models import checkpoints
 from read_models.catalogue import MODELS
 from read_models.model import ReadModel

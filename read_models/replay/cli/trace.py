@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from infra.event_message import Delivered
+from infra.messages.event_headers import Delivered
 from read_models.causality import events_of_order
 from read_models.replay.cli.connection import Connection, connected, out
 from read_models.replay.failure import ReplayFailed

@@ -1,0 +1,1 @@
+"""A context's log of events: published by the relay, served by pages, and read without gaps."""

@@ -1,0 +1,1 @@
+"""NATS: connections, JetStream, pull consumers, and requests with retry."""

@@ -1,0 +1,1 @@
+"""The HTTP server that tells a process's health and metrics."""

@@ -1,0 +1,1 @@
+"""Logs: JSON or text lines, rendered, redacted, and sent by OTLP."""

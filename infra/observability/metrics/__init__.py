@@ -1,0 +1,1 @@
+"""Metrics: every name, in one registry, and the instruments that write them."""

@@ -1,0 +1,1 @@
+"""What runs a bounded context: commands in, events of others in, events out."""

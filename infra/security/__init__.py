@@ -1,0 +1,1 @@
+"""TLS, the signatures of webhooks, and the issuer of tokens for development."""
