@@ -17,7 +17,7 @@ try:
 
     from gateway.cli.failure import CommandFailed, Differs
     from infra.settings import SettingsInvalid, load_settings
-    from read_models.replay.failure import STATUSES, ReplayFailed, ReplayInterrupted
+    from read_models.replay.errors import STATUSES, ReplayFailed, ReplayInterrupted
 except KeyboardInterrupt:
     # All of that takes a second; who ends it by then is told nothing.
     raise SystemExit(130) from None
@@ -291,8 +291,8 @@ def restore_apply(*, discard: Discard = False, data: Data = None) -> None:
 )
 def replay(context: typer.Context, *, data: Data = None) -> object:
     """Rebuild read models beside the live ones, compare, switch, repair, and look at the past."""
+    from gateway.cli.replay import app as commands
     from gateway.cli.surroundings import enter
-    from read_models.replay.cli import app as commands
 
     if context.args and "--help" not in context.args:
         enter(data)

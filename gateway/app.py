@@ -38,8 +38,8 @@ from infra.mongo import Mongo
 from infra.observability.health.monitor import Monitor
 from infra.security.webhook_signature import read_secret
 from infra.settings import Settings
-from read_models.figures import ReadModelFigures
-from read_models.reading import ReadModels
+from read_models.monitoring.metrics import ReadModelFigures
+from read_models.projection.documents import ReadModels
 
 ROUTES: tuple[Router, ...] = (
     products,

@@ -23,7 +23,7 @@ from read_models import customers as model
 from read_models import orders as orders_model
 from read_models.customers import Customer
 from read_models.orders import Order
-from read_models.reading import Page
+from read_models.projection.documents import Page
 
 
 @query(

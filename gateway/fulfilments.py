@@ -19,7 +19,7 @@ from gateway.incoming import Incoming
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import fulfilments as model
 from read_models.fulfilments import Fulfilment
-from read_models.reading import Page
+from read_models.projection.documents import Page
 
 
 class AskedFulfilments(AskedPage, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from infra.event_log.server import LogClient
 from infra.messages.event_headers import Delivered
-from read_models.causality import events_of_order
+from read_models.queries.order_history import events_of_order
 
 
 class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):

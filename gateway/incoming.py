@@ -30,7 +30,7 @@ from gateway.roles import RoleUnknown
 from gateway.services import Services
 from gateway.tokens import Caller, TokenRefused
 from gateway.trace_context import parent_of, trace_in
-from read_models.reading import ReadModels
+from read_models.projection.documents import ReadModels
 
 MAX_BODY = 1_000_000
 """Bytes; a command must also fit into a NATS message."""

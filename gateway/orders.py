@@ -19,8 +19,8 @@ from gateway.problems import INVALID, Problem
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import orders as model
 from read_models.orders import Order
-from read_models.past_orders import order_as_of
-from read_models.reading import Page
+from read_models.projection.documents import Page
+from read_models.queries.past_orders import order_as_of
 
 OrderStatus = Literal["placed", "confirmed", "dispatched", "completed", "cancelled", "returned"]
 

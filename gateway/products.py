@@ -22,7 +22,7 @@ from gateway.ownership import Customers
 from gateway.problems import NOT_FOUND
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import products as model
-from read_models.reading import Page
+from read_models.projection.documents import Page
 
 SearchText = Annotated[str, Meta(max_length=200, description="words the name begins with, or the SKU")]
 

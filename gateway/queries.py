@@ -21,8 +21,8 @@ from gateway.preferences import DEFAULT_WAIT, tokens_of, wait_of
 from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem
 from gateway.query_strings import QueryReader
 from infra.messages.commands import Token
-from read_models.consistency import Behind, up_to
-from read_models.reading import MAX_LIMIT, CursorInvalid, ReadModels
+from read_models.projection.documents import MAX_LIMIT, CursorInvalid, ReadModels
+from read_models.queries.consistency import Behind, up_to
 
 Q = TypeVar("Q", bound="Asked")
 T = TypeVar("T")

@@ -15,11 +15,11 @@ from gateway.problems import Problem
 from infra.embedded.stack import DOCUMENTS
 from infra.event_log.server import ContextUnavailable
 from infra.mongo import MongoUnavailable
-from read_models.ahead import Ahead, models_ahead
-from read_models.catalogue import MODELS
-from read_models.lag import Lag, lag
-from read_models.losses import losses_of_live
-from read_models.reading import ReadModels
+from read_models.monitoring.ahead import Ahead, models_ahead
+from read_models.monitoring.lag import Lag, lag
+from read_models.projection.documents import ReadModels
+from read_models.projection.losses import losses_of_live
+from read_models.registry import MODELS
 
 CHECK_SECONDS = 2.0
 LOSS_SECONDS = 10.0

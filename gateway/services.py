@@ -13,7 +13,7 @@ from gateway.readiness import Readiness
 from gateway.tokens import TokenVerifier
 from infra.mongo import Mongo
 from infra.observability.health.monitor import Monitor
-from read_models.reading import ReadModels
+from read_models.projection.documents import ReadModels
 
 
 @dataclass(frozen=True, slots=True)

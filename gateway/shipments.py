@@ -13,7 +13,7 @@ from gateway.commands import command
 from gateway.incoming import Incoming
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import shipments as model
-from read_models.reading import Page
+from read_models.projection.documents import Page
 from read_models.shipments import Shipment
 
 ShipmentStatus = Literal["created", "dispatched", "delivered", "cancelled"]

@@ -13,7 +13,7 @@ from gateway.incoming import Incoming
 from gateway.problems import NOT_FOUND, Problem
 from gateway.queries import Asked, AskedPage, Items, query
 from read_models import stock as model
-from read_models.reading import Page
+from read_models.projection.documents import Page
 from read_models.stock import Stock
 
 

@@ -1,4 +1,4 @@
-"""`python -m read_models run [NAME…]`: keep read models up to date; `… replay`: see `replay --help`."""
+"""`python -m read_models run [NAME…]`: keep read models up to date."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ try:
     from infra.observability.logging.setup import configure_logging, last_word, logged
     from infra.settings import SettingsInvalid, load_settings
     from infra.sockets import PortTaken
-    from read_models.catalogue import MODELS
-    from read_models.process import run_projectors
-    from read_models.replay.cli import app as replay
-    from read_models.replay.failure import ReplayFailed, ReplayInterrupted
+    from read_models.registry import MODELS
+    from read_models.workers.process import run_projectors
 except KeyboardInterrupt:
     # All of that takes a second; who ends it by then is told nothing.
     raise SystemExit(130) from None
@@ -33,7 +31,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(replay)
 
 
 @app.callback()
@@ -105,11 +102,7 @@ def main() -> None:
         status = app(sys.argv[1:] or ["--help"], prog_name="python -m read_models", standalone_mode=False)
     except TyperException as error:
         _fail(error.format_message())
-    except ReplayFailed as error:
-        _fail(str(error))
-    except (KeyboardInterrupt, typer.Abort, ReplayInterrupted) as error:
-        if str(error):
-            sys.stderr.write(f"read_models: {' '.join(str(error).split())}\n")
+    except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
     raise SystemExit(status or 0)
 

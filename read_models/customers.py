@@ -15,8 +15,8 @@ from contexts.customers.events import (
     EmailChanged,
 )
 from contexts.customers.personal_data import PersonalData, Sealed
-from read_models.model import Occurrence, ReadModel, Source, latest
-from read_models.reading import ReadModels
+from read_models.projection.documents import ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source, latest
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,8 +23,8 @@ from contexts.fulfilment.events import (
     identity,
 )
 from contexts.messages import wire_name
-from read_models.model import Occurrence, ReadModel, Source, latest
-from read_models.reading import Page, ReadModels
+from read_models.projection.documents import Page, ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source, latest
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,8 +45,8 @@ from contexts.shipping.events import (
     ShipmentDelivered,
     ShipmentDispatched,
 )
-from read_models.model import Occurrence, ReadModel, Source, instant, latest
-from read_models.reading import Page, ReadModels
+from read_models.projection.documents import Page, ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source, instant, latest
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

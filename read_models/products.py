@@ -16,8 +16,8 @@ from contexts.catalog.events import (
     ProductRenamed,
     ProductRepriced,
 )
-from read_models.model import Occurrence, ReadModel, Source, latest
-from read_models.reading import Page, ReadModels
+from read_models.projection.documents import Page, ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source, latest
 from read_models.stock import StockEvent, changes
 
 _WORD = re.compile(r"\w+")

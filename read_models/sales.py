@@ -14,8 +14,8 @@ import msgspec
 
 from contexts.ordering.events import OrderCancelled, OrderConfirmed, ReturnAccepted
 from contexts.ordering.order_lines import Sale
-from read_models.model import Occurrence, ReadModel, Source
-from read_models.reading import ReadModels
+from read_models.projection.documents import ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source
 
 SalesEvent = OrderConfirmed | OrderCancelled | ReturnAccepted
 """Those of ordering's events that add to the sales or take back from them."""

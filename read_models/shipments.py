@@ -18,8 +18,8 @@ from contexts.shipping.events import (
     ShipmentResumed,
     ShippingEvent,
 )
-from read_models.model import Occurrence, ReadModel, Source, latest
-from read_models.reading import Page, ReadModels
+from read_models.projection.documents import Page, ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source, latest
 
 
 class ParcelLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ from contexts.inventory.events import (
     StockReceived,
     StockRestocked,
 )
-from read_models.model import Occurrence, ReadModel, Source, latest
-from read_models.reading import Page, ReadModels
+from read_models.projection.documents import Page, ReadModels
+from read_models.projection.model import Occurrence, ReadModel, Source, latest
 
 StockEvent = StockReceived | StockAdjusted | StockAllocated | StockFreed | StockIssued | StockRestocked
 """What happens to one SKU; the rest of inventory's events are about orders."""

@@ -20,9 +20,9 @@ from infra.event_log.server import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
 from infra.nats.connection import NatsUnavailable, connect
 from infra.settings import Settings
-from read_models.payment_audit import CheckedPayments, PaymentAudit
-from read_models.reading import ReadModels
-from read_models.verification import Difference, Report, Verification
+from read_models.monitoring.payment_audit import CheckedPayments, PaymentAudit
+from read_models.monitoring.verification import Difference, Report, Verification
+from read_models.projection.documents import ReadModels
 
 MOST_SHOWN = 50
 

@@ -12,16 +12,16 @@ from infra.event_log.client import LogClient
 from infra.messages.event_headers import Delivered
 from infra.messages.events import PARTITIONS
 from infra.mongo import Access, Mongo, Transaction
-from read_models import checkpoints
-from read_models.checkpoints import Place
-from read_models.dead_letters import parked_keys
-from read_models.folding import fold, sort
-from read_models.model import ReadModel
-from read_models.replay.comparison import Comparison
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, find_replay
-from read_models.skipped_events import skipped_events
-from read_models.versions import versions_of
+from read_models.projection import checkpoints
+from read_models.projection.checkpoints import Place
+from read_models.projection.dead_letter_audit import skipped_events
+from read_models.projection.dead_letters import parked_keys
+from read_models.projection.folding import fold, sort
+from read_models.projection.model import ReadModel
+from read_models.projection.versions import versions_of
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.state import State, find_replay
+from read_models.replay.value_diff import Comparison
 
 MOST_BEHIND = 20_000
 """Events one version may be behind the other: so many are folded in memory before comparing."""

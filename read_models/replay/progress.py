@@ -13,7 +13,7 @@ import structlog
 
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.nats.connection import NatsUnavailable
-from read_models.checkpoints import Place
+from read_models.projection.checkpoints import Place
 
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 5.0

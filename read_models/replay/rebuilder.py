@@ -16,12 +16,12 @@ import msgspec
 
 from infra.event_log.subscription import Batch
 from infra.mongo import Mongo
-from read_models import dead_letters, losses
-from read_models.folding import Folded, Sorted, sort
-from read_models.model import D, ReadModel
-from read_models.outcome import Outcome
-from read_models.projector import IDLE_SECONDS, EventReader, Projector
-from read_models.replay.pace import Stride
+from read_models.projection import dead_letters, losses
+from read_models.projection.folding import Folded, Sorted, sort
+from read_models.projection.model import D, ReadModel
+from read_models.projection.outcome import Outcome
+from read_models.projection.projector import IDLE_SECONDS, EventReader, Projector
+from read_models.replay.throttle import Stride
 
 SLICE = 500
 """Events decoded or documents folded at a time: then answers that have arrived are attended to."""

@@ -11,16 +11,16 @@ from infra.event_log.client import LogClient
 from infra.messages.event_headers import Delivered
 from infra.messages.events import Checkpoint, key_of
 from infra.mongo import Access, Mongo, Transaction, Write, deleting, replacing
-from read_models import checkpoints, dead_letters, losses
-from read_models.checkpoints import Place
-from read_models.folding import Fold
-from read_models.model import ReadModel, Source
-from read_models.replay.comparison import Comparison
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.intervention import intervene
-from read_models.replay.scope import Selection
-from read_models.skipped_events import skipped_events
-from read_models.time_travel import CATEGORIES
+from read_models.projection import checkpoints, dead_letters, losses
+from read_models.projection.checkpoints import Place
+from read_models.projection.dead_letter_audit import skipped_events
+from read_models.projection.folding import Fold
+from read_models.projection.model import ReadModel, Source
+from read_models.queries.time_travel import CATEGORIES
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.exclusive_access import intervene
+from read_models.replay.selection import Selection
+from read_models.replay.value_diff import Comparison
 
 TOGETHER = 1_000
 """Documents of one transaction."""

@@ -12,7 +12,7 @@ from infra.event_log.client import LogClient
 from infra.event_log.subscription import Batch
 from infra.messages.event_headers import Delivered
 from infra.messages.events import PARTITIONS, Checkpoint
-from read_models.checkpoints import Place
+from read_models.projection.checkpoints import Place
 
 AHEAD = 2_000
 """Events kept of each context's log until they are wanted."""

@@ -20,16 +20,17 @@ from infra.event_log.subscription import LogDiffers, LogReader
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats.connection import NatsUnavailable
 from infra.nats.jetstream import JetStreamRefused, delete_consumers, stream_name
-from read_models import checkpoints
-from read_models.checkpoints import CheckpointMoved, Place
-from read_models.live_lag import LiveLag
-from read_models.model import ReadModel
-from read_models.projector import EventReader
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.pace import BATCH, GivingWay, PacedReader, Stride
+from read_models.monitoring.live_lag import LiveLag
+from read_models.projection import checkpoints
+from read_models.projection.checkpoints import CheckpointMoved, Place
+from read_models.projection.model import ReadModel
+from read_models.projection.projector import EventReader
+from read_models.projection.versions import transact, versions_of, write_versions
+from read_models.replay.concurrency import Turns
+from read_models.replay.errors import ReplayFailed
 from read_models.replay.progress import Progress
 from read_models.replay.rebuilder import Rebuilder
-from read_models.replay.records import (
+from read_models.replay.state import (
     REPLAYS,
     UNDER_WAY,
     Replay,
@@ -41,8 +42,7 @@ from read_models.replay.records import (
     write_replay,
 )
 from read_models.replay.store_reader import StoreReader
-from read_models.replay.turns import Turns
-from read_models.versions import transact, versions_of, write_versions
+from read_models.replay.throttle import BATCH, GivingWay, PacedReader, Stride
 
 REPORT_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0

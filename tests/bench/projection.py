@@ -29,7 +29,7 @@ from infra.nats.connection import connect
 from infra.settings import Settings
 from infra.sockets import free_port
 from read_models.orders import ORDERS
-from read_models.projector import Projector
+from read_models.projection.projector import Projector
 from tests.bench.table import Row, show
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, stored

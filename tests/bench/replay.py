@@ -34,7 +34,7 @@ from infra.nats.connection import connect
 from infra.settings import Settings
 from infra.sockets import free_port
 from read_models.orders import ORDERS
-from read_models.replay.starting import begin
+from read_models.replay.start import begin
 from read_models.replay.worker import Worker
 from tests.bench.projection import LIFE, lives
 from tests.bench.table import Row, show

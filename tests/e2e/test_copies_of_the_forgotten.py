@@ -31,8 +31,8 @@ from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeySource
 from read_models import customers
 from read_models.customers import CUSTOMERS, KeptCustomer
-from read_models.dead_letters import list_parked
-from read_models.model import Occurrence
+from read_models.projection.dead_letters import list_parked
+from read_models.projection.model import Occurrence
 from tests.e2e.commands import orderfold
 from tests.e2e.conftest import bearer
 from tests.replay.versions import kept_up_to_date

@@ -12,7 +12,7 @@ import pytest
 
 from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo
-from read_models.replay.records import State, find_replay
+from read_models.replay.state import State, find_replay
 from tests.deadlines import whole_run
 from tests.e2e.clientele import CUSTOMERS, DAY, write_later_sales, write_sales
 from tests.e2e.commands import begin, ended, orderfold

@@ -10,7 +10,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from infra.embedded.stack import EmbeddedStack
-from read_models.catalogue import MODELS
+from read_models.registry import MODELS
 from tests.e2e.commands import orderfold
 from tests.nats_settled import settled
 from tests.shop import Shop, eventually

@@ -19,7 +19,7 @@ from infra.messages.event_headers import Delivered
 from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from infra.nats.connection import connect
 from infra.settings import Settings
-from read_models.causality import ORDER_STREAMS, causal_order
+from read_models.queries.order_history import ORDER_STREAMS, causal_order
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.problems import assert_problem
 from tests.read_models import examples

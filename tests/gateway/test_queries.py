@@ -16,9 +16,9 @@ from contexts.fulfilment.events import CommandFailed, Stage, StepTaken
 from infra.messages.events import Checkpoint, partition_of
 from infra.mongo import Mongo, replacing
 from infra.settings import Settings
-from read_models import checkpoints
-from read_models.catalogue import MODELS
-from read_models.folding import Fold
+from read_models.projection import checkpoints
+from read_models.projection.folding import Fold
+from read_models.registry import MODELS
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway

@@ -28,7 +28,7 @@ from infra.deploy.nats_keys import CONFIGURATION, SUFFIX
 from infra.runtime.context import Context
 from infra.settings import Settings
 from infra.vault.master_keys import new_master_keys, write_master_keys
-from read_models.catalogue import MODELS
+from read_models.registry import MODELS
 
 
 @dataclass

@@ -13,7 +13,7 @@ from contexts.payments.http_provider import HttpProvider
 from contexts.payments.standing import Stands
 from gateway.cli.verify import compared
 from infra.sockets import free_port
-from read_models.payment_audit import CheckedPayments
+from read_models.monitoring.payment_audit import CheckedPayments
 from tests.conftest import Server
 from tests.deadlines import HOLDS_SECONDS
 from tests.payments.conftest import Books, Sandbox

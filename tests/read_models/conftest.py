@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient
 from infra.mongo import Mongo
 from infra.nats.connection import connect
 from infra.settings import Settings
-from read_models.reading import ReadModels
+from read_models.projection.documents import ReadModels
 from tests.conftest import Server
 from tests.read_models.logs import Logs
 

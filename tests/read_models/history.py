@@ -12,8 +12,8 @@ import msgspec
 from contexts.messages import wire_name
 from infra.messages.event_headers import Delivered
 from infra.messages.events import Metadata, key_of, partition_of
-from read_models.folding import Fold
-from read_models.model import ReadModel, instant
+from read_models.projection.folding import Fold
+from read_models.projection.model import ReadModel, instant
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

@@ -25,9 +25,9 @@ from infra.runtime.context import Context
 from infra.runtime.dead_letters.server import DeadLetterService
 from infra.runtime.inbox import Inbox
 from infra.runtime.stream_cache import Streams
-from read_models.folding import Fold
-from read_models.model import ReadModel
-from read_models.projector import Projector
+from read_models.projection.folding import Fold
+from read_models.projection.model import ReadModel
+from read_models.projection.projector import Projector
 from tests.deadlines import HOLDS_SECONDS
 
 

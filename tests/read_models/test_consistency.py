@@ -13,9 +13,9 @@ from infra.mongo import Mongo, MongoUnavailable, encode_document, replacing
 from infra.settings import Settings
 from infra.sockets import free_port
 from read_models import orders
-from read_models.consistency import Behind, up_to
 from read_models.orders import ORDERS
-from read_models.reading import ReadModels
+from read_models.projection.documents import ReadModels
+from read_models.queries.consistency import Behind, up_to
 from tests.read_models import examples
 from tests.read_models.logs import Logs, projecting
 

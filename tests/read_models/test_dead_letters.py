@@ -6,8 +6,8 @@ import msgspec
 from nats.aio.client import Client
 
 from infra.mongo import Mongo, encode_document, replacing
-from read_models import dead_letters
 from read_models.orders import ORDERS
+from read_models.projection import dead_letters
 from read_models.stock import STOCK
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, projecting

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from contexts.ordering.events import OrderCompleted
 from infra.messages.event_headers import Delivered
-from read_models.catalogue import MODELS
-from read_models.folding import Fold
 from read_models.orders import ORDERS
 from read_models.products import PRODUCTS
+from read_models.projection.folding import Fold
+from read_models.registry import MODELS
 from read_models.sales import SALES
 from tests.read_models import examples
 from tests.read_models.history import broken, by_context, history

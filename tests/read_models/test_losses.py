@@ -11,17 +11,17 @@ from infra.event_log.client import LogClient
 from infra.messages.events import partition_of
 from infra.mongo import Mongo, deleting, encode_document, replacing
 from infra.observability.metrics.gauges import DOCUMENTS_LOST
-from read_models import checkpoints
-from read_models.dead_letters import list_parked
-from read_models.figures import ReadModelFigures
-from read_models.losses import MARKS, find_loss, losses_of_live
-from read_models.reading import ReadModels
-from read_models.replay.dropping import drop
+from read_models.monitoring.metrics import ReadModelFigures
+from read_models.monitoring.verification import Verification
+from read_models.projection import checkpoints
+from read_models.projection.dead_letters import list_parked
+from read_models.projection.documents import ReadModels
+from read_models.projection.losses import MARKS, find_loss, losses_of_live
+from read_models.replay.drop import drop
 from read_models.replay.repair import repair
-from read_models.replay.scope import Scope, select
-from read_models.replay.switching import switch
+from read_models.replay.selection import Scope, select
+from read_models.replay.switch import switch
 from read_models.stock import STOCK
-from read_models.verification import Verification
 from tests.read_models import examples
 from tests.read_models.logs import Logs, eventually, stored
 from tests.replay.replaying import projectors, replayed

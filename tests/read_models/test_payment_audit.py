@@ -9,8 +9,8 @@ import pytest
 
 from contexts.payments.standing import Refund, Standing, Stands
 from infra.mongo import Mongo, encode_document
-from read_models.payment_audit import Money, PaymentAudit, differences
-from read_models.reading import ReadModels
+from read_models.monitoring.payment_audit import Money, PaymentAudit, differences
+from read_models.projection.documents import ReadModels
 
 NOTHING = {"status": "none", "authorized": 0, "captured": 0, "refunded": 0}
 HELD = NOTHING | {"status": "authorized", "authorized": 950}

@@ -15,8 +15,8 @@ from infra.mongo import Mongo
 from infra.settings import Settings
 from infra.sockets import free_port
 from read_models.__main__ import parse_partitions
-from read_models.lag import lag
-from read_models.reading import ReadModels
+from read_models.monitoring.lag import lag
+from read_models.projection.documents import ReadModels
 from read_models.sales import SALES
 from read_models.stock import STOCK
 from tests.deadlines import HOLDS_SECONDS

@@ -13,7 +13,7 @@ from infra.mongo import Mongo, Session, encode_document, replacing
 from infra.nats.connection import connect
 from infra.settings import Settings
 from read_models.orders import ORDERS
-from read_models.projector_sessions import ProjectorSessions
+from read_models.projection.sessions import ProjectorSessions
 from read_models.sales import SALES
 from read_models.stock import STOCK
 from tests.conftest import Server

@@ -18,9 +18,9 @@ from contexts.inventory.events import StockReceived
 from contexts.ordering.events import OrderConfirmed
 from infra.mongo import Mongo, encode_document, replacing
 from read_models import customers, fulfilments, orders, products, sales, shipments, stock
-from read_models.folding import Fold
-from read_models.model import ReadModel
-from read_models.reading import CursorInvalid, Page, ReadModels
+from read_models.projection.documents import CursorInvalid, Page, ReadModels
+from read_models.projection.folding import Fold
+from read_models.projection.model import ReadModel
 from tests.read_models import examples
 from tests.read_models.history import history
 

@@ -18,8 +18,8 @@ from nats.aio.client import Client
 from infra.embedded.servers import Process
 from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo
-from read_models.sharing import MEMBERS, Membership, part
 from read_models.stock import STOCK
+from read_models.workers.partition_assignment import MEMBERS, Membership, part
 from tests.conftest import Server
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, stored

@@ -14,10 +14,10 @@ from infra.event_log.subscription import Batch, LogReader
 from infra.messages.event_headers import Delivered
 from infra.messages.events import Checkpoint
 from infra.mongo import Mongo, TransactionConflict
-from read_models.checkpoints import CheckpointMoved
-from read_models.model import ReadModel
 from read_models.orders import ORDERS
-from read_models.projector import Projector
+from read_models.projection.checkpoints import CheckpointMoved
+from read_models.projection.model import ReadModel
+from read_models.projection.projector import Projector
 from read_models.sales import SALES
 from tests.read_models import examples
 from tests.read_models.history import by_context, history

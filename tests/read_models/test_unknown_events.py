@@ -12,7 +12,7 @@ from contexts.wire_names import EVENTS
 from infra.mongo import Mongo
 from infra.observability.metrics.registry import REGISTRY
 from read_models import stock
-from read_models.model import Occurrence, Source
+from read_models.projection.model import Occurrence, Source
 from read_models.stock import STOCK, Stock
 from tests.contracts.test_events import CODECS
 from tests.read_models import examples

@@ -14,11 +14,11 @@ from contexts.fulfilment.events import FulfilmentAbandoned
 from infra.event_log.client import LogClient
 from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo
-from read_models.model import ReadModel
-from read_models.projectors import Projectors
-from read_models.replay.records import Replay
-from read_models.replay.starting import begin
+from read_models.projection.model import ReadModel
+from read_models.replay.start import begin
+from read_models.replay.state import Replay
 from read_models.replay.worker import Worker
+from read_models.workers.supervisor import Projectors
 from tests.read_models import examples
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from infra.embedded.servers import Process
 from infra.mongo import Mongo
-from read_models.replay.records import Replay, State, find_replay
+from read_models.replay.state import Replay, State, find_replay
 from tests.conftest import Server
 from tests.deadlines import COMMAND_SECONDS
 from tests.read_models.logs import eventually
@@ -42,7 +42,7 @@ class Operator:
         """The one line of a command that cannot do what it was asked to."""
         result = await self.runs(*arguments)
         assert (result.returncode, result.stdout) == (2, ""), result.stdout
-        (line,) = [line for line in result.stderr.splitlines() if line.startswith("read_models: ")]
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("orderfold: ")]
         assert "Traceback" not in result.stderr
         return line
 
@@ -50,7 +50,7 @@ class Operator:
         """A command, run to its end."""
         return await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-m", "read_models", "replay", *arguments],
+            [sys.executable, "-m", "orderfold", "replay", *arguments],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -63,7 +63,7 @@ class Operator:
         log = self._folder / f"{len(self._processes)}.log"
         process = Process(
             "replay",
-            [sys.executable, "-m", "read_models", "replay", *arguments],
+            [sys.executable, "-m", "orderfold", "replay", *arguments],
             log,
             lambda: True,
             env=self._environment,

@@ -11,15 +11,15 @@ from contexts.inventory.events import StockReceived
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo, encode_document, replacing
 from read_models import stock
-from read_models.dead_letters import DeadLetter, list_parked
-from read_models.model import Occurrence, Source
-from read_models.reading import ReadModels
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.retrying import retry, skip
+from read_models.monitoring.verification import Verification
+from read_models.projection.dead_letter_audit import audit
+from read_models.projection.dead_letters import DeadLetter, list_parked
+from read_models.projection.documents import ReadModels
+from read_models.projection.model import Occurrence, Source
+from read_models.replay.dead_letter_retry import retry, skip
+from read_models.replay.errors import ReplayFailed
 from read_models.sales import SALES
-from read_models.skipped_events import audit
 from read_models.stock import STOCK, Stock
-from read_models.verification import Verification
 from tests.read_models import examples
 from tests.read_models.logs import Logs, stored
 from tests.replay.versions import Command, at_head, kept_up_to_date, project_all, two_versions

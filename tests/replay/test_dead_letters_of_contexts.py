@@ -12,8 +12,8 @@ from contexts.catalog.events import ProductRepriced
 from infra.event_log.client import LogClient
 from infra.event_store.store import EventStore
 from infra.mongo import Mongo
-from read_models.reading import ReadModels
-from read_models.verification import Verification
+from read_models.monitoring.verification import Verification
+from read_models.projection.documents import ReadModels
 from tests.conftest import Server
 from tests.read_models.logs import Logs
 from tests.replay.versions import Command

@@ -15,12 +15,12 @@ from contexts.payments.events import PaymentAuthorized
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo, Write, encode_document, replacing
 from read_models import orders, stock
-from read_models.model import Occurrence
 from read_models.orders import ORDERS, Order
+from read_models.projection.model import Occurrence
 from read_models.replay import diff
-from read_models.replay.comparison import Comparison, differing
 from read_models.replay.diff import compare, sides_of
-from read_models.replay.failure import ReplayFailed
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.value_diff import Comparison, differing
 from read_models.stock import STOCK, Stock
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, stored

@@ -13,8 +13,8 @@ from infra.mongo import Mongo, updating
 from infra.settings import Settings
 from infra.sockets import free_port
 from read_models.orders import ORDERS
-from read_models.replay.records import find_replay
-from read_models.versions import versions_of
+from read_models.projection.versions import versions_of
+from read_models.replay.state import find_replay
 from tests.conftest import Server
 from tests.read_models.logs import Logs, eventually, stored
 from tests.replay.replaying import lives
@@ -67,7 +67,7 @@ async def test_a_full_disk_fails_what_is_under_way_and_all_of_it_goes_on_when_th
     await eventually(lambda: _half_way(mongo))
     disk.fill(database.process)
     failed = await replay.ends(building)
-    assert failed.told.startswith("read_models: the replay of orders failed: MongoDB: ")
+    assert failed.told.startswith("orderfold: the replay of orders failed: MongoDB: ")
     assert "if its disk is full make room, then restart it" in failed.told
     assert "`replay resume orders` goes on where it was" in failed.told
     # It serves nobody until it is restarted, whatever room there is.

@@ -11,9 +11,9 @@ from nats.aio.client import Client
 
 from infra.mongo import Mongo
 from read_models import stock
-from read_models.dead_letters import list_parked
-from read_models.model import Occurrence, ReadModel
-from read_models.skipped_events import audit
+from read_models.projection.dead_letter_audit import audit
+from read_models.projection.dead_letters import list_parked
+from read_models.projection.model import Occurrence, ReadModel
 from read_models.stock import STOCK, Stock
 from tests.read_models import examples
 from tests.read_models.logs import Logs, stored

@@ -5,9 +5,9 @@ from __future__ import annotations
 from nats.aio.client import Client
 
 from infra.mongo import Mongo
-from read_models.replay.records import State, replay_of
+from read_models.projection.versions import versions_of
+from read_models.replay.state import State, replay_of
 from read_models.stock import STOCK
-from read_models.versions import versions_of
 from tests.read_models.logs import Logs
 from tests.replay.mongo_wire import Moment
 from tests.replay.replaying import replayed, shop_opened

@@ -18,14 +18,14 @@ from infra.mongo import Mongo
 from infra.settings import Settings
 from infra.sockets import free_port
 from read_models import stock
-from read_models.model import Occurrence
 from read_models.orders import ORDERS
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, change_replay, find_replay, replay_of
-from read_models.replay.starting import begin
+from read_models.projection.model import Occurrence
+from read_models.projection.versions import versions_of
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.start import begin
+from read_models.replay.state import State, change_replay, find_replay, replay_of
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK, Stock
-from read_models.versions import versions_of
 from tests.conftest import Server
 from tests.read_models import examples
 from tests.read_models.logs import Logs, eventually, stored
@@ -72,7 +72,7 @@ async def test_a_repair_and_a_switch_that_lose_mongodb_have_done_all_or_nothing_
         replay.loses_mongo(Moment("commitTransaction"), "switch", "orders"),
     )
     for one in ended:
-        assert one.told.startswith("read_models: MongoDB: ")
+        assert one.told.startswith("orderfold: MongoDB: ")
         assert one.told.endswith("; is the stack running?")
     assert await stored(mongo, "stock") == before
     assert (await versions_of(mongo, "orders")).live == "orders"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from read_models.time_travel import MomentInvalid, parse_time
+from read_models.queries.time_travel import MomentInvalid, parse_time
 
 
 def test_a_time_is_read_to_the_microsecond() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from infra.mongo import Mongo
-from read_models.versions import versions_of
+from read_models.projection.versions import versions_of
 from tests.conftest import Server
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.read_models import examples
@@ -29,7 +29,7 @@ from __future__ import annotations
 import msgspec
 
 from contexts.inventory.events import StockAllocated
-from read_models.model import Occurrence, ReadModel, Source
+from read_models.projection.model import Occurrence, ReadModel, Source
 
 
 class BestSeller(msgspec.Struct, frozen=True, kw_only=True):

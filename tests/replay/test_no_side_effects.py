@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from infra.event_log.client import LogClient
 from infra.event_log.stream_audit import stream_state
 from infra.mongo import Mongo
-from read_models.catalogue import MODELS
+from read_models.registry import MODELS
 from tests.conftest import Server
 from tests.read_models.logs import Logs, eventually, stored
 from tests.replay.replaying import lives, replayed, shop_opened

@@ -21,8 +21,8 @@ from infra.event_log.server import LogService
 from infra.event_log.subscription import LogReader
 from infra.event_store.store import EventStore
 from infra.nats.jetstream import ask, delete_stream, stream_info, stream_name
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.publishing import Publication
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.republish import Publication
 from tests.conftest import Server
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.jetstream.ordering_log import (
@@ -258,7 +258,7 @@ async def command(nats: Server, mongo_url: str, *arguments: str) -> subprocess.C
     }
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "read_models", "replay", "publish", *arguments],
+        [sys.executable, "-m", "orderfold", "replay", "publish", *arguments],
         cwd=ROOT,
         env=environ,
         capture_output=True,

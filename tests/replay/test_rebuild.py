@@ -14,14 +14,14 @@ from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.settings import Settings
 from infra.sockets import free_port
-from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, change_replay, replay_of
-from read_models.replay.starting import begin
+from read_models.projection.versions import versions_of
+from read_models.registry import MODELS
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.start import begin
+from read_models.replay.state import State, change_replay, replay_of
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
-from read_models.versions import versions_of
 from tests.deadlines import HOLDS_SECONDS
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, replayed, shop_opened

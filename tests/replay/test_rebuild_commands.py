@@ -1,4 +1,4 @@
-"""`python -m read_models replay`: replays survive being killed, and do what they are told meanwhile."""
+"""`orderfold replay`: replays survive being killed, and do what they are told meanwhile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from nats.aio.client import Client
 
 from infra.mongo import Mongo, updating
-from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
-from read_models.replay.records import Replay, State, find_replay
+from read_models.projection.versions import versions_of
+from read_models.registry import MODELS
+from read_models.replay.state import Replay, State, find_replay
 from read_models.stock import STOCK
-from read_models.versions import versions_of
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, shop_opened
 from tests.replay.terminal import SLOWLY, Operator, ended

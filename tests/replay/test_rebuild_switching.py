@@ -13,15 +13,15 @@ from infra.messages.commands import Token
 from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo, updating
 from read_models import orders
-from read_models.consistency import up_to
 from read_models.orders import ORDERS
-from read_models.reading import ReadModels
-from read_models.replay.dropping import drop
-from read_models.replay.failure import ReplayFailed
-from read_models.replay.records import State, find_replay
-from read_models.replay.starting import begin
-from read_models.replay.switching import rollback, switch
-from read_models.versions import Versions, versions_of
+from read_models.projection.documents import ReadModels
+from read_models.projection.versions import Versions, versions_of
+from read_models.queries.consistency import up_to
+from read_models.replay.drop import drop
+from read_models.replay.errors import ReplayFailed
+from read_models.replay.start import begin
+from read_models.replay.state import State, find_replay
+from read_models.replay.switch import rollback, switch
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.replay.replaying import lives, projectors, replayed

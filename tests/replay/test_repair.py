@@ -13,12 +13,12 @@ from nats.aio.client import Client
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo, encode_document, replacing
 from read_models import orders, sales, stock
-from read_models.dead_letters import list_parked
-from read_models.model import Occurrence
 from read_models.orders import ORDERS, Order
+from read_models.projection.dead_letters import list_parked
+from read_models.projection.model import Occurrence
 from read_models.replay import repair as repairing
 from read_models.replay.repair import Repair, repair
-from read_models.replay.scope import Scope, ScopeInvalid, select
+from read_models.replay.selection import Scope, ScopeInvalid, select
 from read_models.sales import SALES, DailySales
 from read_models.stock import STOCK, Stock
 from tests.read_models import examples

@@ -10,13 +10,13 @@ from nats.aio.client import Client
 
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo
-from read_models import live_lag
-from read_models.live_lag import LiveLag
+from read_models.monitoring import live_lag
+from read_models.monitoring.live_lag import LiveLag
 from read_models.orders import ORDERS
-from read_models.replay.pace import BATCH, COMMAND, LEAST_BATCH, GivingWay, Stride
-from read_models.replay.records import State, replay_of
-from read_models.replay.starting import begin
-from read_models.replay.turns import Turns
+from read_models.replay.concurrency import Turns
+from read_models.replay.start import begin
+from read_models.replay.state import State, replay_of
+from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, GivingWay, Stride
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored

@@ -12,11 +12,11 @@ from contexts.messages import wire_name
 from infra.event_log.client import LogClient
 from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from infra.mongo import Mongo, encode_document
-from read_models.catalogue import MODELS
 from read_models.orders import ORDERS
+from read_models.projection.dead_letter_audit import AUDIT, SKIP
+from read_models.queries.time_travel import Moment, MomentInvalid, document_at, moment_of, past_document
+from read_models.registry import MODELS
 from read_models.sales import SALES
-from read_models.skipped_events import AUDIT, SKIP
-from read_models.time_travel import Moment, MomentInvalid, document_at, moment_of, past_document
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, projecting, stored
 

@@ -17,8 +17,8 @@ from nats.aio.client import Client
 
 from infra.messages.event_headers import Delivered
 from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
-from read_models.causality import causal_order
-from read_models.replay.tracing import Cause, tree_of
+from read_models.queries.order_history import causal_order
+from read_models.replay.order_trace import Cause, tree_of
 from tests.conftest import Server
 from tests.deadlines import COMMAND_SECONDS
 from tests.read_models.logs import Logs
@@ -138,7 +138,7 @@ async def trace(nats: Server, mongo_url: str, *arguments: str) -> subprocess.Com
     }
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "read_models", "replay", "trace", *arguments],
+        [sys.executable, "-m", "orderfold", "replay", "trace", *arguments],
         cwd=ROOT,
         env=environ,
         capture_output=True,
@@ -167,4 +167,4 @@ async def test_an_order_nobody_placed_is_a_line_and_status_2(
 ) -> None:
     printed = await trace(nats, mongo_url, "43")
     assert printed.returncode == 2
-    assert printed.stderr == "read_models: nothing has ever happened to an order '43'\n"
+    assert printed.stderr == "orderfold: nothing has ever happened to an order '43'\n"

@@ -18,10 +18,10 @@ from infra.embedded.stack import EmbeddedStack
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.nats.connection import connect
-from read_models.catalogue import MODELS
-from read_models.live_lag import LOOK_SECONDS, LiveLag
+from read_models.monitoring.live_lag import LOOK_SECONDS, LiveLag
+from read_models.registry import MODELS
 from read_models.replay.diff import compare, sides_of
-from read_models.replay.switching import rollback, switch
+from read_models.replay.switch import rollback, switch
 from tests.deadlines import HOLDS_SECONDS, WHOLE_RUN_SECONDS
 from tests.replay.traffic import Client, Orders, open_shop, running
 from tests.shop import Shop, eventually

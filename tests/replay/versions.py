@@ -17,8 +17,8 @@ from nats.aio.client import Client
 
 from infra.event_log.subscription import LogReader
 from infra.mongo import Mongo, encode_document, replacing
-from read_models.model import ReadModel
-from read_models.projector import Projector
+from read_models.projection.model import ReadModel
+from read_models.projection.projector import Projector
 from tests.read_models.logs import Logs, eventually
 from tests.replay.mongo_wire import Moment, tapped
 from tests.subprocesses import communicate
@@ -82,7 +82,7 @@ class Ended:
         """The one line of a command that could not do what it was asked to."""
         assert (self.status, self.out) == (2, ""), self
         assert "Traceback" not in self.err, self.err
-        (line,) = [line for line in self.err.splitlines() if line.startswith("read_models: ")]
+        (line,) = [line for line in self.err.splitlines() if line.startswith("orderfold: ")]
         return line
 
     @property
@@ -93,7 +93,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Command:
-    """`python -m read_models replay …` as its user runs it, on a test's servers."""
+    """`orderfold replay …` as its user runs it, on a test's servers."""
 
     nats_url: str
     mongo_url: str
@@ -136,7 +136,7 @@ class Command:
     async def begin(self, *arguments: str) -> Process:
         """Have it begin."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "read_models", "replay", *arguments),
+            *(sys.executable, "-m", "orderfold", "replay", *arguments),
             cwd=ROOT,
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("ORDERFOLD_")},

@@ -8,12 +8,12 @@ from infra.mongo import Mongo, MongoUnavailable
 from infra.nats.connection import NatsUnavailable, connect
 from infra.runtime.dead_letters.client import DeadLetterClient
 from infra.settings import Settings, SettingsInvalid
-from read_models.catalogue import MODELS
-from read_models.dead_letters import list_parked
-from read_models.losses import losses_of_live
-from read_models.time_travel import CONTEXTS
-from read_models.verification import inbox_name
-from read_models.versions import all_versions
+from read_models.monitoring.verification import inbox_name
+from read_models.projection.dead_letters import list_parked
+from read_models.projection.losses import losses_of_live
+from read_models.projection.versions import all_versions
+from read_models.queries.time_travel import CONTEXTS
+from read_models.registry import MODELS
 
 SECONDS = 5.0
 

@@ -13,8 +13,8 @@ from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.vault.key_store import KeyStore
 from read_models.customers import CUSTOMERS
-from read_models.dead_letters import DEAD_LETTERS
-from read_models.versions import versions_of
+from read_models.projection.dead_letters import DEAD_LETTERS
+from read_models.projection.versions import versions_of
 
 LOOK_SECONDS = 0.25
 

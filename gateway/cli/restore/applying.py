@@ -21,7 +21,7 @@ from infra.messages.events import Append, Checkpoint, CheckpointMove, CommandRec
 from infra.mongo import Mongo
 from infra.nats.jetstream import delete_stream
 from infra.runtime.inbox import READER
-from read_models.replay.erasing import erase
+from read_models.replay.erase import erase
 
 AT_ONCE = 1_000
 

@@ -16,8 +16,8 @@ from infra.mongo import Mongo, decode_document
 from infra.runtime.context import Unavailable
 from infra.runtime.inbox import READER
 from infra.settings import Settings
-from read_models import checkpoints
-from read_models.versions import versions_of
+from read_models.projection import checkpoints
+from read_models.projection.versions import versions_of
 
 REHEARD = "fulfilment"
 """Its events are not put back: with them belong commands to send, which the stream does not have. Hearing the

@@ -1,0 +1,1 @@
+"""How far read models are behind, and whether they and the provider's books are right."""

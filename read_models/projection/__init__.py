@@ -1,0 +1,1 @@
+"""How events become documents: models, folding, projectors, checkpoints, dead letters, versions."""

@@ -1,0 +1,60 @@
+"""Transactions that come through, although a process killed at work may have left another one open there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict
+from read_models.projection.checkpoints import CheckpointMoved
+from read_models.projection.sessions import ProjectorSessions
+
+PATIENCE_SECONDS = 30.0
+"""How long to try."""
+BLOCKED_SECONDS = 1.0
+"""How long others may be in the way before the transactions they have open are ended; then twice as long.
+
+The server keeps those of a killed process for a minute; who is alive loses one, and does it again.
+"""
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 0.5
+
+T = TypeVar("T")
+
+
+async def come_through(
+    mongo: Mongo, sessions: ProjectorSessions, work: Callable[[Transaction], Awaitable[T]]
+) -> T:
+    """Do work in one transaction, again when somebody else wrote the same at the same time.
+
+    `sessions` are of those who do. Raises TransactionConflict or CheckpointMoved if there was no chance, and
+    MongoUnavailable.
+    """
+    session = await mongo.open_session()
+    reached = True
+    begun = blocked_since = time.monotonic()
+    pause, blocked = FIRST_PAUSE, BLOCKED_SECONDS
+    try:
+        while True:
+            await sessions.enter(session)
+            try:
+                async with session.transaction() as transaction:
+                    return await work(transaction)
+            except (TransactionConflict, CheckpointMoved):
+                if time.monotonic() - begun > PATIENCE_SECONDS:
+                    raise
+            if time.monotonic() - blocked_since > blocked:
+                await sessions.end_others(session)
+                blocked_since, blocked = time.monotonic(), blocked * 2
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            pause = min(pause * 2, LONGEST_PAUSE)
+    except MongoUnavailable:
+        # A session left behind is ended by the next one that it is in the way of.
+        reached = False
+        raise
+    finally:
+        if reached:
+            await sessions.leave(session)

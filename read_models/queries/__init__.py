@@ -1,0 +1,1 @@
+"""What queries need beside documents: consistency tokens, the past, and the history of an order."""
