@@ -15,7 +15,7 @@ try:
     from rich.console import Console
     from typer.exceptions import TyperException
 
-    from gateway.cli.failure import CommandFailed, Differs
+    from gateway.cli.errors import CommandFailed, Differs
     from infra.settings import SettingsInvalid, load_settings
     from read_models.replay.errors import STATUSES, ReplayFailed, ReplayInterrupted
 except KeyboardInterrupt:
@@ -291,8 +291,8 @@ def restore_apply(*, discard: Discard = False, data: Data = None) -> None:
 )
 def replay(context: typer.Context, *, data: Data = None) -> object:
     """Rebuild read models beside the live ones, compare, switch, repair, and look at the past."""
+    from gateway.cli.connection import enter
     from gateway.cli.replay import app as commands
-    from gateway.cli.surroundings import enter
 
     if context.args and "--help" not in context.args:
         enter(data)

@@ -8,31 +8,31 @@ from collections.abc import AsyncIterator
 
 from litestar import Litestar, Router
 
-from gateway.access import Guard, refuse_undeclared
-from gateway.access_log import AccessLog
-from gateway.cors import Cors
+from gateway.auth.jwks import KeySet
+from gateway.auth.jwks_source import key_source
+from gateway.auth.roles import role_names
+from gateway.auth.tokens import TokenVerifier
+from gateway.context_client import NatsLink
 from gateway.customers import customers
-from gateway.docs import docs
-from gateway.failures import HANDLERS
-from gateway.front import Front
+from gateway.dependencies import Services
 from gateway.fulfilments import fulfilments
 from gateway.health import health
-from gateway.key_set import KeySet
-from gateway.key_source import key_source
-from gateway.limit_exchange import LimitExchange
-from gateway.limits import limits
-from gateway.metrics import Metrics
-from gateway.nats_link import NatsLink
-from gateway.observation import observation
+from gateway.http.access_log import AccessLog
+from gateway.http.cors import Cors
+from gateway.http.exception_handlers import HANDLERS
+from gateway.http.guard import Guard, refuse_undeclared
+from gateway.http.middleware import Front
+from gateway.metrics import observation
+from gateway.monitoring.readiness import Readiness
+from gateway.monitoring.request_metrics import Metrics
+from gateway.openapi.routes import docs
 from gateway.orders import orders
 from gateway.products import products
-from gateway.readiness import Readiness
-from gateway.roles import role_names
+from gateway.rate_limits.quota import limits
+from gateway.rate_limits.replication import LimitExchange
 from gateway.sales import sales
-from gateway.services import Services
 from gateway.shipments import shipments
 from gateway.stock import stock
-from gateway.tokens import TokenVerifier
 from gateway.webhooks import webhooks
 from infra.mongo import Mongo
 from infra.observability.health.monitor import Monitor

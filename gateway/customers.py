@@ -13,12 +13,12 @@ from contexts.customers.commands import (
     ForgetCustomer,
     RegisterCustomer,
 )
-from gateway.access import Access
-from gateway.commands import command
-from gateway.incoming import Incoming
-from gateway.ownership import Customers, own_customer
+from gateway.http.command_route import command
+from gateway.http.guard import Access
+from gateway.http.ownership import Customers, own_customer
+from gateway.http.query_route import Asked, AskedPage, Items, query
+from gateway.http.request import Incoming
 from gateway.problems import NOT_FOUND
-from gateway.queries import Asked, AskedPage, Items, query
 from read_models import customers as model
 from read_models import orders as orders_model
 from read_models.customers import Customer

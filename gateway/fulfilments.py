@@ -13,10 +13,10 @@ from contexts.fulfilment.commands import (
     SettleFulfilment,
 )
 from contexts.fulfilment.events import Stage
-from gateway.access import Access
-from gateway.commands import command
-from gateway.incoming import Incoming
-from gateway.queries import Asked, AskedPage, Items, query
+from gateway.http.command_route import command
+from gateway.http.guard import Access
+from gateway.http.query_route import Asked, AskedPage, Items, query
+from gateway.http.request import Incoming
 from read_models import fulfilments as model
 from read_models.fulfilments import Fulfilment
 from read_models.projection.documents import Page

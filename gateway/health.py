@@ -6,11 +6,11 @@ from typing import Any
 
 from litestar import Request, Router, get
 
-from gateway.access import Access
-from gateway.answers import UNSTORED, Answer, json_answer
-from gateway.contracts import Contract
-from gateway.incoming import incoming_of
-from gateway.readiness import Life, OwnReport, Report
+from gateway.http.guard import Access
+from gateway.http.request import incoming_of
+from gateway.http.response import UNSTORED, Answer, json_answer
+from gateway.http.route_contract import Contract
+from gateway.monitoring.readiness import Life, OwnReport, Report
 
 
 @get(

@@ -10,13 +10,13 @@ from msgspec import Meta
 
 from contexts.messages import CustomerId
 from contexts.ordering.commands import CancelOrder, PlaceOrder, RefuseReturn, RequestReturn, WithdrawReturn
-from gateway.access import Access, require
-from gateway.commands import command
 from gateway.history import HistoryItem, history_of
-from gateway.incoming import Incoming
-from gateway.ownership import Customers, if_own, own_customer, own_only
+from gateway.http.command_route import command
+from gateway.http.guard import Access, require
+from gateway.http.ownership import Customers, if_own, own_customer, own_only
+from gateway.http.query_route import Asked, AskedPage, Items, query
+from gateway.http.request import Incoming
 from gateway.problems import INVALID, Problem
-from gateway.queries import Asked, AskedPage, Items, query
 from read_models import orders as model
 from read_models.orders import Order
 from read_models.projection.documents import Page

@@ -15,12 +15,12 @@ from contexts.catalog.commands import (
     RenameProduct,
     RepriceProduct,
 )
-from gateway.access import Access
-from gateway.commands import command
-from gateway.incoming import Incoming
-from gateway.ownership import Customers
+from gateway.http.command_route import command
+from gateway.http.guard import Access
+from gateway.http.ownership import Customers
+from gateway.http.query_route import Asked, AskedPage, Items, query
+from gateway.http.request import Incoming
 from gateway.problems import NOT_FOUND
-from gateway.queries import Asked, AskedPage, Items, query
 from read_models import products as model
 from read_models.projection.documents import Page
 

@@ -9,10 +9,10 @@ import msgspec
 from litestar import Router
 
 from contexts.messages import Country
-from gateway.access import Access
-from gateway.incoming import Incoming
+from gateway.http.guard import Access
+from gateway.http.query_route import Asked, Items, query
+from gateway.http.request import Incoming
 from gateway.problems import INVALID, Problem
-from gateway.queries import Asked, Items, query
 from read_models import sales as model
 
 LONGEST_SPAN = timedelta(days=3_660)

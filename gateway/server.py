@@ -13,8 +13,8 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from gateway.front import Front
-from gateway.traced import traced
+from gateway.http.middleware import Front
+from gateway.http.tracing import traced
 from infra.settings import Settings
 from infra.sockets import refuse_taken
 

@@ -8,10 +8,10 @@ from litestar import Router
 
 from contexts.ordering.commands import ReceiveReturn
 from contexts.shipping.commands import DeliverShipment, DispatchShipment
-from gateway.access import Access
-from gateway.commands import command
-from gateway.incoming import Incoming
-from gateway.queries import Asked, AskedPage, Items, query
+from gateway.http.command_route import command
+from gateway.http.guard import Access
+from gateway.http.query_route import Asked, AskedPage, Items, query
+from gateway.http.request import Incoming
 from read_models import shipments as model
 from read_models.projection.documents import Page
 from read_models.shipments import Shipment

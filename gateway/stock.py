@@ -7,11 +7,11 @@ from typing import Any
 from litestar import Router
 
 from contexts.inventory.commands import AdjustStock, ReceiveStock
-from gateway.access import Access
-from gateway.commands import command
-from gateway.incoming import Incoming
+from gateway.http.command_route import command
+from gateway.http.guard import Access
+from gateway.http.query_route import Asked, AskedPage, Items, query
+from gateway.http.request import Incoming
 from gateway.problems import NOT_FOUND, Problem
-from gateway.queries import Asked, AskedPage, Items, query
 from read_models import stock as model
 from read_models.projection.documents import Page
 from read_models.stock import Stock

@@ -13,10 +13,10 @@ from litestar import Request, Router, post
 
 from contexts.messages import OrderId
 from contexts.payments.commands import CheckPayment
-from gateway.access import Access
-from gateway.answers import Answer, encode
-from gateway.contracts import Contract
-from gateway.incoming import Incoming, incoming_of
+from gateway.http.guard import Access
+from gateway.http.request import Incoming, incoming_of
+from gateway.http.response import Answer, encode
+from gateway.http.route_contract import Contract
 from gateway.problems import SIGNATURE_INVALID, UNAVAILABLE, Problem, refusal_problem
 from infra.messages.commands import Envelope, RefusalKind, Refused
 from infra.security.webhook_signature import SignatureInvalid, verify

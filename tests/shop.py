@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from gateway.identifiers import new_id
+from gateway.ids import new_id
 from tests.deadlines import HOLDS_SECONDS
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from infra.event_store.errors import StoreUnavailable
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gateway.cli.connection import settings_of
 from gateway.cli.customer_keys import require_keys, survey
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.progress import steps
-from gateway.cli.surroundings import settings_of
 from infra.event_store.store import StoreUnavailable
 from infra.settings import Settings, SettingsInvalid
 from infra.vault.key_store import KeyStore

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.access import CUSTOMERS_SCOPES, SCOPES
-from gateway.cli.failure import CommandFailed
-from gateway.cli.surroundings import mint, settings_of
-from gateway.roles import Role
-from gateway.tokens import CUSTOMER_ID
+from gateway.auth.roles import Role
+from gateway.auth.tokens import CUSTOMER_ID
+from gateway.cli.connection import mint, settings_of
+from gateway.cli.errors import CommandFailed
+from gateway.http.guard import CUSTOMERS_SCOPES, SCOPES
 from infra.security.development_issuer import duration
 
 

@@ -17,14 +17,14 @@ import msgspec
 from rich.console import Console
 from rich.status import Status
 
+from gateway.cli.connection import mint
 from gateway.cli.customer_keys import require_keys
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
+from gateway.cli.importer.api_client import Shop
 from gateway.cli.importer.profile import ONLINE_RETAIL
 from gateway.cli.importer.report import report
 from gateway.cli.importer.run import Import, run
-from gateway.cli.importer.shop import Shop
 from gateway.cli.importer.source import Source
-from gateway.cli.surroundings import mint
 from infra.embedded.data_folder import FolderUnusable
 from infra.embedded.servers import ServerFailed
 from infra.embedded.stack import EmbeddedStack

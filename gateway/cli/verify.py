@@ -13,9 +13,9 @@ from rich.text import Text
 
 from contexts.customers.key_health import key_health
 from contexts.payments.books import BooksClosed, all_payments, one_payment
-from gateway.cli.failure import CommandFailed, Differs
+from gateway.cli.connection import running_settings
+from gateway.cli.errors import CommandFailed, Differs
 from gateway.cli.progress import steps
-from gateway.cli.surroundings import running_settings
 from infra.event_log.server import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
 from infra.nats.connection import NatsUnavailable, connect

@@ -18,7 +18,7 @@ from eventsourcing.domain import Aggregate, event
 from psycopg.conninfo import conninfo_to_dict
 
 from contexts.messages import Event, wire_name
-from gateway.identifiers import derived_id, new_id
+from gateway.ids import derived_id, new_id
 from infra.event_store.store import EventStore
 from infra.messages.events import Append, CommandRecord, Metadata, NewEvent, StreamAppend
 from tests.bench.table import Row, show

@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
-from gateway.key_set import KeySet
-from gateway.key_source import key_source
-from gateway.roles import role_names
-from gateway.tokens import TokenVerifier
+from gateway.auth.jwks import KeySet
+from gateway.auth.jwks_source import key_source
+from gateway.auth.roles import role_names
+from gateway.auth.tokens import TokenVerifier
 from infra.security.development_issuer import SigningKeys, jwks_file
 from infra.settings import Settings
 from tests.bench.orders_http import CONNECTIONS, WARM_UP, ours, place

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from gateway.__main__ import main
-from gateway.access import SCOPES
-from gateway.tokens import Caller, TokenVerifier
+from gateway.auth.tokens import Caller, TokenVerifier
+from gateway.http.guard import SCOPES
 
 ANYBODY = Caller("bench", frozenset(SCOPES))
 

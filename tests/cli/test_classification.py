@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.classification import Classifier, Measures, Reading, Rejected, Sold
 from gateway.cli.importer.columns import COLUMNS
 from gateway.cli.importer.countries import country_code, country_names

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.columns import column_names
 from gateway.cli.importer.dates import Dates
 from gateway.cli.importer.numbers import DecimalForm

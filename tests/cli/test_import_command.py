@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
+from gateway.cli.importer.api_client import address_of
 from gateway.cli.importer.rejects import rejects_path
-from gateway.cli.importer.shop import address_of
 from tests.cli.conftest import command, environment, run
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"

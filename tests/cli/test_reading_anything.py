@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.classification import Rejected, Sold
 from gateway.cli.importer.columns import COLUMNS
 from gateway.cli.importer.dates import Dates, instant

@@ -59,7 +59,7 @@ runpy.run_module("orderfold", run_name="__main__")
     [
         ("typer", "verify"),
         ("rich.console", "verify"),
-        ("gateway.cli.failure", "verify"),
+        ("gateway.cli.errors", "verify"),
         ("msgspec", "replay status"),
         ("gateway.cli.verify", "verify"),
         ("gateway.cli.doctor.command", "doctor"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.access import SCOPES
+from gateway.http.guard import SCOPES
 from infra.deploy.compose_secrets import ISSUER, make_secrets
 from infra.security.development_issuer import SigningKeys
 from infra.sockets import free_port

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.preferences import LONGEST_WAIT
+from gateway.http.headers import LONGEST_WAIT
 from infra.deploy.nats_keys import users
 from tests.compose.stack import CORE, ROOT
 

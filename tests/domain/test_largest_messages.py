@@ -13,7 +13,7 @@ from contexts.inventory.stock_line import StockLine
 from contexts.messages import MAX_LINES
 from contexts.ordering.events import OrderPlaced
 from contexts.ordering.order_lines import OrderLine, WantedLine
-from gateway.incoming import MAX_BODY
+from gateway.http.request import MAX_BODY
 from infra.runtime.session import LARGEST_COMMANDED_EVENT, LARGEST_EVENT, EventTooLarge
 
 MOST_UNITS, HIGHEST_PRICE = 1_000_000, 10**11

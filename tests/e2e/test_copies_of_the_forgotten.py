@@ -18,7 +18,7 @@ from contexts.customers.events import EmailChanged
 from contexts.customers.personal_data import PersonalData
 from contexts.customers.privacy import Privacy
 from gateway.cli.erasure.files import search_files
-from gateway.cli.erasure.texts import read_texts
+from gateway.cli.erasure.search_terms import read_texts
 from gateway.cli.keys import new
 from infra.embedded.servers import ServerFailed
 from infra.embedded.stack import EmbeddedStack

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from gateway.cli.erasure.files import search_files
-from gateway.cli.erasure.texts import read_texts
+from gateway.cli.erasure.search_terms import read_texts
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
 from tests.e2e.commands import orderfold

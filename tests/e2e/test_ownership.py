@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.roles import Role
+from gateway.auth.roles import Role
 from infra.embedded.stack import EmbeddedStack
 from infra.security.development_issuer import SigningKeys
 from tests.e2e.conftest import SCOPES

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.cli.erasure.command import folders
 from gateway.cli.erasure.files import PIECE, search_files
-from gateway.cli.erasure.texts import read_texts
+from gateway.cli.erasure.search_terms import read_texts
 from infra.settings import Settings
 
 NAME = "Zoë Nobody-Else"

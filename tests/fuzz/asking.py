@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.app import make_litestar, make_services
-from gateway.openapi import document
+from gateway.openapi.document import document
 from infra.settings import Settings
 from tests.fuzz.shop import PARCEL
 from tests.shop import ADDRESS

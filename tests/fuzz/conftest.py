@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.access import SCOPES
-from gateway.roles import Role
+from gateway.auth.roles import Role
+from gateway.http.guard import SCOPES
 from infra.embedded.stack import EmbeddedStack
 from infra.security.development_issuer import SigningKeys
 from infra.sockets import free_port

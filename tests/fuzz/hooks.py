@@ -21,7 +21,7 @@ from schemathesis.core.failures import Failure
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from gateway.openapi_headers import REQUEST_HEADERS
+from gateway.openapi.headers import REQUEST_HEADERS
 from infra.security.webhook_signature import read_secret, sign
 
 KEY = read_secret(Path(os.environ["WEBHOOK_SECRET"]))

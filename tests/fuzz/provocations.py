@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import httpx
 
-from gateway.incoming import BODY_SECONDS, MAX_BODY
+from gateway.http.request import BODY_SECONDS, MAX_BODY
 from tests.fuzz.asking import ABOUT, FITTING, FORBIDDEN, NOTHING, OTHERWISE, Operation
 from tests.fuzz.client import Client
 

@@ -14,10 +14,10 @@ from litestar.routes import HTTPRoute
 
 from contexts.fulfilment import dispatcher
 from gateway import webhooks
-from gateway.access import CUSTOMERS_SCOPES, Access, AccessUndeclared, declared, refuse_undeclared
 from gateway.app import make_litestar, make_services
-from gateway.ownership import Customers
-from gateway.tokens import NEVER_CUSTOMERS, OURS
+from gateway.auth.tokens import NEVER_CUSTOMERS, OURS
+from gateway.http.guard import CUSTOMERS_SCOPES, Access, AccessUndeclared, declared, refuse_undeclared
+from gateway.http.ownership import Customers
 from infra.settings import Settings
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway

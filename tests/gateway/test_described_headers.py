@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.conditions import tags_of
-from gateway.incoming import Incoming
-from gateway.openapi_headers import REQUEST_HEADERS
-from gateway.preferences import idempotency_key_of, preferences, tokens_of
+from gateway.http.conditions import tags_of
+from gateway.http.headers import idempotency_key_of, preferences, tokens_of
+from gateway.http.request import Incoming
+from gateway.openapi.headers import REQUEST_HEADERS
 from gateway.problems import Problem
 
 FIELD_CONTENT = st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "S", "Zs"]), max_size=40)

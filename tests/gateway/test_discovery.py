@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.key_set import KeySet
-from gateway.key_source import MAX_BYTES, KeysUnavailable, key_source
+from gateway.auth.jwks import KeySet
+from gateway.auth.jwks_source import MAX_BYTES, KeysUnavailable, key_source
 from infra.settings import SettingsInvalid, load_settings
 from tests.gateway.issuer import Issuer
 

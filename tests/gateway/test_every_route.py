@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gateway.app import make_litestar, make_services
-from gateway.openapi import document
+from gateway.openapi.document import document
 from infra.security.webhook_signature import new_secret
 from infra.settings import Settings
 from tests.deadlines import HOLDS_SECONDS

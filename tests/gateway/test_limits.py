@@ -15,10 +15,10 @@ import nats as nats_client
 import pytest
 from nats.aio.msg import Msg
 
-from gateway import limits
-from gateway.addresses import client_address
-from gateway.limit_exchange import DECODER, SUBJECT, Counted, encode
-from gateway.limits import LONGEST_NAME, MOST_TOLD, Limit, RouteClass
+from gateway.http.client_address import client_address
+from gateway.rate_limits import quota
+from gateway.rate_limits.quota import LONGEST_NAME, MOST_TOLD, Limit, RouteClass
+from gateway.rate_limits.replication import DECODER, SUBJECT, Counted, encode
 from infra.settings import SettingsInvalid, load_settings
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
@@ -219,7 +219,7 @@ def test_a_limit_that_is_none_keeps_the_gateway_from_starting(limit: str) -> Non
 
 def test_a_bucket_is_filled_again_steadily(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
-    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(quota, "time", SimpleNamespace(monotonic=lambda: now))
     limit = Limit(RouteClass.READS, 10, 1)
     assert [limit.take("ann").wait for _ in range(11)] == [0] * 10 + [1]
     now += 0.09

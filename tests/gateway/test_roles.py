@@ -10,8 +10,8 @@ import httpx
 import jwt
 import pytest
 
-from gateway.cli.surroundings import mint
-from gateway.roles import Role, RolesUnreadable, RoleUnknown, role_names
+from gateway.auth.roles import Role, RolesUnreadable, RoleUnknown, role_names
+from gateway.cli.connection import mint
 from infra.security.development_issuer import SigningKeys
 from infra.settings import SettingsInvalid, load_settings
 from tests.gateway.conftest import Gateway

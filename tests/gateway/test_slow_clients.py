@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from gateway.access import MOST_OF_ONE_CLIENT
-from gateway.front import MOST_UNDER_WAY
+from gateway.http.guard import MOST_OF_ONE_CLIENT
+from gateway.http.middleware import MOST_UNDER_WAY
 from gateway.server import BACKLOG, HEADER_BYTES
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway

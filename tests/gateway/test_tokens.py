@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from gateway import key_set, tokens
-from gateway.key_set import OLDEST_SECONDS, KeySet, KeysTooOld, read_keys
-from gateway.key_source import KeysUnavailable, key_source
-from gateway.roles import role_names
-from gateway.tokens import REMEMBERED, TokenRefused, TokenVerifier
+from gateway.auth import jwks, tokens
+from gateway.auth.jwks import OLDEST_SECONDS, KeySet, KeysTooOld, read_keys
+from gateway.auth.jwks_source import KeysUnavailable, key_source
+from gateway.auth.roles import role_names
+from gateway.auth.tokens import REMEMBERED, TokenRefused, TokenVerifier
 from infra.settings import Settings
 from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.issuer import Issuer
@@ -131,7 +131,7 @@ async def test_unknown_keys_do_not_make_the_keys_be_read_all_the_time(issuer: Is
         for number in range(20):
             with pytest.raises(TokenRefused):
                 await known.caller(issuer.token(headers={"kid": f"{number}"}).encode())
-    assert len(answers) == 10 - key_set.UNKNOWN_KEY_LOOKS
+    assert len(answers) == 10 - jwks.UNKNOWN_KEY_LOOKS
 
 
 async def test_those_who_bring_an_unknown_key_together_are_told_by_one_look(issuer: Issuer) -> None:
@@ -146,7 +146,7 @@ async def test_those_who_bring_an_unknown_key_together_are_told_by_one_look(issu
 async def test_so_many_wait_for_keys_that_do_not_come_and_no_more(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_set, "MOST_WAITING", 5)
+    monkeypatch.setattr(jwks, "MOST_WAITING", 5)
     silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(0), "127.0.0.1", 0)
     async with silent:
         known = verifier(f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/jwks.json", issuer)
@@ -181,7 +181,7 @@ async def test_keys_that_were_read_too_long_ago_are_not_believed(source: Path, i
 async def test_keys_stay_in_use_while_their_source_does_not_answer(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_set, "UNKNOWN_KEY_LOOKS", 10)
+    monkeypatch.setattr(jwks, "UNKNOWN_KEY_LOOKS", 10)
     async with serving([json.dumps(issuer.jwks()).encode(), b"", b"no json", b'{"keys": 7}']) as url:
         known = verifier(url, issuer)
         await known.caller(issuer.token().encode())

@@ -14,7 +14,7 @@ import pytest
 from contexts.catalog.events import ProductAdded
 from contexts.customers.events import CustomerRegistered
 from contexts.messages import wire_name
-from gateway.values import check_of
+from gateway.http.values import check_of
 from tests.fuzz.asking import ABOUT, DESCRIPTION, FITTING, OPERATIONS
 from tests.gateway.conftest import Contexts
 from tests.gateway.problems import assert_problem

@@ -53,8 +53,14 @@ async def test_a_backlog_is_published_in_order_with_its_chain(
 ) -> None:
     relay = Relay(connection, ordering.store)
     position = await ordering.add(1_203)
+
+    async def acknowledged() -> bool:
+        return relay.published == position
+
     async with running(relay.run()):
         await published_up_to(connection, position)
+        # A message is in the stream before the relay has its acknowledgement.
+        await eventually(acknowledged)
     assert await published(connection) == await ordering.chain()
     assert (relay.published, relay.refills, relay.conflicts, relay.holes) == (1_203, 0, 0, 0)
 

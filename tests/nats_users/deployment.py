@@ -15,7 +15,7 @@ from typing import Self
 import httpx
 
 from contexts.__main__ import NAMES
-from gateway.access import SCOPES
+from gateway.http.guard import SCOPES
 from infra.deploy.nats_keys import seed_file
 from infra.embedded.servers import Process, listening
 from infra.security.development_issuer import SigningKeys, jwks_file, write_secret

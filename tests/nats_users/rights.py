@@ -23,7 +23,7 @@ from contexts.__main__ import NAMES, load_context
 from contexts.fulfilment.events import Step
 from contexts.messages import Command, wire_name
 from contexts.payments.commands import CheckPayment
-from gateway.limit_exchange import SUBJECT as EXCHANGED
+from gateway.rate_limits.replication import SUBJECT as EXCHANGED
 from infra.deploy.nats_keys import CONFIGURATION, SUFFIX
 from infra.runtime.context import Context
 from infra.settings import Settings

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from contexts.__main__ import NAMES
 from contexts.fulfilment.events import Stage
 from contexts.messages import Command, wire_name
-from gateway.metrics import Metrics
+from gateway.monitoring.request_metrics import Metrics
 from infra.deploy.observability.grafana.catalogue import DASHBOARDS, FOLDER, written
 from infra.observability.metrics import gauges, registry
 

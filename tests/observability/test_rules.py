@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.core import Metric
 
-from gateway.metrics import Metrics
+from gateway.monitoring.request_metrics import Metrics
 from infra.observability.metrics import gauges
 from infra.observability.metrics.gauges import Figure
 from infra.observability.metrics.registry import REGISTRY

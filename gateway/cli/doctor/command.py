@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.connection import settings_of
 from gateway.cli.doctor.documents import check_documents, check_inboxes
 from gateway.cli.doctor.finding import Checked
 from gateway.cli.doctor.machine import check_machine
 from gateway.cli.doctor.processes import check_processes
 from gateway.cli.doctor.servers import check_servers
 from gateway.cli.doctor.stores import check_customer_keys, check_stores
-from gateway.cli.failure import Differs
-from gateway.cli.surroundings import settings_of
+from gateway.cli.errors import Differs
 from infra.settings import PREFIX, Settings
 
 PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
+from gateway.cli.connection import url_of
 from gateway.cli.doctor.finding import Checked
-from gateway.cli.surroundings import url_of
 from infra.embedded.stack import troubles
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats.connection import NatsUnavailable, connect

@@ -12,7 +12,7 @@ import psycopg
 import contexts
 from gateway.cli.customer_keys import survey
 from gateway.cli.doctor.finding import Checked
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from infra.settings import Settings
 
 SECONDS = 5

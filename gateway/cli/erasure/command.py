@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gateway.cli.connection import running_settings
 from gateway.cli.erasure.databases import SearchedDatabases, postgres_urls, search_mongo, search_postgres
 from gateway.cli.erasure.evidence import CustomerUnknown, Evidence, gather
 from gateway.cli.erasure.files import SearchedFiles, search_files
 from gateway.cli.erasure.report import Report, for_programs, show
-from gateway.cli.erasure.texts import Texts, read_texts
-from gateway.cli.failure import CommandFailed, Differs
+from gateway.cli.erasure.search_terms import Texts, read_texts
+from gateway.cli.errors import CommandFailed, Differs
 from gateway.cli.progress import steps
-from gateway.cli.surroundings import running_settings
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.event_store.store import StoreUnavailable
 from infra.mongo import Mongo, MongoUnavailable

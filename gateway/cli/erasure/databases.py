@@ -10,9 +10,9 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 import contexts
-from gateway.cli.erasure.forms import Pattern
+from gateway.cli.erasure.encodings import Pattern
 from gateway.cli.erasure.search import Found, search
-from gateway.cli.erasure.texts import Texts
+from gateway.cli.erasure.search_terms import Texts
 from infra.event_store.postgres.connection import Connection, Line, parameters
 from infra.mongo import Mongo
 from infra.settings import Settings

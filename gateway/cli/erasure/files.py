@@ -16,7 +16,7 @@ from typing import IO, Any
 import msgspec
 
 from gateway.cli.erasure.search import Found, search
-from gateway.cli.erasure.texts import Texts
+from gateway.cli.erasure.search_terms import Texts
 
 PIECE = 1 << 22
 

@@ -8,9 +8,9 @@ import msgspec
 from rich.console import Console
 
 from gateway.cli.erasure.databases import SearchedDatabases
+from gateway.cli.erasure.encodings import FORMS
 from gateway.cli.erasure.evidence import Evidence
 from gateway.cli.erasure.files import SearchedFiles
-from gateway.cli.erasure.forms import FORMS
 from gateway.cli.erasure.search import Found
 
 MOST_SHOWN = 50

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from gateway.cli.erasure.forms import Pattern
+from gateway.cli.erasure.encodings import Pattern
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from gateway.codes import MINOR_UNITS
+from gateway.http.codes import MINOR_UNITS
 
 
 def minor_digits(currency: str) -> int:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 
 COLUMNS = (
     "InvoiceNo",

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from rich.console import Console
 
-from gateway.cli.failure import CommandFailed, Differs
+from gateway.cli.connection import IMPORT_LIFETIME, mint, running_settings, settings_of, url_of
+from gateway.cli.errors import CommandFailed, Differs
+from gateway.cli.importer.api_client import address_of
 from gateway.cli.importer.columns import column_names
 from gateway.cli.importer.countries import country_names
 from gateway.cli.importer.dates import Dates
@@ -22,10 +24,8 @@ from gateway.cli.importer.profile import PROFILES, Profile
 from gateway.cli.importer.rejects import rejects_path
 from gateway.cli.importer.report import introduce, report
 from gateway.cli.importer.run import START_PATIENCE, Import, Result, dry_run, run
-from gateway.cli.importer.shop import address_of
 from gateway.cli.importer.source import Source, Told, separator_of
-from gateway.cli.surroundings import IMPORT_LIFETIME, mint, running_settings, settings_of, url_of
-from gateway.codes import fault_of_currency
+from gateway.http.codes import fault_of_currency
 from infra.security.tls import client_context
 
 PAYMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -8,8 +8,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from gateway.cli.importer.api_client import Shop
 from gateway.cli.importer.placed import ORDERS
-from gateway.cli.importer.shop import Shop
 from gateway.cli.progress import Steps
 
 POLL_SECONDS = 0.5

@@ -6,7 +6,7 @@ from functools import cache
 
 import pycountry
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 
 
 def country_code(text: str) -> str | None:

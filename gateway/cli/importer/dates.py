@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 
 TIME = (
     r"(?:(?: {1,3}|T)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"

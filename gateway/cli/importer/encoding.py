@@ -7,7 +7,7 @@ import io
 
 import msgspec
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.snapshot import Snapshot
 
 CHUNK = 1 << 20

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.dates import Seen
 
 WHOLE = re.compile(r"[+-]?[0-9]+")

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from gateway.cli.importer.amounts import in_major_units
+from gateway.cli.importer.api_client import Shop
 from gateway.cli.importer.identifiers import in_country
 from gateway.cli.importer.invoices import Invoice
-from gateway.cli.importer.shop import Shop
 from gateway.cli.progress import Steps
 
 ORDERS = "/v1/orders"

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import msgspec
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 
 LONGEST_LINE = 1_000_000
 LONGEST_FIELD = 10_000

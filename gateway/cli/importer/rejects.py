@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.classification import Rejected
 from gateway.cli.importer.source import Row
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from typing import Any
 
-from gateway.cli.failure import CommandFailed
-from gateway.cli.importer.shop import Shop
+from gateway.cli.errors import CommandFailed
+from gateway.cli.importer.api_client import Shop
 from gateway.cli.importer.tally import DaySales, Sales, Tally, differences
 
 DAILY = "/v1/sales/daily"

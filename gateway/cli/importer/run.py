@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 
 from gateway.cli.importer.amounts import minor_digits
+from gateway.cli.importer.api_client import Shop
 from gateway.cli.importer.classification import Classifier, Reading, Rejected
 from gateway.cli.importer.confirmation import Decisions, decided
 from gateway.cli.importer.invoices import invoices
@@ -21,7 +22,6 @@ from gateway.cli.importer.profile import PLAIN, Profile, Reason
 from gateway.cli.importer.rejects import Rejects
 from gateway.cli.importer.reported_sales import settled_sales
 from gateway.cli.importer.sending import Delivery
-from gateway.cli.importer.shop import Shop
 from gateway.cli.importer.source import Source
 from gateway.cli.importer.stock import fixed
 from gateway.cli.importer.survey import Survey, survey

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
+from gateway.cli.importer.api_client import Answer, Shop
 from gateway.cli.importer.customers import (
     CUSTOMERS,
     Records,
@@ -22,7 +23,6 @@ from gateway.cli.importer.customers import (
 from gateway.cli.importer.identifiers import digest
 from gateway.cli.importer.invoices import Invoice
 from gateway.cli.importer.placed import ORDERS, Placed, difference, placed_of
-from gateway.cli.importer.shop import Answer, Shop
 from gateway.cli.importer.stock import (
     Group,
     Receipt,

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 
 CHUNK = 1 << 20
 LARGEST = 16 << 30

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.cli.failure import CommandFailed
+from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.columns import COLUMNS, places
 from gateway.cli.importer.dates import DateColumn, Dates
 from gateway.cli.importer.encoding import encoding_of

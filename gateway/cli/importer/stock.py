@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from gateway.cli.importer.api_client import Answer, Shop
 from gateway.cli.importer.identifiers import digest
 from gateway.cli.importer.invoices import Invoice
-from gateway.cli.importer.shop import Answer, Shop
 
 LARGEST_RECEIPT = 1_000_000
 """Units that can be received at once."""

@@ -1,0 +1,200 @@
+"""Routes that pass a command on to its context: decode, complete, send, answer after the commit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET, UnsetType
+
+from contexts.messages import Command, Time, wire_name
+from gateway.http.bodies import decoded
+from gateway.http.conditions import expected_of
+from gateway.http.guard import Access
+from gateway.http.headers import DEFAULT_WAIT, idempotency_key_of, tokens_of, wait_of
+from gateway.http.ownership import Customers
+from gateway.http.request import Incoming, incoming_of
+from gateway.http.response import JSON, Answer, Header, encode, version_tag
+from gateway.http.route_contract import Contract
+from gateway.http.values import TimeText, check_of, time_of
+from gateway.ids import command_id, derived_id, new_id
+from gateway.problems import NOT_FOUND, REJECTED, Kind, refusal_problem
+from infra.messages.commands import Accepted, Envelope, Refused, Token
+
+COMMAND_SECONDS = 5
+"""How long a command may take when the client does not say how long it waits."""
+
+Check = Callable[[Incoming, Any], Awaitable[None] | None]
+"""Raises a Problem when the caller may not send this command."""
+
+
+def command(
+    path: str,
+    message: type[Command],
+    *,
+    access: Access,
+    thing: str,
+    makes: str | None = None,
+    new: Sequence[str] = (),
+    check: Check | None = None,
+    customers: Customers = Customers.NONE,
+    own: str | None = None,
+    refusals: Sequence[Kind] | None = None,
+    summary: str,
+) -> HTTPRouteHandler:
+    """A route for one kind of command.
+
+    `thing` is the field that names what it is about: in the path, else in the body. `makes` is the new
+    thing's own path. Fields in `new` may be left out of the body; they are then derived from the
+    idempotency key, or made up. `own` is the field that names the customer who asks, if one does: the
+    context then refuses what is somebody else's. All other fields are the body. `refusals` are what the
+    context may answer, unless that is the usual.
+    """
+    context, _, name = wire_name(message).partition(".")
+    in_path = f"{{{thing}:str}}" in path
+    left_out = ((thing,) if in_path else ()) + (() if own is None else (own,))
+    shape = body_shape(message, name, left_out=left_out, optional=new)
+    fields = tuple(field.name for field in msgspec.structs.fields(shape))
+    needs_body = any(field.required for field in msgspec.structs.fields(shape))
+    decoder = msgspec.json.Decoder(shape)
+    check_values = check_of(shape)
+    times = tuple(field.name for field in msgspec.structs.fields(message) if is_time(field.type))
+    shown = tuple(dict.fromkeys((thing, *new)))
+    status = 200 if makes is None else 201
+    usual = (REJECTED, NOT_FOUND) if makes is None else (REJECTED,)
+    contract = Contract(
+        access=access,
+        customers=customers,
+        summary=summary,
+        description=inspect.cleandoc(vars(message).get("__doc__") or ""),
+        status=status,
+        body=shape,
+        answer=answer_shape(name, shown),
+        problems=usual if refusals is None else refusals,
+        is_command=True,
+        waits=True,
+        tagged=True,
+        located=makes is not None,
+    )
+
+    async def send(request: Request[Any, Any, Any]) -> Answer:
+        incoming = incoming_of(request.scope)
+        body = await incoming.json()
+        given = decoded(decoder, body if body or needs_body else b"{}")
+        if check_values is not None:
+            check_values(given, "")
+        values = {field: getattr(given, field) for field in fields}
+        for field in times:
+            if values[field] is not None:
+                values[field] = time_of(values[field], field)
+        if in_path:
+            values[thing] = incoming.key(thing)
+        if own is not None:
+            values[own] = incoming.caller.customer_id
+        envelope = envelope_of(incoming)
+        for field in new:
+            if values[field] is UNSET:
+                values[field] = named(incoming, envelope, field)
+        order = message(**values)
+        structlog.contextvars.bind_contextvars(order_id=values.get("order_id"))
+        if check is not None and (checking := check(incoming, order)) is not None:
+            await checking
+        accepted = await carried_out(incoming, context, name, encode(order), envelope)
+        location = None if makes is None else makes.format(values[thing])
+        return command_answer({key: values[key] for key in shown}, context, accepted, status, location)
+
+    send.__name__ = name
+    return post(path, status_code=status, opt={"contract": contract}, name=name)(send)
+
+
+def body_shape(
+    message: type[Command], name: str, *, left_out: Sequence[str], optional: Sequence[str]
+) -> type[msgspec.Struct]:
+    """The command without its wire name: what a client sends. Unknown fields are refused."""
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in msgspec.structs.fields(message):
+        if field.name in left_out:
+            continue
+        kind = field.type if not is_time(field.type) else TimeText if field.required else TimeText | None
+        if field.name in optional:
+            fields.append((field.name, kind | UnsetType, UNSET))
+        elif field.required:
+            fields.append((field.name, kind))
+        else:
+            fields.append((field.name, kind, field.default))
+    return msgspec.defstruct(name, fields, kw_only=True, frozen=True, forbid_unknown_fields=True)
+
+
+def answer_shape(name: str, shown: Sequence[str]) -> type[msgspec.Struct]:
+    """What a client is told about a command that was carried out."""
+    return msgspec.defstruct(
+        f"{name}Answer", [*((field, str) for field in shown), ("version", int), ("position", str)]
+    )
+
+
+def is_time(kind: Any) -> bool:
+    """Whether a field is a time, or none."""
+    return kind in {Time, Time | None}
+
+
+def envelope_of(incoming: Incoming) -> Envelope:
+    """What goes with the command: id, sender, deadline, and what it wants to come after."""
+    key = idempotency_key_of(incoming)
+    subject = incoming.caller.subject
+    identity = new_id() if key is None else command_id(subject, key)
+    expected = expected_of(incoming)
+    after = tokens_of(incoming)
+    wait = wait_of(incoming)
+    # With tokens the context spends this time waiting for what they name, and needs a second for the rest.
+    seconds = max(1, DEFAULT_WAIT if wait is None else wait) if after else max(COMMAND_SECONDS, wait or 0)
+    now = datetime.now(UTC)
+    return Envelope(
+        command_id=identity,
+        correlation_id=incoming.correlation_id,
+        causation_id=identity,
+        actor=incoming.caller.actor,
+        time=now,
+        deadline=now + timedelta(seconds=seconds),
+        traceparent=incoming.traceparent,
+        expected_versions=expected.versions,
+        must_exist=expected.must_exist,
+        after=after,
+    )
+
+
+def named(incoming: Incoming, envelope: Envelope, field: str) -> str:
+    """A name for a new thing: the same again when the client sends the same idempotency key again."""
+    if b"idempotency-key" in incoming.headers:
+        return derived_id(envelope.command_id, field)
+    return new_id()
+
+
+async def carried_out(
+    incoming: Incoming, context: str, name: str, body: bytes, envelope: Envelope
+) -> Accepted:
+    """Send a command; raises a Problem if it was refused."""
+    answer = await incoming.services.contexts.send(context, name, body, envelope)
+    if isinstance(answer, Refused):
+        raise refusal_problem(answer)
+    return answer
+
+
+def command_answer(
+    shown: dict[str, Any], context: str, accepted: Accepted, status: int, location: str | None
+) -> Answer:
+    """What the client is told: which thing, at which version, and the token to ask after it with."""
+    token = str(Token(context, accepted.position, accepted.partition))
+    headers: list[Header] = [
+        JSON,
+        (b"consistency-token", token.encode()),
+        (b"etag", version_tag(accepted.version).encode()),
+    ]
+    if location is not None:
+        headers.append((b"location", location.encode()))
+    return Answer(status, headers, encode({**shown, "version": accepted.version, "position": token}))

@@ -1,0 +1,1 @@
+"""Limits per client: token buckets, shared between gateways over NATS."""
