@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from contexts import NAMES
 from contexts.messages import Rejected, Unknown
 from infra.event_log.context_feed import LogDiffers
 from infra.event_log.published import StoreRestored
@@ -23,8 +24,6 @@ from infra.runtime.context import Context, StartRefused
 from infra.runtime.process import LeadLost, run_contexts
 from infra.settings import Settings, SettingsInvalid, load_settings
 from infra.sockets import PortTaken
-
-NAMES = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 
 REFUSALS: dict[type[Exception], RefusalKind] = {Unknown: RefusalKind.UNKNOWN, Rejected: RefusalKind.REJECTED}
 

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from contexts.catalog.events import CatalogEvent
-from contexts.customers.events import CustomersEvent
-from contexts.fulfilment.events import FulfilmentEvent
-from contexts.inventory.events import InventoryEvent
+from contexts import NAMES
 from contexts.messages import wire_name
-from contexts.ordering.events import OrderingEvent
-from contexts.payments.events import PaymentsEvent
-from contexts.shipping.events import ShippingEvent
 
-_UNIONS: Mapping[str, Any] = {
-    "catalog": CatalogEvent,
-    "customers": CustomersEvent,
-    "fulfilment": FulfilmentEvent,
-    "inventory": InventoryEvent,
-    "ordering": OrderingEvent,
-    "payments": PaymentsEvent,
-    "shipping": ShippingEvent,
-}
+
+def _kinds(context: str) -> tuple[type, ...]:
+    """The members of `contexts.<name>.events.<Name>Event`: a union, or the one event there is."""
+    events: Any = getattr(
+        importlib.import_module(f"contexts.{context}.events"), f"{context.capitalize()}Event"
+    )
+    return typing.get_args(events) or (events,)
+
 
 EVENTS: Mapping[str, frozenset[str]] = {
-    context: frozenset(wire_name(kind) for kind in typing.get_args(union))
-    for context, union in _UNIONS.items()
+    context: frozenset(map(wire_name, _kinds(context))) for context in NAMES
 }
 """What is not in it was recorded by a newer build."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from contexts import NAMES as CONTEXTS
 from gateway.http.request import Incoming
-from gateway.known_contexts import CONTEXTS
 from gateway.problems import INVALID, Problem
 from infra.messages.commands import Token, TokenInvalid
 

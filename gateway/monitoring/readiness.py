@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
+from contexts import NAMES as CONTEXTS
 from gateway.auth.jwks import KeySet
 from gateway.context_client import NatsLink
-from gateway.known_contexts import CONTEXTS
 from gateway.problems import Problem
 from infra.embedded.stack import DOCUMENTS
 from infra.event_log.server import ContextUnavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.known_contexts import CONTEXTS
+from contexts import NAMES as CONTEXTS
 
 
 def request_header(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -23,9 +24,13 @@ from infra.security.development_issuer import SigningKeyMissing, SigningKeys, wr
 from infra.security.webhook_signature import new_secret
 from infra.vault.master_keys import new_master_keys, write_master_keys
 
-CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
-POSTGRES_USERS = {"postgres": "postgres", **{context: f"store_{context}" for context in CONTEXTS}}
-"""The files of their passwords."""
+COMPOSE = Path(__file__).parents[2] / "compose.yaml"
+STORE_SECRET = re.compile(r"^  (store_(\w+)): \{file:", re.MULTILINE)
+POSTGRES_USERS = {
+    "postgres": "postgres",
+    **{context: secret for secret, context in STORE_SECRET.findall(COMPOSE.read_text())},
+}
+"""Users of PostgreSQL and the files of their passwords: each context's is a secret in compose.yaml."""
 PASSWORDS = (
     *POSTGRES_USERS.values(),
     "mongo_root",

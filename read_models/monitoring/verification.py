@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 
+from contexts import NAMES
 from infra.event_log.server import LogClient
 from infra.event_log.stream_audit import StreamState, complaints, stream_state
 from infra.event_store.errors import RESTORE_REMEDY
@@ -32,7 +33,7 @@ MOST_KEPT = 1_000
 
 LATE = "run it again with a longer --wait; `orderfold doctor` says whether read models are at work"
 
-CONTEXTS = tuple(sorted({context for model in MODELS.values() for context in model.contexts}))
+CONTEXTS = tuple(sorted(NAMES))
 
 Heads = Mapping[str, list[int]]
 """Context → the last position of each of its partitions."""

@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 import msgspec
 
+from contexts import NAMES as CONTEXTS
 from infra.event_log.client import LogClient
 from infra.messages.commands import Token, TokenInvalid
 from infra.messages.event_headers import Delivered
@@ -17,7 +18,6 @@ from infra.mongo import Access
 from read_models.projection.dead_letter_audit import skipped_events
 from read_models.projection.folding import Parked, fold, sort
 from read_models.projection.model import D, ReadModel
-from read_models.registry import MODELS
 
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "catalog": ("product",),
@@ -29,8 +29,6 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "fulfilment": ("fulfilment",),
 }
 """A context's streams of one key; a context that is not here is searched for them, which takes longer."""
-
-CONTEXTS = frozenset(context for model in MODELS.values() for context in model.contexts)
 
 
 class MomentInvalid(ValueError):

@@ -16,13 +16,13 @@ from typing import NamedTuple, Self
 
 import httpx
 
+from contexts import NAMES as CONTEXTS
 from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_SYSTEMD = ROOT / "infra" / "deploy" / "local-images" / "containers.conf"
 PROJECT = "orderfold-test"
 UNHEALTHY = ("--filter", "health=starting", "--filter", "health=unhealthy")
-CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 TABLES = ("read-models-a", "read-models-b")
 SERVERS = ("nats", "postgres", "mongo")
 CORE = ("edge", "gateway", *TABLES, *CONTEXTS, "provider", *SERVERS)

@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contexts import NAMES as CONTEXTS
 from infra.deploy.compose_exchange import add_master_key, drop_master_key, new_password
 from infra.settings import Settings
 from infra.vault.master_keys import MasterKeySource
 from tests.compose.life import delivered, nothing_is_left_of_the_forgotten
 from tests.compose.load import Load
-from tests.compose.stack import CONTEXTS, CORE, PROJECT, SERVERS, TABLES, WATCHED, Stack, eventually
+from tests.compose.stack import CORE, PROJECT, SERVERS, TABLES, WATCHED, Stack, eventually
 from tests.deadlines import whole_run
 from tests.shop import Shop
 from tests.shop import eventually as becomes

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from contexts import NAMES as CONTEXTS
 from tests.compose.life import delivered, nothing_is_left_of_the_forgotten
-from tests.compose.stack import CONTEXTS, PROJECT, WATCHED, Stack, eventually
+from tests.compose.stack import PROJECT, WATCHED, Stack, eventually
 from tests.deadlines import whole_run
 from tests.shop import Shop
 from tests.tls.authority import Certificates

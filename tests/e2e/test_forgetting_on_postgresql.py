@@ -9,13 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from contexts import NAMES as CONTEXTS
 from gateway.cli.erasure.files import search_files
 from gateway.cli.erasure.search_terms import read_texts
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
 from tests.e2e.commands import orderfold
 from tests.e2e.conftest import bearer
-from tests.e2e.test_on_postgresql import CONTEXTS
 from tests.postgres_server import fresh_database
 from tests.shop import Shop
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from contexts import NAMES as CONTEXTS
 from infra.embedded.servers import Process
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
@@ -18,8 +19,6 @@ from tests.postgres_server import fresh_database, postgres_server
 from tests.shop import Shop
 
 pytestmark = pytest.mark.slow
-
-CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.known_contexts import CONTEXTS
+from contexts import NAMES as CONTEXTS
 from infra.embedded.stack import EmbeddedStack
 from infra.security.webhook_signature import read_secret
 from tests.deadlines import HOLDS_SECONDS

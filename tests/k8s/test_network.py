@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from tests.k8s.network import Elsewhere, Peer, Pod, may
 from tests.k8s.rendering import Overlay, labels, name_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from infra.deploy.k8s.secrets import contents
 from infra.deploy.nats_keys import users
 from infra.settings import load_settings

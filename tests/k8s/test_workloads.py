@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from tests.k8s.rendering import Overlay, containers, labels, name_of, pod, selects
 
 pytestmark = pytest.mark.kubectl

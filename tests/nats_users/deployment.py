@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from gateway.http.guard import SCOPES
 from infra.deploy.nats_keys import seed_file
 from infra.embedded.servers import Process, listening

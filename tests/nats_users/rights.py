@@ -19,7 +19,8 @@ import contexts as contexts_package
 import gateway as gateway_package
 import gateway.cli as cli_package
 import read_models as read_models_package
-from contexts.__main__ import NAMES, load_context
+from contexts import NAMES
+from contexts.__main__ import load_context
 from contexts.fulfilment.events import Step
 from contexts.messages import Command, wire_name
 from contexts.payments.commands import CheckPayment

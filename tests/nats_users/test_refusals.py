@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from infra.deploy.nats_keys import seed_file, users
 from infra.nats.connection import connect, request
 from infra.nats.jetstream import JetStreamRefused, ask, ensure_consumer, ensure_stream

@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from contexts.fulfilment.events import Stage
 from contexts.messages import Command, wire_name
 from gateway.monitoring.request_metrics import Metrics

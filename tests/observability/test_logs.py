@@ -14,6 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from contexts import NAMES
 from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo, updating
 from infra.security.development_issuer import SigningKeys
@@ -244,7 +245,7 @@ async def test_every_line_of_our_processes_is_a_json_object_with_the_agreed_fiel
     lines = day.told.lines()
     assert len(lines) == len(day.told.raw()) > 100
     assert [line for line in lines if tuple(line)[:4] != AGREED or line["level"] not in LEVELS] == []
-    contexts = {"catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment"}
+    contexts = set(NAMES)
     assert {line["service"] for line in lines} >= contexts | {"gateway", "read-models"}
 
 

@@ -53,14 +53,15 @@ BEST_SELLERS = ReadModel(
 
 
 def with_the_new_model(folder: Path) -> Path:
-    """The source as its author leaves it: one new file, and its name in the catalogue."""
-    for part in ("contexts", "infra", "read_models"):
+    """The source as its author leaves it: one new file, and its name in the registry."""
+    for part in ("contexts", "gateway", "infra", "read_models"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "orderfold.py", folder)
     (folder / "read_models" / "best_sellers.py").write_text(MODEL)
-    catalogue = folder / "read_models" / "catalogue.py"
-    listed = catalogue.read_text().replace("(ORDERS,", "(BEST_SELLERS, ORDERS,", 1)
+    registry = folder / "read_models" / "registry.py"
+    listed = registry.read_text().replace("(ORDERS,", "(BEST_SELLERS, ORDERS,", 1)
     imported = "from read_models.best_sellers import BEST_SELLERS\nfrom read_models.customers"
-    catalogue.write_text(listed.replace("from read_models.customers", imported, 1))
+    registry.write_text(listed.replace("from read_models.customers", imported, 1))
     return folder
 
 
@@ -82,10 +83,9 @@ async def test_a_new_read_model_is_built_over_existing_events(
         "ORDERFOLD_MONGO_DATABASE": mongo_database,
         "PYTHONPATH": str(source),
     }
-    command = [sys.executable, "-m", "read_models"]
     told = await asyncio.to_thread(
         subprocess.run,
-        [*command, "replay", "start", "best_sellers", "--switch"],
+        [sys.executable, "-m", "orderfold", "replay", "start", "best_sellers", "--switch"],
         cwd=source,
         env=environment,
         capture_output=True,
@@ -97,7 +97,7 @@ async def test_a_new_read_model_is_built_over_existing_events(
     assert "queries of best_sellers read best_sellers@2 now" in told.stdout
     assert await _units(mongo) == 4
     running = await asyncio.create_subprocess_exec(
-        *command, "run", "best_sellers", cwd=source, env=environment
+        *(sys.executable, "-m", "read_models", "run", "best_sellers"), cwd=source, env=environment
     )
     try:
         await logs.happened(("stock-MUG", examples.allocated))

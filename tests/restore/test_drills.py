@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contexts import NAMES as CONTEXTS
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
 from tests.cli.conftest import RunningStack, run
@@ -28,7 +29,6 @@ from tests.shop import Shop
 
 pytestmark = [pytest.mark.slow, whole_run]
 
-CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 STORES = tuple(f"stores/{context}.db" for context in CONTEXTS)
 LATE = ("late-1", "late-2", "late-3")
 

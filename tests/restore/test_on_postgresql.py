@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from contexts import NAMES as CONTEXTS
 from infra.embedded.servers import ServerFailed
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
@@ -22,8 +23,6 @@ from tests.postgres_server import fresh_database, postgres_server
 from tests.shop import Shop
 
 pytestmark = [pytest.mark.slow, whole_run]
-
-CONTEXTS = ("catalog", "customers", "inventory", "ordering", "payments", "shipping", "fulfilment")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from tests.deadlines import HOLDS_SECONDS
 from tests.postgres_server import NOBODY
 from tests.tls.authority import Certificates

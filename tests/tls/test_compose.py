@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from infra.deploy.dev_ca import AUTHORITY, services
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contexts.__main__ import NAMES
+from contexts import NAMES
 from tests.shop import Shop
 from tests.tls.authority import Certificates
 from tests.tls.deployment import TlsDeployment

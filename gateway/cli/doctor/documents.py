@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contexts import NAMES as CONTEXTS
 from gateway.cli.doctor.finding import Checked
 from infra.event_log.client import ContextUnavailable
 from infra.mongo import Mongo, MongoUnavailable
@@ -12,7 +13,6 @@ from read_models.monitoring.verification import inbox_name
 from read_models.projection.dead_letters import list_parked
 from read_models.projection.losses import losses_of_live
 from read_models.projection.versions import all_versions
-from read_models.queries.time_travel import CONTEXTS
 from read_models.registry import MODELS
 
 SECONDS = 5.0

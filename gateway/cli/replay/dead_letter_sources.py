@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from contexts import NAMES as CONTEXTS
 from gateway.cli.replay.connection import Connection
 from infra.runtime.dead_letters.client import DeadLetterClient
 from infra.runtime.dead_letters.messages import ParkedKey, SettledAnswer
@@ -17,7 +18,6 @@ from read_models.projection import dead_letter_audit
 from read_models.projection.dead_letters import DeadLetter, list_parked, parked_events
 from read_models.projection.model import ReadModel, instant
 from read_models.projection.versions import versions_of
-from read_models.queries.time_travel import CONTEXTS
 from read_models.registry import MODELS
 from read_models.replay import dead_letter_retry
 from read_models.replay.dead_letter_retry import Retried

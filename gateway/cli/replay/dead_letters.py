@@ -12,13 +12,13 @@ import msgspec
 import typer
 from rich.console import Console
 
+from contexts import NAMES as CONTEXTS
 from gateway.cli.replay.connection import Connection, connected, err, out
 from gateway.cli.replay.dead_letter_sources import KeptBack, Letters, every_letters, letters_named
 from gateway.cli.replay.listing import Column, print_rows
 from infra.event_log.client import ContextUnavailable
 from read_models.monitoring.verification import inbox_name
 from read_models.projection.dead_letters import DeadLetter
-from read_models.queries.time_travel import CONTEXTS
 from read_models.registry import MODELS
 from read_models.replay.dead_letter_retry import Retried
 from read_models.replay.errors import STATUSES, ReplayFailed

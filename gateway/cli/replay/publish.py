@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
+from contexts import NAMES as CONTEXTS
 from gateway.cli.replay.connection import Connection, connected, err, out
-from read_models.queries.time_travel import CONTEXTS
 from read_models.replay.errors import ReplayFailed
 from read_models.replay.republish import Publication, Published
 

@@ -13,11 +13,11 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.table import Table
 
+from contexts import NAMES as CONTEXTS
 from gateway.cli.connection import running_settings
 from gateway.cli.errors import CommandFailed, Differs
 from gateway.cli.restore.applying import apply
 from gateway.cli.restore.findings import Ahead, Findings, look
-from gateway.known_contexts import CONTEXTS
 from infra.embedded.data_folder import DataFolder, FolderUnusable
 from infra.embedded.servers import ServerFailed
 from infra.embedded.stack import EmbeddedStack

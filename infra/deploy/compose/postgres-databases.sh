@@ -1,7 +1,8 @@
 #!/bin/sh
-# A database and a user for each context, made when PostgreSQL starts for the first time.
+# A database and a user for each context whose password is mounted, made when PostgreSQL starts for the first time.
 set -eu
-for context in catalog customers inventory ordering payments shipping fulfilment; do
+for file in /run/secrets/store_*; do
+    context=${file##*/store_}
     psql --quiet --no-psqlrc -v ON_ERROR_STOP=1 --username postgres --dbname postgres -v context="$context" <<'SQL'
 \set password `cat /run/secrets/store_:context`
 CREATE ROLE :"context" LOGIN PASSWORD :'password';

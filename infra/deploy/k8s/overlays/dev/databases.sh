@@ -1,7 +1,9 @@
 #!/bin/sh
-# Makes each context's database and user, when the server's folder is empty.
+# Makes a database and a user for each context whose password is mounted, when the server's folder is empty.
 set -eu
-for context in catalog customers fulfilment inventory ordering payments shipping; do
+for file in /run/secrets/postgres/*; do
+    context=${file##*/}
+    [ "$context" != postgres ] || continue
     psql -v ON_ERROR_STOP=1 -v user="$context" -v database="orderfold_$context" \
         -v password="$(cat "/run/secrets/postgres/$context")" --username postgres <<'SQL'
 CREATE ROLE :"user" LOGIN PASSWORD :'password';
