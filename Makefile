@@ -62,7 +62,7 @@ compose-logs:
 	COMPOSE_PROFILES=core$(comma)watch $(COMPOSE) logs --follow --tail=100
 
 compose-test: compose-secrets
-	$(BIN)/python -m pytest -m podman tests/compose
+	$(BIN)/python -m pytest -m podman tests/deploy/compose
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -12,8 +12,8 @@ import pytest
 
 from infra.embedded.servers import Process, mongo_server, nats_server
 from infra.sockets import free_port
-from tests.postgres_server import drop_database, fresh_database, postgres_server
-from tests.progress import progress
+from tests.support.postgres_server import drop_database, fresh_database, postgres_server
+from tests.support.progress import progress
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(progress)
     progress.watch(os.dup(2))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 class Server:

@@ -21,7 +21,7 @@ from infra.nats.connection import connect
 from infra.settings import Settings
 from infra.sockets import free_port
 from tests.bench.table import Row, show
-from tests.jetstream.ordering_log import CONTEXT, OrderingLog, running
+from tests.infra.event_log.ordering_log import CONTEXT, OrderingLog, running
 
 BYTES = 400
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
 from tests.bench.table import Row, show
-from tests.e2e.conftest import bearer
-from tests.faults.invoices import write_invoices
-from tests.online_retail import DECEMBER
-from tests.replay.under_traffic import Demonstration, demonstrate, first_invoices
+from tests.read_models.replay.under_traffic import Demonstration, demonstrate, first_invoices
+from tests.support.online_retail import DECEMBER
+from tests.system.e2e.conftest import bearer
+from tests.system.faults.invoices import write_invoices
 
 INVOICES = 1_600
 RATE = 50.0

@@ -16,8 +16,8 @@ from contexts.messages import Command
 from infra.runtime.context import Context, Session
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import new_master_keys
-from tests.at_work import AtWork, at_work
 from tests.bench.table import Row
+from tests.support.at_work import AtWork, at_work
 
 CUSTOMERS = 4_000
 AT_ONCE = 64

@@ -22,7 +22,7 @@ from gateway.ids import derived_id, new_id
 from infra.event_store.store import EventStore
 from infra.messages.events import Append, CommandRecord, Metadata, NewEvent, StreamAppend
 from tests.bench.table import Row, show
-from tests.postgres_server import fresh_database, postgres_server
+from tests.support.postgres_server import fresh_database, postgres_server
 
 CONCURRENT = 64
 SECONDS = 1.5

@@ -16,7 +16,7 @@ from infra.embedded.stack import EmbeddedStack
 from infra.security.development_issuer import SigningKeys
 from infra.sockets import free_port
 from tests.bench.table import Row
-from tests.shop import Shop
+from tests.support.shop import Shop
 
 ORDERS = 2_000
 SKUS = 200

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.sockets import free_port
-from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
+from tests.support.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

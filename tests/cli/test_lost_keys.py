@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import RunningStack, run, wait_until
-from tests.deadlines import whole_run
+from tests.support.deadlines import whole_run
 
 pytestmark = [pytest.mark.slow, whole_run]
 

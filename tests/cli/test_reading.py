@@ -19,7 +19,7 @@ from gateway.cli.importer.source import Source, Told
 from gateway.cli.importer.stock import Group, Need, needs, one_by_one, parted, together
 from gateway.cli.importer.survey import Survey, survey
 from gateway.cli.importer.tally import DaySales, Difference, Sales, Tally, differences, sales_differences
-from tests.online_retail import DECEMBER, tally_by_hand
+from tests.support.online_retail import DECEMBER, tally_by_hand
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "gateway" / "cli" / "sample.csv"

@@ -21,7 +21,7 @@ from pymongo import AsyncMongoClient
 from gateway.cli.importer.columns import COLUMNS
 from infra.embedded.data_folder import DataFolder
 from tests.cli.conftest import RunningStack, command, environment, wait_until
-from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
+from tests.support.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deadlines import COMMAND_SECONDS
+from tests.support.deadlines import COMMAND_SECONDS
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,8 +18,8 @@ import pytest
 from infra.embedded.pid_files import born, end_leftovers, remember
 from infra.embedded.servers import Process, ServerFailed
 from infra.embedded.supervisor import Child, plain
-from tests.deadlines import HOLDS_SECONDS
-from tests.replay.small_disk import LimitedFiles, small_disk
+from tests.read_models.replay.small_disk import LimitedFiles, small_disk
+from tests.support.deadlines import HOLDS_SECONDS
 
 LONGER_THAN_A_RESTART = 0.5
 

@@ -11,7 +11,7 @@ import pytest
 
 from infra.embedded.pid_files import born
 from tests.cli.conftest import RunningStack, run
-from tests.deadlines import HOLDS_SECONDS
+from tests.support.deadlines import HOLDS_SECONDS
 
 NAMES = ("nats", "mongo", "provider", "contexts", "read-models", "gateway")
 

@@ -29,9 +29,9 @@ from infra.messages.commands import Accepted, Answer
 from infra.messages.events import PARTITIONS, Metadata, key_of, partition_of
 from infra.security.webhook_signature import new_secret
 from infra.sockets import free_port
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.issuer import Issuer
-from tests.nats_settled import settled
+from tests.support.deadlines import HOLDS_SECONDS
+from tests.support.nats_settled import settled
 
 ROOT = Path(__file__).parents[2]
 

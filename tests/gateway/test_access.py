@@ -19,10 +19,10 @@ from gateway.auth.tokens import NEVER_CUSTOMERS, OURS
 from gateway.http.guard import CUSTOMERS_SCOPES, Access, AccessUndeclared, declared, refuse_undeclared
 from gateway.http.ownership import Customers
 from infra.settings import Settings
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+from tests.support.deadlines import HOLDS_SECONDS
 
 Json = dict[str, Any]
 

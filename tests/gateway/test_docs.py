@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway
 from tests.gateway.test_access import every_route
+from tests.support.deadlines import HOLDS_SECONDS
 
 Json = dict[str, Any]
 

@@ -18,10 +18,10 @@ from gateway.app import make_litestar, make_services
 from gateway.openapi.document import document
 from infra.security.webhook_signature import new_secret
 from infra.settings import Settings
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+from tests.support.deadlines import HOLDS_SECONDS
 
 Json = dict[str, Any]
 

@@ -20,9 +20,9 @@ from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from infra.nats.connection import connect
 from infra.settings import Settings
 from read_models.queries.order_history import ORDER_STREAMS, causal_order
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.problems import assert_problem
 from tests.read_models import examples
+from tests.support.deadlines import HOLDS_SECONDS
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

@@ -17,10 +17,10 @@ import pytest
 
 from infra.embedded.servers import listening, nats_server
 from infra.sockets import free_port
-from tests.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 from tests.gateway.conftest import ROOT, Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+from tests.support.deadlines import COMMAND_SECONDS, HOLDS_SECONDS
 
 ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 2}], "payment_method": "tok_approve"}
 

@@ -20,11 +20,11 @@ from gateway.rate_limits import quota
 from gateway.rate_limits.quota import LONGEST_NAME, MOST_TOLD, Limit, RouteClass
 from gateway.rate_limits.replication import DECODER, SUBJECT, Counted, encode
 from infra.settings import SettingsInvalid, load_settings
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
-from tests.nats_settled import settled
+from tests.support.deadlines import HOLDS_SECONDS
+from tests.support.nats_settled import settled
 
 ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 1}], "payment_method": "tok_approve"}
 STANDING = re.compile(r'"(\w+)";r=(\d+);t=(\d+)')

@@ -20,12 +20,12 @@ from read_models.projection import checkpoints
 from read_models.projection.folding import Fold
 from read_models.registry import MODELS
 from tests.conftest import Server
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
 from tests.read_models import examples
 from tests.read_models.history import history
+from tests.support.deadlines import HOLDS_SECONDS
 
 Json = dict[str, Any]
 

@@ -13,10 +13,10 @@ import pytest
 from gateway.http.guard import MOST_OF_ONE_CLIENT
 from gateway.http.middleware import MOST_UNDER_WAY
 from gateway.server import BACKLOG, HEADER_BYTES
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
+from tests.support.deadlines import HOLDS_SECONDS
 
 SLOW = 200
 ORDER = {"customer_id": "c-1", "lines": [{"sku": "MUG", "quantity": 1}], "payment_method": "tok_approve"}

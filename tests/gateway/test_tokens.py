@@ -20,8 +20,8 @@ from gateway.auth.jwks_source import KeysUnavailable, key_source
 from gateway.auth.roles import role_names
 from gateway.auth.tokens import REMEMBERED, TokenRefused, TokenVerifier
 from infra.settings import Settings
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.issuer import Issuer
+from tests.support.deadlines import HOLDS_SECONDS
 
 
 @pytest.fixture

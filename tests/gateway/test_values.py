@@ -15,8 +15,8 @@ from contexts.catalog.events import ProductAdded
 from contexts.customers.events import CustomerRegistered
 from contexts.messages import wire_name
 from gateway.http.values import check_of
-from tests.fuzz.asking import ABOUT, DESCRIPTION, FITTING, OPERATIONS
 from tests.gateway.conftest import Contexts
+from tests.gateway.fuzz.asking import ABOUT, DESCRIPTION, FITTING, OPERATIONS
 from tests.gateway.problems import assert_problem
 
 Json = dict[str, Any]

@@ -14,9 +14,9 @@ import pytest
 from infra.messages.command_headers import from_headers
 from infra.messages.commands import RefusalKind, Refused
 from infra.security.webhook_signature import read_secret, sign
-from tests.deadlines import HOLDS_SECONDS
 from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.problems import assert_problem
+from tests.support.deadlines import HOLDS_SECONDS
 
 Json = dict[str, Any]
 Post = Callable[..., Awaitable[httpx.Response]]

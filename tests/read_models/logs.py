@@ -28,7 +28,7 @@ from infra.runtime.stream_cache import Streams
 from read_models.projection.folding import Fold
 from read_models.projection.model import ReadModel
 from read_models.projection.projector import Projector
-from tests.deadlines import HOLDS_SECONDS
+from tests.support.deadlines import HOLDS_SECONDS
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

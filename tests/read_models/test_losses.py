@@ -24,8 +24,8 @@ from read_models.replay.switch import switch
 from read_models.stock import STOCK
 from tests.read_models import examples
 from tests.read_models.logs import Logs, eventually, stored
-from tests.replay.replaying import projectors, replayed
-from tests.replay.versions import at_head
+from tests.read_models.replay.replaying import projectors, replayed
+from tests.read_models.replay.versions import at_head
 
 OTHERS = ("catalog", "customers", "ordering", "payments", "shipping", "fulfilment")
 

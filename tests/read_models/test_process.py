@@ -19,9 +19,9 @@ from read_models.monitoring.lag import lag
 from read_models.projection.documents import ReadModels
 from read_models.sales import SALES
 from read_models.stock import STOCK
-from tests.deadlines import HOLDS_SECONDS
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, projecting, stored
+from tests.support.deadlines import HOLDS_SECONDS
 
 ROOT = Path(__file__).parents[2]
 

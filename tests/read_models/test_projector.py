@@ -17,10 +17,10 @@ from read_models.projection.sessions import ProjectorSessions
 from read_models.sales import SALES
 from read_models.stock import STOCK
 from tests.conftest import Server
-from tests.deadlines import HOLDS_SECONDS
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, projecting, stored
-from tests.subprocesses import end
+from tests.support.deadlines import HOLDS_SECONDS
+from tests.support.subprocesses import end
 
 ROOT = Path(__file__).parents[2]
 

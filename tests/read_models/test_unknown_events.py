@@ -17,8 +17,8 @@ from read_models.stock import STOCK, Stock
 from tests.contracts.test_events import CODECS
 from tests.read_models import examples
 from tests.read_models.logs import Logs, eventually
-from tests.replay.replaying import projectors, replayed
-from tests.replay.versions import at_head
+from tests.read_models.replay.replaying import projectors, replayed
+from tests.read_models.replay.versions import at_head
 
 NEWER = "inventory.StockFound"
 
