@@ -20,7 +20,7 @@ from gateway.problems import INVALID, Problem
 from read_models import orders as model
 from read_models.orders import Order
 from read_models.projection.documents import Page
-from read_models.queries.past_orders import order_as_of
+from read_models.queries.time_travel import order_as_of
 
 OrderStatus = Literal["placed", "confirmed", "dispatched", "completed", "cancelled", "returned"]
 

@@ -21,7 +21,7 @@ from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from infra.observability.metrics.mongo import MongoMeasures
+from infra.observability.metrics.instruments import MongoMeasures
 from infra.security.tls import present, restrict
 from infra.security.tls_errors import explained
 from infra.settings import Settings

@@ -26,7 +26,7 @@ from infra.messages.commands import Envelope
 from infra.messages.events import key_of
 from infra.nats.request_reply import QuestionService
 from infra.observability.logging.redaction import described
-from infra.observability.metrics.provider import books_compared
+from infra.observability.metrics.instruments import books_compared
 from infra.runtime.command_client import CommandClient
 from infra.runtime.context import Unavailable
 from infra.runtime.stream_cache import Streams

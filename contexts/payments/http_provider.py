@@ -15,7 +15,7 @@ from contexts.payments.events import CaptureRequested, PaymentRequested, RefundR
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
 from contexts.payments.standing import Standing, Standings
 from infra.observability import tracing
-from infra.observability.metrics.provider import provider_request
+from infra.observability.metrics.instruments import provider_request
 from infra.runtime.context import Unavailable
 
 PAUSES = (0.1, 0.3)

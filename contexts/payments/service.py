@@ -20,7 +20,7 @@ from contexts.payments.events import (
 )
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.provider import Answer, Look, Provider, Request
-from infra.observability.metrics.provider import payment_mismatched
+from infra.observability.metrics.instruments import payment_mismatched
 from infra.runtime.context import Companion, Context, RunningContext, Session, Unavailable
 from infra.settings import Settings
 

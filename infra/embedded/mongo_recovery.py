@@ -1,15 +1,20 @@
-"""What to do when the embedded MongoDB-protocol server can no longer open what it has stored.
+"""What to do with an embedded MongoDB-protocol server that serves nobody: restart it, or begin anew.
 
-Killed while it made its first tables, or after a disk fault, it refuses its folder for good. Read models are
-rebuilt from the stores, so the folder is set aside and the server begins with an empty one. A full disk is no
-reason to: once there is room the server opens its folder as it was, with all that operators have decided.
+After a write that found its disk full it answers everything with an error until it is restarted, and it
+cannot start while the disk is full: once there is room it opens its folder as it was, with all that operators
+have decided. Killed while it made its first tables, or after a disk fault, it refuses its folder for good.
+Read models are rebuilt from the stores, so the folder is set aside and the server begins with an empty one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from infra.mongo import Mongo, MongoBroken, MongoUnavailable
+from infra.settings import Settings
 
 STORAGE_ERROR = "WiredTigerError"
 FATAL = "in <module>"
@@ -43,3 +48,44 @@ def _cannot_open(lines: Sequence[str]) -> bool:
         return False
     begins = max((at for at, line in enumerate(last) if line.startswith("Traceback")), default=0)
     return any(FATAL in line for line in last[begins:])
+
+
+LOOK_SECONDS = 2.0
+ROOM_BYTES = 64 * 1024 * 1024
+"""What it needs to start."""
+
+
+async def restart_when_broken(
+    settings: Settings,
+    folder: Path,
+    restart: Callable[[], None],
+    say: Callable[[str], None],
+    *,
+    room: int = ROOM_BYTES,
+) -> None:
+    """Look again and again, until cancelled. `folder` is the server's; `say` is told what is done."""
+    mongo = Mongo(settings)
+    told = False
+    try:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await mongo.find("checkpoints", {"_id": ""}, limit=1)
+            except MongoBroken as error:
+                if _free(folder) >= room:
+                    say(f"mongo serves nobody ({error}); restarting it")
+                    restart()
+                elif not told:
+                    say(f"the disk of {folder} is full: make room, then mongo is restarted")
+                    told = True
+            except MongoUnavailable:
+                # Not there at all: whoever keeps the process alive sees to it.
+                continue
+            else:
+                told = False
+    finally:
+        mongo.close()
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

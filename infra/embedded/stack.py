@@ -15,8 +15,7 @@ import httpx
 import msgspec
 
 from infra.embedded.data_folder import DataFolder
-from infra.embedded.mongo_recovery import set_aside_if_unusable
-from infra.embedded.mongo_repair import restart_when_broken
+from infra.embedded.mongo_recovery import restart_when_broken, set_aside_if_unusable
 from infra.embedded.pid_files import end_leftovers
 from infra.embedded.ports import Ports, choose_ports
 from infra.embedded.servers import Process, ServerFailed, listening, mongo_server, nats_server

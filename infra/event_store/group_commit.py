@@ -15,7 +15,7 @@ from infra.event_store.backend import Writer
 from infra.event_store.errors import Outcome, StoreBusy, StoreUnavailable
 from infra.messages.events import Append, Appended
 from infra.observability import tracing
-from infra.observability.metrics.event_store import StoreMeasures
+from infra.observability.metrics.instruments import StoreMeasures
 
 WAITING_AT_MOST = 10_000
 """Appends that may wait; beyond, an append is refused at once."""

@@ -28,7 +28,7 @@ from infra.event_store.postgres.database import PostgresDatabase
 from infra.event_store.sqlite.database import SQLiteDatabase
 from infra.messages.events import PARTITIONS, Append, Appended, Behind, Checkpoint, CommandRecord, Recorded
 from infra.observability import tracing
-from infra.observability.metrics.event_store import StoreMeasures
+from infra.observability.metrics.instruments import StoreMeasures
 
 __all__ = [
     "CheckpointMoved",

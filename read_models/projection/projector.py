@@ -29,15 +29,14 @@ from infra.mongo import (
 from infra.nats.connection import NatsUnavailable
 from infra.observability import tracing
 from infra.observability.logging.setup import belonging
-from infra.observability.metrics.projector import ProjectorMeasures
+from infra.observability.metrics.instruments import ProjectorMeasures
 from read_models.projection import checkpoints, dead_letters, losses
 from read_models.projection.checkpoints import CheckpointMoved, Place
 from read_models.projection.dead_letter_audit import skipped_events
 from read_models.projection.document_cache import DocumentCache
-from read_models.projection.folding import Parked, Sorted, fold, sort
+from read_models.projection.folding import Outcome, Parked, Sorted, fold, sort
 from read_models.projection.losses import DocumentsLost
 from read_models.projection.model import D, ReadModel, instant
-from read_models.projection.outcome import Outcome
 from read_models.projection.sessions import ProjectorSessions
 
 PULL = 500

@@ -15,7 +15,9 @@ from infra.messages.event_headers import Delivered
 from infra.messages.events import key_of, partition_of
 from infra.messages.timestamps import instant
 from infra.mongo import Access
+from read_models.orders import ORDERS
 from read_models.projection.dead_letter_audit import skipped_events
+from read_models.projection.documents import ReadModels
 from read_models.projection.folding import Parked, fold, sort
 from read_models.projection.model import D, ReadModel
 
@@ -153,3 +155,15 @@ async def _events_of(
     for category in categories:
         async for events in log.read(context, stream=f"{category}-{key}"):
             yield events
+
+
+async def order_as_of(
+    models: ReadModels, log: LogClient, order_id: str, time: datetime
+) -> dict[str, Any] | None:
+    """An order as it was, if it had been placed; raises ContextUnavailable and MongoUnavailable."""
+    order = (await past_document(models.mongo, log, ORDERS, order_id, Moment(time))).document
+    # As among the orders of today, a payment may stand before the order it is for.
+    if order is None or order.placed_at is None:
+        return None
+    shown: dict[str, Any] = msgspec.to_builtins(order)
+    return shown

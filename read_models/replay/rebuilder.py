@@ -17,9 +17,8 @@ import msgspec
 from infra.event_log.subscription import Batch
 from infra.mongo import Mongo
 from read_models.projection import dead_letters, losses
-from read_models.projection.folding import Folded, Sorted, sort
+from read_models.projection.folding import Folded, Outcome, Sorted, sort
 from read_models.projection.model import D, ReadModel
-from read_models.projection.outcome import Outcome
 from read_models.projection.projector import IDLE_SECONDS, EventReader, Projector
 from read_models.replay.throttle import Stride
 

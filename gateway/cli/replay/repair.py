@@ -10,9 +10,9 @@ import msgspec
 import typer
 from rich.console import Console
 
-from gateway.cli.replay.comparison_tables import show_comparison
+from gateway.cli.replay.arguments import Name, model_of
 from gateway.cli.replay.connection import Connection, connected, err, out
-from gateway.cli.replay.model_argument import Name, model_named
+from gateway.cli.replay.diff import show_comparison
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import versions_of
 from read_models.queries.time_travel import MomentInvalid, parse_time
@@ -52,7 +52,7 @@ def repair(
     The live documents are replaced in transactions, while projectors and queries go on. Status 1 if a
     document could not be folded; it is left as it is. Status 2 if there is nothing of what was asked for.
     """
-    asked = model_named(model)
+    asked = model_of(model)
     scope = Scope(
         order=order,
         keys=tuple(key or ()),

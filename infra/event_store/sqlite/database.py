@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,26 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 from infra.event_store.batch import encode_metadata, microseconds
 from infra.event_store.errors import StoreUnavailable
 from infra.event_store.sqlite.file import FileLock, connect
-from infra.event_store.sqlite.leadership import Alone
 from infra.event_store.sqlite.reader import SQLiteReader
 from infra.event_store.sqlite.writer import SQLiteWriter
 from infra.messages.events import Metadata, key_of, partition_of
+
+
+class Alone:
+    """There are no other processes to wait for or to hear of."""
+
+    def __init__(self) -> None:
+        self.lost_lead = asyncio.Event()
+
+    async def lead(self) -> None:
+        """At once, and for good."""
+
+    def hear(self, committed: Callable[[], None]) -> None:
+        """Nobody else commits."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
 
 SCHEMA = (
     # `position` is the rowid, so the library's own statements about rowids hold.

@@ -16,8 +16,6 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from infra.observability.metrics.histogram import TallyHistogram
-
 # A series more for every counter, for a time that Prometheus does not use.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -36,31 +34,31 @@ COUNTS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 100.0, 200.0, 500.0)
 COMMANDS = Counter(
     "orderfold_commands", "Commands answered", ("context", "command", "outcome"), registry=REGISTRY
 )
-COMMAND_SECONDS = TallyHistogram(
+COMMAND_SECONDS = Histogram(
     "orderfold_command_seconds",
     "From a command's arrival at its context to its answer, in seconds",
     ("context", "command"),
     buckets=FAST,
     registry=REGISTRY,
 )
-APPEND_EVENTS = TallyHistogram(
+APPEND_EVENTS = Histogram(
     "orderfold_append_events", "Events of one append", ("context",), buckets=COUNTS, registry=REGISTRY
 )
-GROUP_COMMIT_APPENDS = TallyHistogram(
+GROUP_COMMIT_APPENDS = Histogram(
     "orderfold_group_commit_appends",
     "Appends that shared one commit",
     ("context",),
     buckets=COUNTS,
     registry=REGISTRY,
 )
-STORE_COMMIT_SECONDS = TallyHistogram(
+STORE_COMMIT_SECONDS = Histogram(
     "orderfold_store_commit_seconds",
     "One commit of an event store, written and synced, in seconds",
     ("context",),
     buckets=FAST,
     registry=REGISTRY,
 )
-STORE_READ_SECONDS = TallyHistogram(
+STORE_READ_SECONDS = Histogram(
     "orderfold_store_read_seconds",
     "One read of an event store, waiting for others included, in seconds",
     ("context",),

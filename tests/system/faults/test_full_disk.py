@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded.mongo_repair import restart_when_broken
+from infra.embedded.mongo_recovery import restart_when_broken
 from infra.embedded.servers import mongo_server
 from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo, MongoUnavailable, encode_document, replacing
