@@ -163,13 +163,13 @@ def identity(message: Fact | Step) -> str:
 HOLD_NAMES = frozenset(wire_name(kind) for kind in HOLDS)
 
 
-def command_id(stream: str, name: str, return_id: ReturnId | None, version: int) -> str:
+def command_id(stream: str, step: str, version: int) -> str:
     """The id a step is sent under: the same when a saga that lost its store asks for it again.
 
-    `name` is the step's wire name. `version` is the saga's when it asks; it tells apart steps that are asked
-    for several times.
+    `step` is its identity. `version` is the saga's when it asks; it tells apart steps that are asked for
+    several times.
     """
-    step = name if return_id is None else f"{name}:{return_id}"
+    name = step.partition(":")[0]
     return f"{stream}:{step}:{version}" if name in HOLD_NAMES else f"{stream}:{step}"
 
 

@@ -1,39 +1,42 @@
-"""Runs the saga: hears the other contexts, does what the steps ask for, obeys operators."""
+"""Runs the saga: what it says of itself as a process manager, and what it does for operators."""
 
 from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from operator import or_
 from typing import Any, assert_never
 
 from contexts.fulfilment import operator
-from contexts.fulfilment.alarms import TIMER, Alarms, timer_key
 from contexts.fulfilment.commands import FulfilmentCommand
-from contexts.fulfilment.dispatcher import Dispatcher
+from contexts.fulfilment.earlier_notes import read_earlier
 from contexts.fulfilment.events import (
+    CommandFailed,
     Fact,
+    FactParked,
+    FactReleased,
+    FactRemembered,
     FulfilmentAbandoned,
     FulfilmentEvent,
     FulfilmentResumed,
     FulfilmentRetried,
     FulfilmentSettled,
-    Step,
     StepTaken,
+    TimerFired,
+    command_id,
 )
-from contexts.fulfilment.hearing import Hearing, dead_letter, keep_commands, keep_timers, timers_ended
-from contexts.fulfilment.issued import FAILED, OUTBOX, Cause, IssuedCommand, decode, issue, saga_stream
-from contexts.fulfilment.leftovers import Leftovers
-from contexts.fulfilment.patience import Patience
-from contexts.fulfilment.saga import evolve
-from contexts.fulfilment.state import Saga
-from contexts.messages import OrderId, wire_name
+from contexts.fulfilment.saga import decide, evolve
+from contexts.fulfilment.state import REASON_LENGTH, Saga
+from contexts.fulfilment.steps import awaited, needs, obsolete
+from contexts.messages import wire_name
 from contexts.wire_names import EVENTS
-from infra.observability import tracing
-from infra.runtime.context import Companion, Context, Heard, Reaction, RunningContext, Session
-from infra.runtime.timers import Timers
+from infra.runtime.context import Context, Session
+from infra.runtime.dead_letters.store import DeadLetter, Fate
+from infra.sagas.outbox import OutboxMessage
+from infra.sagas.process_manager import ProcessManager, Step
+from infra.sagas.retry_policy import RetryPolicy
+from infra.sagas.runner import SagaRunner
 from infra.settings import Settings
 
 NAME = "fulfilment"
@@ -50,54 +53,91 @@ def facts_by_context() -> dict[str, Any]:
 
 def stream_of(command: FulfilmentCommand) -> str:
     """The stream a command is about."""
-    return saga_stream(command.order_id)
+    return f"{NAME}-{command.order_id}"
 
 
-class Fulfilment:
-    """The sagas of this process; where it leads, commands are sent and timers ring."""
+def process_manager(payment_timeout: timedelta) -> ProcessManager:
+    """The saga as `infra.sagas` runs it; an instance is an order's fulfilment."""
+    return ProcessManager(
+        name=NAME,
+        key_of=lambda fact: str(fact.order_id),
+        decide=lambda saga, fact, now: step_of(decide(saga, fact, now, payment_timeout)),
+        settled=settled,
+        failed=command_failed,
+        timer_fired=lambda order_id, timer: TimerFired(order_id=order_id, timer=timer),
+        blocked=blocked,
+        awaits=lambda message: awaited(message.step),
+        about=lambda command: getattr(command, "return_id", None),
+        command_id=command_id,
+        dead_letter=dead_letter,
+        earlier_note=read_earlier,
+        key_field="order_id",
+    )
 
-    def __init__(self, settings: Settings, patience: Patience) -> None:
-        self._payment_timeout = timedelta(seconds=settings.payment_timeout)
-        self._patience = patience
-        self._hearing = Hearing(self._payment_timeout, self._begin)
-        self._running: RunningContext | None = None
-        self._dispatcher: Dispatcher | None = None
-        self._alarms: Alarms | None = None
 
-    def companions(self, running: RunningContext) -> Sequence[Companion]:
-        """What works beside the saga while this process leads."""
-        dispatcher = Dispatcher(running, self._patience)
-        timers = Timers(running.nats, NAME, stream_replicas=running.settings.stream_replicas)
-        alarms = Alarms(running.store, timers, self._fire)
-        self._running, self._dispatcher, self._alarms = running, dispatcher, alarms
-        return (dispatcher, Leftovers(running.store, dispatcher), alarms)
+def step_of(event: StepTaken | FactRemembered | None) -> Step | None:
+    """What follows from an event of the saga's own."""
+    match event:
+        case None:
+            return None
+        case FactRemembered():
+            return Step(event)
+        case StepTaken():
+            return Step(
+                event,
+                commands=event.commands,
+                timers_set=event.timers_set,
+                timers_cancelled=event.timers_cancelled,
+                recovered=event.recovered,
+                problem=event.problem,
+                details={"stage": event.stage},
+            )
 
-    async def react(self, reaction: Reaction, heard: Sequence[Heard]) -> None:
-        """Take the steps a batch of facts calls for."""
-        assert self._dispatcher is not None
-        await self._dispatcher.room()
-        await self._hearing.facts(reaction, heard)
 
-    async def _fire(self, order_id: OrderId, timer: str) -> None:
-        assert self._running is not None
-        assert self._dispatcher is not None
-        # An answer to the payment may be among what was not heard yet.
-        await self._dispatcher.caught_up()
-        with tracing.ringing(NAME, timer):
-            await self._running.react(lambda reaction: self._hearing.timer(reaction, order_id, timer))
+def settled(saga: Saga, message: OutboxMessage) -> bool:
+    """Whether a command need not be sent: known as failed, done, or no longer wanted."""
+    known_as_failed = any(it.failure_id == message.command_id for it in saga.failures)
+    return known_as_failed or obsolete(saga, message.step)
 
-    def _begin(self, step: StepTaken, commands: Sequence[IssuedCommand]) -> None:
-        """Do what a committed step asks for."""
-        assert self._dispatcher is not None
-        assert self._alarms is not None
-        self._dispatcher.issue(commands)
-        ended = timers_ended(step)
-        if ended or step.timers_set:
-            self._alarms.change(step.order_id, step.timers_set, ended)
+
+def blocked(saga: Saga, message: OutboxMessage) -> str:
+    """Why a command must not be sent: another one, which it needs, has failed."""
+    needed = needs(message.step)
+    for failure in saga.failures:
+        if failure.command in needed and failure.return_id in {None, message.about}:
+            return f"{failure.command} has failed before it"
+    return ""
+
+
+def command_failed(message: OutboxMessage, reason: str) -> CommandFailed:
+    """The order is stuck until an operator acts, or an event shows that the command was carried out."""
+    return CommandFailed(
+        order_id=message.key,
+        command_id=message.command_id,
+        command=message.name,
+        reason=reason,
+        return_id=message.about,
+    )
+
+
+def dead_letter(letter: DeadLetter, fate: Fate) -> FactParked | FactReleased:
+    """An order is stuck as long as a fact of it is a dead letter."""
+    if fate != "parked":
+        return FactReleased(order_id=letter.key, place=letter.note_key)
+    reason = letter.error[:REASON_LENGTH]
+    return FactParked(order_id=letter.key, fact=letter.name, place=letter.note_key, reason=reason)
+
+
+class Operators:
+    """Does what operators ask of the saga."""
+
+    def __init__(self, runner: SagaRunner, payment_timeout: timedelta) -> None:
+        self._runner = runner
+        self._payment_timeout = payment_timeout
 
     async def handle(self, session: Session, command: FulfilmentCommand) -> None:
-        """Do what an operator asks for."""
-        stream = stream_of(command)
+        """Decide, record, and have the consequences carried out."""
+        stream, order_id, runner = stream_of(command), command.order_id, self._runner
         saga: Saga
         (saga,) = await session.load(stream)
         events = operator.decide(saga, command, datetime.now(UTC), self._payment_timeout)
@@ -105,60 +145,22 @@ class Fulfilment:
         for event in events:
             match event:
                 case FulfilmentRetried():
-                    await self._retry(session, event)
-                case FulfilmentAbandoned():
-                    self._forget(session, saga)
-                    self._send(session, event.commands, saga.order_id)
-                case FulfilmentSettled():
-                    self._forget(session, saga)
-                    self._send(session, event.commands, saga.order_id)
+                    await runner.retry(session, event.command_ids)
+                case FulfilmentAbandoned() | FulfilmentSettled():
+                    failed = [failure.failure_id for failure in saga.failures]
+                    runner.forget(session, order_id, failed, saga.timers)
+                    runner.send(session, order_id, event.commands)
                 case FulfilmentResumed():
-                    self._send(session, event.commands, saga.order_id)
-                    self._set_timers(session, event)
+                    runner.send(session, order_id, event.commands)
+                    runner.set_timers(session, order_id, event.timers_set)
                 case _:
                     assert_never(event)
 
-    def _send(self, session: Session, commands: Sequence[Step], order_id: OrderId) -> None:
-        """Put what an operator's command asks for into the outbox."""
-        stream, envelope = saga_stream(order_id), session.envelope
-        version = session.version(stream)
-        cause = Cause(f"{stream}@{version}", envelope.correlation_id, envelope.traceparent)
-        issued = issue(commands, order_id, version, cause)
-        keep_commands(session, issued)
-        if self._dispatcher is not None:
-            dispatcher = self._dispatcher
-            session.after_commit(lambda: dispatcher.issue(issued))
 
-    def _set_timers(self, session: Session, event: FulfilmentResumed) -> None:
-        keep_timers(session, event)
-        if self._alarms is not None and event.timers_set:
-            alarms = self._alarms
-            session.after_commit(lambda: alarms.change(event.order_id, event.timers_set, ()))
-
-    async def _retry(self, session: Session, event: FulfilmentRetried) -> None:
-        """Put the failed commands back into the outbox as they were."""
-        failed = await session.notes(FAILED, event.command_ids)
-        for command_id, note in failed.items():
-            session.note(FAILED, command_id, None)
-            session.note(OUTBOX, command_id, note)
-        if self._dispatcher is not None:
-            dispatcher = self._dispatcher
-            session.after_commit(lambda: dispatcher.issue(map(decode, failed.values())))
-
-    def _forget(self, session: Session, saga: Saga) -> None:
-        """Forget what failed and what was to ring; the dispatcher drops what still waits to be sent."""
-        for failure in saga.failures:
-            session.note(FAILED, failure.failure_id, None)
-        for timer in saga.timers:
-            session.note(TIMER, timer_key(saga.order_id, timer), None)
-        if self._alarms is not None:
-            alarms = self._alarms
-            session.after_commit(lambda: alarms.change(saga.order_id, (), saga.timers))
-
-
-def fulfilment(settings: Settings, patience: Patience) -> Context:
-    """The context, trying as long as `patience` says."""
-    saga = Fulfilment(settings, patience)
+def fulfilment(settings: Settings, policy: RetryPolicy) -> Context:
+    """The context, trying as long as the policy says."""
+    payment_timeout = timedelta(seconds=settings.payment_timeout)
+    runner = SagaRunner(process_manager(payment_timeout), policy)
     return Context(
         name=NAME,
         commands=FulfilmentCommand,
@@ -166,16 +168,16 @@ def fulfilment(settings: Settings, patience: Patience) -> Context:
         initial=lambda _: Saga(),
         evolve=evolve,
         primary=stream_of,
-        handle=saga.handle,
+        handle=Operators(runner, payment_timeout).handle,
         hears=facts_by_context(),
-        react=saga.react,
+        react=runner.react,
         known_events=EVENTS,
-        on_dead_letter=dead_letter,
-        companions=saga.companions,
+        on_dead_letter=runner.on_dead_letter,
+        companions=runner.companions,
         rebuilt=True,
     )
 
 
 def context(settings: Settings) -> Context:
     """The context as the settings have it."""
-    return fulfilment(settings, Patience())
+    return fulfilment(settings, RetryPolicy())

@@ -76,6 +76,10 @@ class _Step(msgspec.Struct):
     type: str
     return_id: str | None = None
 
+    @property
+    def identity(self) -> str:
+        return self.type if self.return_id is None else f"{self.type}:{self.return_id}"
+
 
 class _Asking(msgspec.Struct):
     commands: tuple[_Step, ...] = ()
@@ -90,10 +94,7 @@ def commands_of(event: Delivered) -> dict[str, str]:
     except msgspec.DecodeError:
         # An operator may be after this very event: all others are shown.
         return {}
-    return {
-        command_id(event.stream, step.type, step.return_id, event.version): step.type
-        for step in asking.commands
-    }
+    return {command_id(event.stream, step.identity, event.version): step.type for step in asking.commands}
 
 
 def cause_of(event: Delivered, origins: Mapping[str, str]) -> str:

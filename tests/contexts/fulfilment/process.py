@@ -12,10 +12,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from contexts.fulfilment.commands import FulfilmentCommand
-from contexts.fulfilment.dispatcher import Dispatcher
-from contexts.fulfilment.events import Fact, FulfilmentEvent
-from contexts.fulfilment.patience import Patience
+from contexts.fulfilment.events import FulfilmentEvent
 from contexts.fulfilment.service import fulfilment
 from contexts.fulfilment.state import Saga
 from contexts.messages import wire_name
@@ -26,17 +23,19 @@ from infra.messages.commands import Accepted, Answer, Envelope, Token
 from infra.messages.events import Metadata
 from infra.nats.connection import connect
 from infra.runtime.command_client import CommandClient
-from infra.runtime.context import Companion, Heard, Reaction, RunningContext, Session
+from infra.runtime.context import Companion, Context, Heard, Reaction, RunningContext, Session
 from infra.runtime.dead_letters.store import DeadLetter, Fate
 from infra.runtime.process import reacting
 from infra.runtime.stream_cache import Streams
+from infra.sagas.dispatcher import Dispatcher
+from infra.sagas.retry_policy import RetryPolicy
 from infra.settings import Settings
 from tests.support.deadlines import HOLDS_SECONDS
 from tests.support.nats_settled import settled
 
 ACCEPTED = Accepted("stream", 1, 1, 0)
 
-PATIENCE = Patience(
+POLICY = RetryPolicy(
     tries=4, doubts=3, first_pause=0.01, longest_pause=0.05, answer_within=HOLDS_SECONDS, under_way=8
 )
 
@@ -89,10 +88,10 @@ class Others:
 
 
 class Process:
-    """A running fulfilment context; facts are handed to it as its inbox does."""
+    """A running context of a process manager; events are handed to it as its inbox does."""
 
-    def __init__(self, settings: Settings, store: EventStore, nats: Client, patience: Patience) -> None:
-        self.context = fulfilment(settings, patience)
+    def __init__(self, settings: Settings, store: EventStore, nats: Client, context: Context) -> None:
+        self.context = context
         self.store = store
         self.caught_up = asyncio.Event()
         self.caught_up.set()
@@ -127,7 +126,7 @@ class Process:
         for companion in reversed(self._companions):
             await companion.stop()
 
-    async def hears(self, *facts: Fact) -> None:
+    async def hears(self, *facts: Any) -> None:
         """One batch, one transaction."""
         assert self.context.react is not None
         heard = [_heard(fact) for fact in facts]
@@ -135,7 +134,7 @@ class Process:
             await self.context.react(reaction, heard)
             await reaction.commit()
 
-    async def is_told(self, command: FulfilmentCommand) -> None:
+    async def is_told(self, command: Any) -> None:
         """An operator's command."""
         now = datetime.now(UTC)
         self._commands += 1
@@ -181,7 +180,8 @@ class Process:
 def _heard(fact: Any) -> Heard:
     context = wire_name(type(fact)).partition(".")[0]
     metadata = Metadata(time=datetime.now(UTC), causation_id="x", correlation_id="shop-1", actor="shop")
-    return Heard(context, fact, f"{context}-{fact.order_id}", 1, 1, 0, metadata)
+    key = getattr(fact, "order_id", None) or fact.account
+    return Heard(context, fact, f"{context}-{key}", 1, 1, 0, metadata)
 
 
 def for_order(order_id: str, fact: Any) -> Any:
@@ -202,13 +202,16 @@ class Stage:
     async def process(
         self,
         *,
-        patience: Patience = PATIENCE,
+        policy: RetryPolicy = POLICY,
         payment_timeout: float = 900.0,
         caught_up: bool = True,
+        context: Context | None = None,
     ) -> AsyncIterator[Process]:
+        """The fulfilment process, or another process manager's context."""
         settings = msgspec.structs.replace(self._settings, payment_timeout=payment_timeout)
-        store = await EventStore.open("fulfilment", self._store_url)
-        process = Process(settings, store, self._nats, patience)
+        runs = context or fulfilment(settings, policy)
+        store = await EventStore.open(runs.name, self._store_url)
+        process = Process(settings, store, self._nats, runs)
         if not caught_up:
             process.caught_up.clear()
         try:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import msgspec
+import pytest
 
 from contexts.fulfilment.commands import PaymentSettlement, RetryFulfilment
-from contexts.fulfilment.dispatcher import Dispatcher
 from contexts.fulfilment.events import CommandFailed, Stage
-from contexts.fulfilment.issued import IssuedCommand, encode
-from contexts.fulfilment.leftovers import Leftovers
+from contexts.fulfilment.service import process_manager
 from infra.messages.commands import RefusalKind, Refused
 from infra.messages.events import Append, Note
 from infra.runtime.dead_letters.store import DeadLetter
+from infra.sagas.dispatcher import Dispatcher
+from infra.sagas.outbox_sweeper import OutboxSweeper
+from infra.sagas.retry_policy import RetryPolicy
 from tests.contexts.fulfilment.messages import (
     ORDER,
     authorized,
@@ -33,7 +36,7 @@ from tests.contexts.fulfilment.messages import (
     to_reserved,
 )
 from tests.contexts.fulfilment.operators import abandon, settle
-from tests.contexts.fulfilment.process import ACCEPTED, PATIENCE, Process, eventually, for_order
+from tests.contexts.fulfilment.process import ACCEPTED, POLICY, Process, eventually, for_order
 from tests.contexts.fulfilment.process import Stage as Play
 
 BUSY = Refused(RefusalKind.BUSY, "busy")
@@ -121,7 +124,7 @@ async def test_an_order_is_stuck_when_all_tries_are_used_up(fulfilment: Play) ->
     async with fulfilment.process() as process:
         await process.hears(*to_reserved)
         await process.settled()
-        assert len(others.ids("payments.AuthorizePayment")) == PATIENCE.tries
+        assert len(others.ids("payments.AuthorizePayment")) == POLICY.tries
         assert (await process.events())[-1] == CommandFailed(
             order_id=ORDER,
             command_id=AUTHORIZE_ID,
@@ -169,7 +172,7 @@ async def test_a_refusal_that_a_fact_explains_is_no_failure(fulfilment: Play) ->
     """The customer cancelled while the saga was confirming; the cancellation is heard after the refusal."""
     others = fulfilment.others
     others.answer("ordering.ConfirmOrder", REJECTED)
-    async with fulfilment.process(patience=PATIENCE) as process:
+    async with fulfilment.process(policy=POLICY) as process:
         await process.hears(*to_authorized)
         await eventually(lambda: "ordering.ConfirmOrder" in others.names(), "a confirmation")
         await process.hears(cancelled)
@@ -183,8 +186,8 @@ async def test_a_compensation_does_not_wait_for_what_it_undoes(fulfilment: Play)
     """The provider is down: with the customer's cancellation the payment need not be asked for any more."""
     others = fulfilment.others
     others.answer("payments.AuthorizePayment", BUSY)
-    slow = PATIENCE.__class__(first_pause=3_600.0, longest_pause=3_600.0)
-    async with fulfilment.process(patience=slow) as process:
+    slow = RetryPolicy(first_pause=3_600.0, longest_pause=3_600.0)
+    async with fulfilment.process(policy=slow) as process:
         await process.hears(*to_reserved)
         await eventually(lambda: "payments.AuthorizePayment" in others.names(), "a payment asked for")
         await process.hears(cancelled)
@@ -348,40 +351,47 @@ async def test_a_command_whose_effect_was_heard_before_the_restart_is_not_sent(f
     assert others.names() == ["inventory.ReserveStock", "payments.AuthorizePayment"]
 
 
-async def test_a_command_left_by_an_uncertain_commit_is_found(fulfilment: Play) -> None:
-    """The step was committed although its process was told otherwise: its command lies in the outbox."""
+@pytest.mark.parametrize(
+    ("command_id", "given"),
+    [
+        ("fulfilment-42:9:1", b""),
+        ("fulfilment-42:ordering.MarkDispatched", b'"given_id":"fulfilment-42:ordering.MarkDispatched",'),
+    ],
+)
+async def test_a_command_left_by_an_uncertain_commit_is_found(
+    fulfilment: Play, command_id: str, given: bytes
+) -> None:
+    """The step was committed although its process was told otherwise: its command lies in the outbox.
+
+    The notes are as earlier versions wrote them: an upgrade finds such ones.
+    """
     async with fulfilment.process() as process:
         await process.hears(*to_confirmed)
         await process.settled()
-        left = encode(
-            IssuedCommand(
-                order_id=ORDER,
-                version=9,
-                number=1,
-                name="ordering.MarkDispatched",
-                body=msgspec.Raw(encode(mark)),
-                correlation_id="c",
-                causation_id="x",
-                traceparent="",
-            )
+        left = (
+            b'{"order_id":"42","version":9,"number":1,"name":"ordering.MarkDispatched","body":'
+            + msgspec.json.encode(mark)
+            + b',"correlation_id":"c","causation_id":"x","traceparent":"",'
+            + given
+            + b'"return_id":null}'
         )
-        await process.store.append(Append(notes=(Note("outbox", "fulfilment-42:9:1", left),)))
-        dispatcher = Dispatcher(process._running, PATIENCE)
-        watch = Leftovers(process.store, dispatcher, look_every=0.02)
+        await process.store.append(Append(notes=(Note("outbox", command_id, left),)))
+        dispatcher = Dispatcher(process_manager(timedelta(seconds=900)), process._running, POLICY)
+        watch = OutboxSweeper(process.store, dispatcher, look_every=0.02)
         await dispatcher.start()
         await watch.start()
         await process.settled()
         await watch.stop()
         await dispatcher.stop()
-    assert fulfilment.others.ids("ordering.MarkDispatched") == ["fulfilment-42:9:1"]
+    assert fulfilment.others.ids("ordering.MarkDispatched") == [command_id]
 
 
 async def test_facts_are_not_heard_faster_than_commands_are_sent(fulfilment: Play) -> None:
     """Memory stays flat while another context is down: the facts wait where they are."""
     others = fulfilment.others
     others.answer("inventory.ReserveStock", BUSY)
-    narrow = PATIENCE.__class__(waiting=3, first_pause=0.02, longest_pause=0.02, tries=1_000)
-    async with fulfilment.process(patience=narrow) as process:
+    narrow = RetryPolicy(waiting=3, first_pause=0.02, longest_pause=0.02, tries=1_000)
+    async with fulfilment.process(policy=narrow) as process:
         await process.hears(*[for_order(f"o{n}", placed) for n in range(3)])
         hearing = asyncio.create_task(process.hears(for_order("late", placed)))
         await eventually(lambda: len(others.received) > 20, "many tries")

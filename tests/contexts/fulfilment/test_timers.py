@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from contexts.fulfilment.alarms import Alarms
 from infra.messages.events import Append, Note
 from infra.nats.connection import connect
 from infra.runtime.timers import Timers
+from infra.sagas.timers import SagaTimers
 from infra.settings import Settings
 from tests.conftest import Server
 from tests.contexts.fulfilment.messages import authorized, payment_due, to_reserved
@@ -80,7 +80,7 @@ async def test_a_ring_that_was_lost_is_found_by_the_sweep(fulfilment: Play, nats
 
     async with fulfilment.process() as process:
         # No clock listens: as if every ring were lost.
-        alarms = Alarms(process.store, Timers(client, "elsewhere"), fire, sweep_every=0.02)
+        alarms = SagaTimers(process.store, Timers(client, "elsewhere"), fire, sweep_every=0.02)
         alarms._tasks = []
         overdue = (datetime.now(UTC) - timedelta(seconds=5)).isoformat().encode()
         later = (datetime.now(UTC) + timedelta(hours=1)).isoformat().encode()

@@ -402,8 +402,7 @@ class World:
 
     def _send(self, commands: tuple[Any, ...]) -> None:
         for command in commands:
-            name, return_id = wire_name(type(command)), getattr(command, "return_id", None)
-            self.lane.append((command_id(f"fulfilment-{ORDER}", name, return_id, self.version), command))
+            self.lane.append((command_id(f"fulfilment-{ORDER}", identity(command), self.version), command))
 
     def _operate(self, command: FulfilmentCommand) -> None:
         try:

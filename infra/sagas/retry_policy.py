@@ -1,4 +1,4 @@
-"""How long the saga keeps trying before an order counts as stuck."""
+"""How long a process manager keeps trying before its instance needs a person."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import random
 import msgspec
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of sending commands; all times in seconds.
 
     `tries` of a command that may yet be carried out: about seven minutes with these pauses, time enough to
-    restart a context. `doubts` are the tries of a command that was refused: what explains the refusal, such
-    as a customer's cancellation, may be on its way to the saga.
+    restart a context. `doubts` are the tries of a command that was refused: what explains the refusal may be
+    on its way to the process manager.
     """
 
     tries: int = 20
@@ -24,6 +24,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 10_000
 
     def pause(self, tries: int) -> float:
-        """How long to wait after so many tries: doubling, with jitter so that orders do not try in step."""
+        """How long to wait after so many tries: doubling, with jitter, so that not all try at once."""
         longest = min(self.first_pause * 2.0 ** (tries - 1), self.longest_pause)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret

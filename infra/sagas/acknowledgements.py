@@ -1,25 +1,24 @@
-"""What became of the saga's commands: done ones leave the outbox, failed ones make the order stuck."""
+"""What became of commands: those that are done leave the outbox, those that failed are recorded."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from datetime import UTC, datetime
+from itertools import islice
 
 import structlog
 
-from contexts.fulfilment.events import CommandFailed
-from contexts.fulfilment.issued import FAILED, OUTBOX, IssuedCommand, encode, saga_stream
-from contexts.fulfilment.state import Saga
-from contexts.fulfilment.steps import awaited, obsolete
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Token
 from infra.messages.events import Append, Metadata, Note
 from infra.runtime.context import Reaction, RunningContext
+from infra.sagas.outbox import FAILED, OUTBOX, OutboxMessage, encode
+from infra.sagas.process_manager import ProcessManager
 
 BATCH = 1_000
 LOOK_EVERY = 0.2
-"""Seconds between looks at how far the saga has heard, while a command waits for its fact."""
+"""Seconds between looks at what was received, while a command waits for the event that shows its effect."""
 STORE_PAUSE = 1.0
 """Seconds until the store is tried again."""
 STOP_SECONDS = 5.0
@@ -30,14 +29,15 @@ log = structlog.get_logger(__name__)
 class Acknowledgements:
     """Notes how commands ended, many at a time: one whose end is not noted is at worst sent once more.
 
-    An accepted command whose fact the saga waits for stays in the outbox until the saga has heard everything
-    up to the answer. If no fact shows the effect by then, none will come, and the command has failed.
+    An accepted command whose effect an event must show stays in the outbox until everything up to its answer
+    was received. If no event shows the effect by then, none will come, and the command has failed.
     """
 
-    def __init__(self, running: RunningContext) -> None:
+    def __init__(self, manager: ProcessManager, running: RunningContext) -> None:
+        self._manager = manager
         self._running = running
-        self._done: list[str] = []
-        self._accepted: dict[tuple[str, int], deque[tuple[Token, IssuedCommand]]] = {}
+        self._done: dict[str, None] = {}
+        self._accepted: dict[tuple[str, int], deque[tuple[Token, OutboxMessage]]] = {}
         self._waiting: set[str] = set()
         self._news = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
@@ -58,42 +58,34 @@ class Acknowledgements:
             log.warning("commands that are done will be sent once more", error=str(error))
 
     def has(self, command_id: str) -> bool:
-        """Whether an accepted command waits for its fact."""
-        return command_id in self._waiting
+        """Whether a command was accepted and is in the outbox yet: its event is awaited, or its removal."""
+        return command_id in self._waiting or command_id in self._done
 
-    def done(self, command: IssuedCommand) -> None:
+    def done(self, command: OutboxMessage) -> None:
         """The command needs nothing any more."""
-        self._done.append(command.command_id)
+        self._done[command.command_id] = None
         self._news.set()
 
-    def accepted(self, command: IssuedCommand, at: Token) -> None:
+    def accepted(self, command: OutboxMessage, at: Token) -> None:
         """A context accepted the command; its events end at a token."""
-        if not awaited(command.step):
+        if not self._manager.awaits(command):
             self.done(command)
             return
         self._waiting.add(command.command_id)
         self._accepted.setdefault((at.context, at.partition), deque()).append((at, command))
         self._news.set()
 
-    async def fail(self, command: IssuedCommand, reason: str) -> None:
-        """Make the order stuck, visibly; tried until the store takes it."""
+    async def fail(self, command: OutboxMessage, reason: str) -> None:
+        """Record that the command failed; tried until the store takes it."""
 
         async def record(reaction: Reaction) -> None:
-            stream = saga_stream(command.order_id)
-            saga: Saga
-            (saga,) = await reaction.load(stream)
+            stream = self._manager.stream(command.key)
+            (state,) = await reaction.load(stream)
             reaction.note(OUTBOX, command.command_id, None)
-            if obsolete(saga, command.step):
+            if self._manager.settled(state, command):
                 return
             reaction.note(FAILED, command.command_id, encode(command))
-            failed = CommandFailed(
-                order_id=command.order_id,
-                command_id=command.command_id,
-                command=command.name,
-                reason=reason,
-                return_id=command.return_id,
-            )
-            reaction.record(stream, [failed], _metadata(command))
+            reaction.record(stream, [self._manager.failed(command, reason)], self._metadata(command))
 
         while True:
             try:
@@ -102,7 +94,7 @@ class Acknowledgements:
                 log.warning("store does not take a failure", error=str(error))
                 await asyncio.sleep(STORE_PAUSE)
             else:
-                log.warning("order is stuck", command=command.command_id, reason=reason)
+                log.warning("command failed", command=command.command_id, reason=reason)
                 return
 
     async def _work(self) -> None:
@@ -121,16 +113,17 @@ class Acknowledgements:
                 await asyncio.sleep(LOOK_EVERY)
 
     async def _confirm(self) -> None:
-        """Look at the accepted commands whose events the saga has heard."""
+        """Look at the accepted commands up to whose answers everything was received."""
         for place, queue in list(self._accepted.items()):
             while queue and self._running.has_heard(queue[0][0]):
                 _, command = queue[0]
-                folded = await self._running.streams.load(saga_stream(command.order_id))
-                if obsolete(folded.state, command.step):
-                    self._done.append(command.command_id)
+                folded = await self._running.streams.load(self._manager.stream(command.key))
+                if self._manager.settled(folded.state, command):
+                    self._done[command.command_id] = None
                 else:
-                    context = command.name.partition(".")[0]
-                    await self.fail(command, f"{context} accepted it, but no event shows that it was done")
+                    await self.fail(
+                        command, f"{command.context} accepted it, but no event shows that it was done"
+                    )
                 self._waiting.discard(command.command_id)
                 queue.popleft()
             if not queue:
@@ -138,18 +131,18 @@ class Acknowledgements:
 
     async def _forget(self) -> None:
         while self._done:
-            batch = self._done[:BATCH]
+            batch = list(islice(self._done, BATCH))
             await self._running.store.append(
                 Append(notes=tuple(Note(OUTBOX, command_id, None) for command_id in batch))
             )
-            del self._done[: len(batch)]
+            for command_id in batch:
+                del self._done[command_id]
 
-
-def _metadata(command: IssuedCommand) -> Metadata:
-    return Metadata(
-        time=datetime.now(UTC),
-        causation_id=command.command_id,
-        correlation_id=command.correlation_id,
-        actor="fulfilment",
-        traceparent=command.traceparent,
-    )
+    def _metadata(self, command: OutboxMessage) -> Metadata:
+        return Metadata(
+            time=datetime.now(UTC),
+            causation_id=command.command_id,
+            correlation_id=command.correlation_id,
+            actor=self._manager.name,
+            traceparent=command.traceparent,
+        )

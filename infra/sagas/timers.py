@@ -1,4 +1,4 @@
-"""Keeps the saga's timers: the store says which are outstanding, the alarm clock only says when to look."""
+"""Durable timers: the store says which are outstanding, JetStream's schedule only says when to look."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from contexts.fulfilment.events import Timer
-from contexts.messages import OrderId
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.nats.connection import NatsUnavailable
 from infra.nats.jetstream import JetStreamRefused
 from infra.runtime.timers import Timers
+from infra.sagas.process_manager import Timer
 
 TIMER = "timer"
-"""Notes by `<order>:<timer>`: when it is due."""
+"""Notes by `<key>:<timer>`: when it is due."""
 
 SET_EVERY = 0.5
-"""Seconds between changes to the clock: most payments are answered before their timer was ever set there."""
+"""Seconds between changes to the clock: most timers are cancelled before they were ever set there."""
 
 EARLY = timedelta(seconds=1)
 """How far the alarm clock may be ahead of ours."""
@@ -31,12 +30,12 @@ NOT_ON_CLOCK = "timers are not on the clock, the sweep will find them"
 
 log = structlog.get_logger(__name__)
 
-Fire = Callable[[OrderId, str], Awaitable[None]]
+Fire = Callable[[str, str], Awaitable[None]]
 
 
-def timer_key(order_id: OrderId, timer: str) -> str:
-    """The id of an order's timer, in the store and on the clock."""
-    return f"{order_id}:{timer}"
+def timer_key(key: str, timer: str) -> str:
+    """The id of an instance's timer, in the store and on the clock."""
+    return f"{key}:{timer}"
 
 
 def due_note(timer: Timer) -> bytes:
@@ -54,7 +53,7 @@ def is_due(note: bytes | None, now: datetime) -> bool:
     return note is not None and due_of(note) - EARLY <= now
 
 
-class Alarms:
+class SagaTimers:
     """Sets the clock, listens to it, and finds the timers whose ring was lost."""
 
     def __init__(
@@ -85,16 +84,16 @@ class Alarms:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def change(self, order_id: OrderId, timers_set: Iterable[Timer], cancelled: Iterable[str]) -> None:
+    def change(self, key: str, timers_set: Iterable[Timer], cancelled: Iterable[str]) -> None:
         """Bring the clock up to date with what the store holds now."""
         for timer in timers_set:
-            self._wanted[timer_key(order_id, timer.name)] = timer.due
+            self._wanted[timer_key(key, timer.name)] = timer.due
         for name in cancelled:
-            key = timer_key(order_id, name)
-            if key in self._on_clock:
-                self._wanted[key] = None
+            timer_id = timer_key(key, name)
+            if timer_id in self._on_clock:
+                self._wanted[timer_id] = None
             else:
-                self._wanted.pop(key, None)
+                self._wanted.pop(timer_id, None)
         self._news.set()
 
     async def _keep_set(self) -> None:
@@ -127,10 +126,10 @@ class Alarms:
             return
         await self._set({key: due_of(note) for key, note in outstanding.items()})
 
-    async def _ring(self, key: str, _: bytes) -> None:
-        order_id, timer = key.split(":", 1)
-        self._on_clock.discard(key)
-        await self._fire(order_id, timer)
+    async def _ring(self, timer_id: str, _: bytes) -> None:
+        key, timer = timer_id.split(":", 1)
+        self._on_clock.discard(timer_id)
+        await self._fire(key, timer)
 
     async def _sweep(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Sends the saga's commands: one after the other within an order, many orders at once, each until settled."""
+"""Sends commands from the outbox: in order within an instance, many instances at once, each until settled."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from contexts.fulfilment.acknowledgements import Acknowledgements
-from contexts.fulfilment.issued import OUTBOX, IssuedCommand, decode, order_of, saga_stream
-from contexts.fulfilment.patience import Patience
-from contexts.fulfilment.state import Saga
-from contexts.fulfilment.steps import needs, obsolete
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
 from infra.observability.logging.setup import trace_of
 from infra.runtime.context import RunningContext
-
-ACTOR = "fulfilment"
+from infra.sagas.acknowledgements import Acknowledgements
+from infra.sagas.outbox import OUTBOX, OutboxMessage
+from infra.sagas.process_manager import ProcessManager
+from infra.sagas.retry_policy import RetryPolicy
 
 DOUBTFUL = frozenset({RefusalKind.REJECTED, RefusalKind.UNKNOWN, RefusalKind.REUSED})
-"""Refusals that a fact may explain which the saga has not heard yet. REUSED: before this saga lost its store
-it has asked for the same, for another reason."""
+"""Refusals that an event may explain which has not been received yet. REUSED: before the store was lost, the
+same was asked for, for another reason."""
 
 log = structlog.get_logger(__name__)
 
 
 class Lane:
-    """The commands of one order that wait to be sent, in the order they were issued."""
+    """The commands of one instance that wait to be sent, in the order they were asked for."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
-        self.waiting: list[tuple[tuple[int, int], IssuedCommand]] = []
+        self.waiting: list[tuple[tuple[int, int], OutboxMessage]] = []
         self.news = asyncio.Event()
 
-    def add(self, command: IssuedCommand) -> bool:
+    def add(self, command: OutboxMessage) -> bool:
         """Queue a command; False if it is here already."""
         if command.command_id in self.ids:
             return False
@@ -50,17 +47,18 @@ class Lane:
 class Dispatcher:
     """Keeps the outbox empty. What it has not settled when it stops or dies is sent again by the next one.
 
-    It sends nothing before the saga has heard all that had happened when this process began: a saga that lost
-    its store would ask for what was done long ago.
+    It sends nothing before everything was received that had happened when this process began: a process
+    manager that lost its store would ask for what was done long ago.
     """
 
-    def __init__(self, running: RunningContext, patience: Patience) -> None:
+    def __init__(self, manager: ProcessManager, running: RunningContext, policy: RetryPolicy) -> None:
+        self._manager = manager
         self._running = running
-        self._patience = patience
-        self._acknowledgements = Acknowledgements(running)
+        self._policy = policy
+        self._acknowledgements = Acknowledgements(manager, running)
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(patience.under_way)
+        self._slots = asyncio.Semaphore(policy.under_way)
         self._sending = False
         self._caught_up = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
@@ -69,7 +67,7 @@ class Dispatcher:
         self._room.set()
 
     async def start(self) -> None:
-        """Send everything that is not settled, once the saga knows what has happened."""
+        """Send everything that is not settled, once it is known what has happened."""
         await self._acknowledgements.start()
         self._opening = asyncio.create_task(self._open())
 
@@ -81,11 +79,11 @@ class Dispatcher:
                 outbox = await self._running.store.notes(OUTBOX)
             except StoreUnavailable as error:
                 log.warning("outbox cannot be read", error=str(error))
-                await asyncio.sleep(self._patience.longest_pause)
+                await asyncio.sleep(self._policy.longest_pause)
             else:
                 break
         self._sending = True
-        self.issue(map(decode, outbox.values()))
+        self.send_notes(outbox.values())
 
     async def stop(self) -> None:
         """End at once: whatever is under way is sent again, with the same id, by whoever starts next."""
@@ -98,28 +96,32 @@ class Dispatcher:
         await self._acknowledgements.stop()
 
     async def caught_up(self) -> None:
-        """Return when the saga has heard all that had happened when this process began."""
+        """Return when everything was received that had happened when this process began."""
         await self._caught_up.wait()
 
     async def room(self) -> None:
-        """Return when not too many commands wait, so that hearing facts cannot outrun sending commands."""
+        """Return when not too many commands wait, so that receiving events cannot outrun sending commands."""
         await self._room.wait()
 
     def has(self, command_id: str) -> bool:
-        """Whether a command is being sent, or waits for its fact."""
-        lane = self._lanes.get(order_of(command_id))
+        """Whether a command is being sent, or waits for the event that shows its effect."""
+        lane = self._lanes.get(self._manager.key_of_command(command_id))
         sent = lane is not None and command_id in lane.ids
         return sent or not self._sending or self._acknowledgements.has(command_id)
 
-    def issue(self, commands: Iterable[IssuedCommand]) -> None:
+    def send_notes(self, notes: Iterable[bytes]) -> None:
+        """The same for notes of the outbox."""
+        self.send(map(self._manager.read, notes))
+
+    def send(self, commands: Iterable[OutboxMessage]) -> None:
         """Send commands that the store holds; before the start and after `stop` they wait there."""
         if not self._sending:
             return
         for command in commands:
-            lane = self._lanes.get(command.order_id)
+            lane = self._lanes.get(command.key)
             if lane is None:
-                lane = self._lanes[command.order_id] = Lane()
-                task = asyncio.create_task(self._work(command.order_id, lane))
+                lane = self._lanes[command.key] = Lane()
+                task = asyncio.create_task(self._work(command.key, lane))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             if lane.add(command):
@@ -127,18 +129,18 @@ class Dispatcher:
 
     def _counted(self, change: int) -> None:
         self._count += change
-        if self._count < self._patience.waiting:
+        if self._count < self._policy.waiting:
             self._room.set()
         else:
             self._room.clear()
 
-    async def _work(self, order_id: str, lane: Lane) -> None:
+    async def _work(self, key: str, lane: Lane) -> None:
         while lane.waiting:
             _, command = heapq.heappop(lane.waiting)
             structlog.contextvars.bind_contextvars(
-                order_id=order_id,
                 correlation_id=command.correlation_id,
                 trace_id=trace_of(command.traceparent),
+                **{self._manager.key_field: key},
             )
             try:
                 end = await self._carry_out(command, lane)
@@ -152,14 +154,13 @@ class Dispatcher:
                     case None:
                         self._acknowledgements.done(command)
             except Exception:
-                # A defect must not hold up the order's other commands; this one stays in the outbox.
+                # A defect must not hold up the instance's other commands; this one stays in the outbox.
                 log.exception("command left for the next start", command=command.command_id)
             self._counted(-1)
-        del self._lanes[order_id]
+        del self._lanes[key]
 
-    async def _carry_out(self, command: IssuedCommand, lane: Lane) -> Refused | Token | None:
+    async def _carry_out(self, command: OutboxMessage, lane: Lane) -> Refused | Token | None:
         """Send a command until it has ended: refused, accepted at a token, or no longer needed."""
-        context = command.name.partition(".")[0]
         tries = 0
         while True:
             lane.news.clear()
@@ -169,36 +170,32 @@ class Dispatcher:
                 case None:
                     return None
                 case Accepted():
-                    return Token(context, answer.position, answer.partition)
+                    return Token(command.context, answer.position, answer.partition)
                 case Refused() if tries >= self._tries(answer):
                     return answer
             try:
-                async with asyncio.timeout(self._patience.pause(tries)):
+                async with asyncio.timeout(self._policy.pause(tries)):
                     await lane.news.wait()
             except TimeoutError:
                 continue
 
     def _tries(self, answer: Refused) -> int:
         if answer.retryable:
-            return self._patience.tries
-        return self._patience.doubts if answer.kind in DOUBTFUL else 1
+            return self._policy.tries
+        return self._policy.doubts if answer.kind in DOUBTFUL else 1
 
-    async def _try(self, command: IssuedCommand, *, first: bool) -> Answer | None:
+    async def _try(self, command: OutboxMessage, *, first: bool) -> Answer | None:
         """Send a command once; None if there is no need to."""
         running = self._running
         try:
             # What is known may be out of date where other processes write, too.
-            folded = await running.streams.load(saga_stream(command.order_id), fresh=not first)
+            folded = await running.streams.load(self._manager.stream(command.key), fresh=not first)
         except StoreUnavailable as error:
             return Refused(RefusalKind.UNAVAILABLE, str(error))
-        saga: Saga = folded.state
-        known_as_failed = any(it.failure_id == command.command_id for it in saga.failures)
-        if known_as_failed or obsolete(saga, command.step):
+        if self._manager.settled(folded.state, command):
             return None
-        needed = needs(command.step)
-        for failure in saga.failures:
-            if failure.command in needed and failure.return_id in {None, command.return_id}:
-                return Refused(RefusalKind.INVALID, f"not sent: {failure.command} has failed before it")
+        if reason := self._manager.blocked(folded.state, command):
+            return Refused(RefusalKind.INVALID, f"not sent: {reason}")
         context, _, name = command.name.partition(".")
         async with self._slots:
             now = datetime.now(UTC)
@@ -206,9 +203,9 @@ class Dispatcher:
                 command_id=command.command_id,
                 correlation_id=command.correlation_id,
                 causation_id=command.causation_id,
-                actor=ACTOR,
+                actor=self._manager.name,
                 time=now,
-                deadline=now + timedelta(seconds=self._patience.answer_within),
+                deadline=now + timedelta(seconds=self._policy.answer_within),
                 traceparent=command.traceparent,
             )
             return await running.commands.send(context, name, bytes(command.body), envelope)

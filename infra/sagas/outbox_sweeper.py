@@ -6,9 +6,9 @@ import asyncio
 
 import structlog
 
-from contexts.fulfilment.dispatcher import Dispatcher
-from contexts.fulfilment.issued import OUTBOX, decode
 from infra.event_store.store import EventStore
+from infra.sagas.dispatcher import Dispatcher
+from infra.sagas.outbox import OUTBOX
 
 LOOK_EVERY = 10.0
 """Seconds between two looks."""
@@ -16,7 +16,7 @@ LOOK_EVERY = 10.0
 log = structlog.get_logger(__name__)
 
 
-class Leftovers:
+class OutboxSweeper:
     """Looks into the outbox now and then; what lies there unsent twice in a row goes to the dispatcher."""
 
     def __init__(self, store: EventStore, dispatcher: Dispatcher, *, look_every: float = LOOK_EVERY) -> None:
@@ -51,5 +51,5 @@ class Leftovers:
         left = unsent & self._unsent
         if left:
             log.warning("commands left in the outbox are sent", commands=len(left))
-            self._dispatcher.issue(decode(outbox[command_id]) for command_id in left)
+            self._dispatcher.send_notes(outbox[command_id] for command_id in left)
         self._unsent = unsent - left
