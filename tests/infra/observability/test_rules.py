@@ -31,7 +31,7 @@ AGREED = {
     *("PaymentsDiffer", "PaymentsNotCompared", "PaymentMismatched"),
     *("FulfilmentStuck", "GatewayErrors", "StoreAppendSlow", "NatsNotSyncing", "ProcessDown"),
 }
-README = Path(__file__).parents[3] / "README.md"
+ROOT = Path(__file__).parents[3]
 
 
 def exposed(families: list[Metric]) -> set[str]:
@@ -79,7 +79,7 @@ def test_an_alert_says_what_happened_how_bad_it_is_and_where_it_is_written_what_
     assert alert["annotations"]["summary"]
     assert alert["annotations"]["description"]
     file, _, heading = alert["annotations"]["runbook"].partition("#")
-    text = (README.parent / file).read_text()
+    text = (ROOT / file).read_text()
     section = re.search(rf"(?im)^###? {heading}$(.*?)(?=^#|\Z)", text, re.DOTALL)
     assert section is not None
     assert f"`{alert['alert']}`" in section.group(1)
