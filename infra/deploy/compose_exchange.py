@@ -1,4 +1,4 @@
-"""`python -m infra.deploy.compose_exchange …`: exchange secrets of the container stack, as README says."""
+"""`python -m infra.deploy.compose_exchange …`: exchange secrets of the container stack, see README.md."""
 
 from __future__ import annotations
 

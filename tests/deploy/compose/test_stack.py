@@ -166,7 +166,7 @@ async def test_streams_and_documents_are_what_the_stores_say(stack: Stack) -> No
 
 
 async def test_the_master_key_and_a_password_are_exchanged_while_it_runs(stack: Stack, secrets: Path) -> None:
-    """The commands of README; the test after it registers a customer."""
+    """The commands of infra/deploy/README.md; the test after it registers a customer."""
     old = MasterKeySource(Settings(master_key_file=secrets / "keys" / "master-keys"))().current
     add_master_key(secrets)
     await asyncio.to_thread(stack.recreate, "customers")

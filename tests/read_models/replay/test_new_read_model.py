@@ -1,4 +1,4 @@
-"""A read model that is thought of today knows all that has ever happened, as the README says it is made."""
+"""A read model made as contexts/README.md says has all events since the first."""
 
 from __future__ import annotations
 
