@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import typing
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from contexts.catalog.events import CatalogEvent
-from contexts.customers.events import CustomersEvent
-from contexts.fulfilment.events import FulfilmentEvent
+from contexts import NAMES
 from contexts.fulfilment.events import Step as FulfilmentStep
-from contexts.inventory.events import InventoryEvent
 from contexts.messages import wire_name
-from contexts.ordering.events import OrderingEvent
-from contexts.payments.events import PaymentsEvent
-from contexts.shipping.events import ShippingEvent
 from infra.messages.codec import EventCodec
 
 CODECS = {
-    "catalog": EventCodec(CatalogEvent),
-    "customers": EventCodec(CustomersEvent),
-    "fulfilment": EventCodec(FulfilmentEvent),
-    "inventory": EventCodec(InventoryEvent),
-    "ordering": EventCodec(OrderingEvent),
-    "payments": EventCodec(PaymentsEvent),
-    "shipping": EventCodec(ShippingEvent),
+    name: EventCodec(getattr(importlib.import_module(f"contexts.{name}.events"), f"{name.capitalize()}Event"))
+    for name in NAMES
 }
 
 FILES = sorted((Path(__file__).parent / "events").glob("*.json"))
