@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar, get
 from litestar.routes import HTTPRoute
 
-from contexts.fulfilment import dispatcher
+from contexts.fulfilment import service as fulfilment
 from gateway import webhooks
 from gateway.app import make_litestar, make_services
 from gateway.auth.tokens import NEVER_CUSTOMERS, OURS
@@ -146,7 +146,7 @@ async def test_a_token_that_proves_nothing_is_refused_with_the_reason(
 
 
 def test_nobody_can_pass_for_those_who_act_by_themselves() -> None:
-    assert {webhooks.ACTOR, dispatcher.ACTOR} == OURS
+    assert {webhooks.ACTOR, fulfilment.NAME} == OURS
 
 
 def swapped(signed: str, wanted: str) -> str:
