@@ -35,7 +35,7 @@ from read_models.projection.documents import Page
     summary="Show a customer",
 )
 async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
-    """Of a forgotten customer only the id is left."""
+    """Returns name, e-mail and address; of a forgotten customer only the id is left."""
     customer_id = incoming.key("customer_id")
     own_customer(incoming, customer_id)
     return await model.get(incoming.services.models, incoming.services.contexts.disclose, customer_id)
@@ -51,6 +51,7 @@ async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     summary="List a customer's orders, newest first",
 )
 async def list_customer_orders(incoming: Incoming, asked: AskedPage) -> Page:
+    """Returns one page, the latest first; an empty one if the customer has no orders."""
     customer_id = incoming.key("customer_id")
     own_customer(incoming, customer_id)
     return await orders_model.list_newest(

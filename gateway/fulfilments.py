@@ -38,6 +38,7 @@ class AskedFulfilments(AskedPage, frozen=True, kw_only=True):
     summary="List fulfilments by order",
 )
 async def list_fulfilments(incoming: Incoming, asked: AskedFulfilments) -> Page:
+    """Returns one page, sorted by order id. `stuck=true` selects those that wait for an operator."""
     return await model.list_by_order(
         incoming.services.models,
         stage=None if asked.stage is None else str(asked.stage),
@@ -55,6 +56,7 @@ async def list_fulfilments(incoming: Incoming, asked: AskedFulfilments) -> Page:
     summary="Show an order's fulfilment",
 )
 async def get_fulfilment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    """Returns the stage, the last problem, and what an abandoned order still holds; 404 if there is none."""
     return await model.get(incoming.services.models, incoming.key("order_id"))
 
 

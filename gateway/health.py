@@ -21,6 +21,7 @@ from gateway.monitoring.readiness import Life, OwnReport, Report
             access=Access.OPEN,
             unlimited=True,
             summary="Whether the process lives",
+            description="Returns 200 as long as the process serves requests. No dependency is checked.",
             answer=Life,
             headers=("Cache-Control",),
         )
@@ -39,7 +40,9 @@ async def live() -> Answer:
             access=Access.OPEN,
             unlimited=True,
             summary="Whether all it needs is there",
-            description="Names each dependency and each read model's lag; 503 if anything is missing.",
+            description="Checks NATS, MongoDB, keys and contexts, and returns each check and each read "
+            "model's lag: 200 if every check passed, else 503 with the same body. The result may be a second "
+            "old.",
             answer=Report,
             bad_news=503,
             headers=("Cache-Control",),
@@ -60,8 +63,9 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
             access=Access.OPEN,
             unlimited=True,
             summary="Whether this process can be sent requests",
-            description="For whoever spreads requests over several gateways: 503 only for what is wrong with "
-            "this one. While a context or MongoDB is gone, requests that need it are answered 503.",
+            description="For load balancers: 503 only if this process itself cannot serve (no NATS "
+            "connection or no keys). While a context or MongoDB is down, it returns 200, and requests that "
+            "need it get 503.",
             answer=OwnReport,
             bad_news=503,
             headers=("Cache-Control",),

@@ -21,7 +21,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
         "contract": Contract(
             access=Access.OPEN,
             summary="What the gateway counts and times",
-            description="Prometheus' text format; with how far the read models are behind.",
+            description="Prometheus' text format. Includes how far each read model is behind its events.",
             answer=str,
             media_type="text/plain",
         )

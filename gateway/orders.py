@@ -58,6 +58,10 @@ class AskedOrders(AskedPage, frozen=True, kw_only=True):
     summary="List orders, newest first",
 )
 async def list_orders(incoming: Incoming, asked: AskedOrders) -> Page:
+    """Returns one page, of one status or one customer if asked for.
+
+    A customer's token gets the customer's own orders only.
+    """
     return await model.list_newest(
         incoming.services.models,
         status=asked.status,
@@ -93,9 +97,10 @@ class AskedOrder(Asked, frozen=True, kw_only=True):
     summary="Show an order, as it is or as it was",
 )
 async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | None:
-    """Its `ETag` is the version a command about it can be made to depend on with `If-Match`.
+    """Its `ETag` is the version that a command about it can be made to depend on with `If-Match`.
 
-    With `as_of` it is folded from the events up to that time; there is none before it was placed.
+    With `as_of` the order is computed from the events up to that time: 404 if it was not placed yet, and 400
+    if the time is in the future.
     """
     order_id = incoming.key("order_id")
     if asked.as_of is None:
@@ -115,7 +120,7 @@ async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | N
     summary="Show everything that happened to an order",
 )
 async def get_order_history(incoming: Incoming, _: Asked) -> Items[HistoryItem] | None:
-    """Every event of every context about the order, causes before their effects, with who and when."""
+    """Returns every event of every context about the order, causes before effects, with actor and time."""
     items = await history_of(incoming.services.contexts.logs, incoming.key("order_id"))
     return Items(items, None) if items else None
 

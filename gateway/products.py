@@ -56,7 +56,10 @@ class AskedProducts(AskedPage, frozen=True, kw_only=True):
     summary="List products by SKU",
 )
 async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
-    """Every word of `q` must begin a word of the name, or the SKU."""
+    """Returns one page, sorted by SKU; discontinued products are included.
+
+    Every word of `q` must begin a word of the name, or the SKU.
+    """
     return await model.search(incoming.services.models, q=asked.q, limit=asked.limit, cursor=asked.cursor)
 
 
@@ -69,6 +72,7 @@ async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
     summary="Show a product",
 )
 async def get_product(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    """Returns the product with its price, status and available units; 404 if it was never added."""
     return await model.get(incoming.services.models, incoming.key("sku"))
 
 

@@ -44,7 +44,11 @@ class SalesOfDay(msgspec.Struct, frozen=True):
     summary="Show sales per day",
 )
 async def list_daily_sales(incoming: Incoming, asked: AskedSales) -> Items[dict[str, Any]]:
-    """An order counts on the day it was placed, once it is confirmed. Days without sales are left out."""
+    """An order counts on the day it was placed (UTC), once it is confirmed.
+
+    Cancellations and accepted returns are taken off that day. Days without sales are left out. At most 3,660
+    days can be asked for at once.
+    """
     if asked.last < asked.first:
         raise Problem(INVALID, "`to` is before `from`", field="to")
     if asked.last - asked.first > LONGEST_SPAN:

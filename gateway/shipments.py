@@ -34,6 +34,7 @@ class AskedShipments(AskedPage, frozen=True, kw_only=True):
     summary="List shipments by order",
 )
 async def list_shipments(incoming: Incoming, asked: AskedShipments) -> Page:
+    """Returns one page, sorted by order id, of one status if asked for."""
     return await model.list_by_order(
         incoming.services.models, status=asked.status, limit=asked.limit, cursor=asked.cursor
     )
@@ -47,6 +48,7 @@ async def list_shipments(incoming: Incoming, asked: AskedShipments) -> Page:
     summary="Show an order's shipment",
 )
 async def get_shipment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    """Returns the shipment's status, lines, carrier and tracking number; 404 while there is none."""
     return await model.get(incoming.services.models, incoming.key("order_id"))
 
 

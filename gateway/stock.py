@@ -26,11 +26,13 @@ from read_models.stock import Stock
     summary="List stock by SKU",
 )
 async def list_stock(incoming: Incoming, asked: AskedPage) -> Page:
+    """Returns one page, sorted by SKU: the units on hand, reserved and available."""
     return await model.list_by_sku(incoming.services.models, limit=asked.limit, cursor=asked.cursor)
 
 
 @query("/{sku:str}", access=Access.STOCK_READ, model="stock", document=Stock, summary="Show a SKU's stock")
 async def get_stock(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+    """Returns the units on hand, reserved and available; 404 if the SKU never had any stock."""
     return await model.get(incoming.services.models, incoming.key("sku"))
 
 

@@ -56,9 +56,10 @@ TYPES = frozenset(
         "contract": Contract(
             access=Access.SIGNED,
             summary="Hear from the payment provider",
-            description="Signed as Standard Webhooks has it. It is a hint: if it is about a payment that was "
-            "asked for, the provider is asked how that payment stands. Anything else that is signed is "
-            "answered 204, too, and changes nothing.",
+            description="Needs no token but a signature by Standard Webhooks: the headers `webhook-id`, "
+            "`webhook-timestamp` and `webhook-signature`; 401 if it is invalid or older than five minutes. "
+            "The content is a hint: if it is about a payment of an order, the provider is asked for that "
+            "payment's state. Any other signed content is answered 204, too, and changes nothing.",
             status=204,
             body=PaymentNews,
             any_body=True,

@@ -29,13 +29,16 @@ class FulfilmentCommandMessage(Command, tag=lambda name: f"fulfilment.{name}"):
 
 
 class RetryFulfilment(FulfilmentCommandMessage):
-    """Send the failed commands of a stuck order again."""
+    """Send the failed commands of a stuck order again.
+
+    Refused if no command has failed, or if those that failed cannot be retried.
+    """
 
     order_id: OrderId
 
 
 class AbandonFulfilment(FulfilmentCommandMessage):
-    """Stop a stuck order: nothing more is done for it until it is settled or resumed.
+    """Stop the fulfilment of a stuck order: nothing more is done until it is settled or resumed.
 
     Refused for an order that is not stuck.
     """
@@ -45,11 +48,13 @@ class AbandonFulfilment(FulfilmentCommandMessage):
 
 
 class SettleFulfilment(FulfilmentCommandMessage):
-    """Decide what becomes of the money and the stock of an abandoned order.
+    """Decide what happens to the money and the stock of an abandoned order.
 
     `payment` (void, capture, refund with an `amount` in minor units, outside) is needed while money is
     outstanding, `stock` (release, ship, outside) while stock is reserved. `outside`: an operator has settled
     it outside this system. Returns that wait for their refund are accepted.
+
+    Refused for an order that is not abandoned, or if what is outstanding needs another decision.
     """
 
     order_id: OrderId
@@ -60,7 +65,11 @@ class SettleFulfilment(FulfilmentCommandMessage):
 
 
 class ResumeFulfilment(FulfilmentCommandMessage):
-    """Take an abandoned order up again, where it stands; refused once it was settled."""
+    """Continue the fulfilment of an abandoned order where it stopped.
+
+    Refused for an order that is not abandoned, once its settlement has begun, or if its payment does not
+    match.
+    """
 
     order_id: OrderId
     reason: Text

@@ -18,13 +18,21 @@ class InventoryCommandMessage(Command, tag=lambda name: f"inventory.{name}"):
 
 
 class ReceiveStock(InventoryCommandMessage):
+    """Add received units to a product's stock; `reference` names the delivery.
+
+    Two commands with the same `reference` both count.
+    """
+
     sku: Sku
     quantity: Quantity
     reference: Reference = ""
 
 
 class AdjustStock(InventoryCommandMessage):
-    """Correct a count; `delta` may be negative but never takes what is reserved."""
+    """Correct a product's count by `delta`, which may be negative.
+
+    Refused if fewer units would be on hand than are reserved for orders.
+    """
 
     sku: Sku
     delta: Delta

@@ -19,7 +19,13 @@ class OrderingCommandMessage(Command, tag=lambda name: f"ordering.{name}"):
 
 
 class PlaceOrder(OrderingCommandMessage):
-    """`placed_at` and a line's `unit_price` are for callers with the scope `orders:price`."""
+    """Place an order at the current prices. Afterwards stock is reserved and the payment authorized.
+
+    The order is then confirmed, or cancelled if either fails. Refused if the customer is not registered or
+    was forgotten, if a product is unknown or discontinued, if the products have different currencies, if the
+    total is too high or one product has too many units, or if the order id has been used with other content.
+    `placed_at` and a line's `unit_price` are for callers with the scope `orders:price`.
+    """
 
     order_id: OrderId
     customer_id: CustomerId
@@ -33,16 +39,19 @@ class ConfirmOrder(OrderingCommandMessage):
 
 
 class CancelOrder(OrderingCommandMessage):
-    """A confirmed order has a shipment, which decides: it is cancelled if the parcel can still be stopped.
+    """Cancel an order. One that is not confirmed yet is cancelled at once.
 
-    Until then the order's document says that its cancellation is `requested`; afterwards the order is
-    `cancelled`, or the cancellation `refused` because the parcel has been dispatched: a return is the way.
-    `customer_id`: whose the order must be; to any other there is no such order.
+    A confirmed order has a shipment, which decides: it is cancelled if the parcel can still be stopped. Until
+    then the order's document says that its cancellation is `requested`; afterwards the order is `cancelled`,
+    or the cancellation `refused` because the parcel has been dispatched.
+
+    Refused once the order is dispatched, where a return is the way, or while it is abandoned.
     """
 
     order_id: OrderId
     reason: Text
     customer_id: CustomerId | None = None
+    """Whose the order must be; for any other customer it does not exist."""
 
 
 class ApproveCancellation(OrderingCommandMessage):
@@ -63,28 +72,35 @@ class CompleteOrder(OrderingCommandMessage):
 
 
 class RequestReturn(OrderingCommandMessage):
-    """`customer_id`: whose the order must be; to any other there is no such order."""
+    """Request the return of units of a dispatched or completed order.
+
+    The refund follows when the parcel is received. Refused for an order in another state, for more units than
+    were sold and not returned yet, for too many open returns, or if the return id has been used with other
+    content.
+    """
 
     order_id: OrderId
     return_id: ReturnId
     lines: ReturnLines
     reason: Text
     customer_id: CustomerId | None = None
+    """Whose the order must be; for any other customer it does not exist."""
 
 
 class WithdrawReturn(OrderingCommandMessage):
-    """Take back the request for a return whose parcel has not come.
-
-    `customer_id`: whose the order must be; to any other there is no such order.
-    """
+    """Withdraw a requested return. Refused once its parcel was received, or if it was refused."""
 
     order_id: OrderId
     return_id: ReturnId
     customer_id: CustomerId | None = None
+    """Whose the order must be; for any other customer it does not exist."""
 
 
 class RefuseReturn(OrderingCommandMessage):
-    """Refuse a return whose parcel has not been received: nothing of it is refunded."""
+    """Refuse a requested return: nothing of it is refunded.
+
+    Not possible once its parcel was received, or if it was withdrawn.
+    """
 
     order_id: OrderId
     return_id: ReturnId
@@ -92,10 +108,12 @@ class RefuseReturn(OrderingCommandMessage):
 
 
 class ReceiveReturn(OrderingCommandMessage):
-    """The parcel of a return came back.
+    """Record that the parcel of a return arrived; restocking and the refund follow.
 
     `return_id` may be left out while exactly one return is open. `lines` say what came, of each SKU how many
     units to restock and how many to write off; left out, everything that was requested came and is restocked.
+    Refused if nothing came, if more came than was requested, or if the return was refused, withdrawn or
+    received with other content.
     """
 
     order_id: OrderId

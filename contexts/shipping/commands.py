@@ -16,12 +16,23 @@ class CreateShipment(ShippingCommandMessage):
 
 
 class DispatchShipment(ShippingCommandMessage):
+    """Record that the parcel was handed to its carrier. The payment is captured afterwards.
+
+    Refused if the shipment was cancelled or dispatched with another carrier or tracking number, or while its
+    fulfilment is abandoned.
+    """
+
     order_id: OrderId
     carrier: Text
     tracking: Text
 
 
 class DeliverShipment(ShippingCommandMessage):
+    """Record that the parcel was delivered; the order is completed once it is paid, too.
+
+    Refused if it was not dispatched, or while its fulfilment is abandoned.
+    """
+
     order_id: OrderId
 
 

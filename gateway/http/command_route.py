@@ -68,15 +68,16 @@ def command(
     shown = tuple(dict.fromkeys((thing, *new)))
     status = 200 if makes is None else 201
     usual = (REJECTED, NOT_FOUND) if makes is None else (REJECTED,)
+    problems = usual if refusals is None else refusals
     contract = Contract(
         access=access,
         customers=customers,
         summary=summary,
-        description=inspect.cleandoc(vars(message).get("__doc__") or ""),
+        description=description(message, shown, new, status, problems),
         status=status,
         body=shape,
         answer=answer_shape(name, shown),
-        problems=usual if refusals is None else refusals,
+        problems=problems,
         is_command=True,
         waits=True,
         tagged=True,
@@ -129,6 +130,24 @@ def body_shape(
         else:
             fields.append((field.name, kind, field.default))
     return msgspec.defstruct(name, fields, kw_only=True, frozen=True, forbid_unknown_fields=True)
+
+
+def description(
+    message: type[Command], shown: Sequence[str], new: Sequence[str], status: int, problems: Sequence[Kind]
+) -> str:
+    """What the command says of itself, and what every command's answer has."""
+    about = inspect.cleandoc(vars(message).get("__doc__") or "")
+    optional = "".join(
+        f"`{field}` may be left out: it is then derived from the `Idempotency-Key`, or random. "
+        for field in new
+    )
+    ids = ", ".join(f"`{field}`" for field in shown)
+    answered = (
+        f"Returns {status} after the events are stored: {ids}, the `version`, and the consistency token as "
+        "`position`. A command that changes nothing is answered in the same way."
+    )
+    unknown = f" Returns 404 if the `{shown[0]}` is unknown." if NOT_FOUND in problems else ""
+    return "\n\n".join(filter(None, (about, f"{optional}{answered}{unknown}")))
 
 
 def answer_shape(name: str, shown: Sequence[str]) -> type[msgspec.Struct]:

@@ -21,7 +21,8 @@ class Contract:
     customers: Customers = Customers.NONE
     """What it is to a customer's own token."""
     summary: str
-    description: str = ""
+    description: str
+    """What it does, when it refuses, and what comes back."""
     status: int = 200
     body: type[msgspec.Struct] | None = None
     """What the body is decoded as; one without required fields may be left out."""

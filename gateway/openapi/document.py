@@ -16,7 +16,8 @@ from gateway.http.request import MAX_BODY
 from gateway.http.route_contract import Contract
 from gateway.openapi.headers import ANSWER_HEADERS, REQUEST_HEADERS
 from gateway.openapi.responses import responses
-from gateway.openapi.schemas import Schemas, key_schema, query_parameters
+from gateway.openapi.schemas import Schemas, path_parameter, query_parameters
+from gateway.openapi.tags import described_tags, tags_of
 from infra.runtime.session import LARGEST_COMMANDED_EVENT
 
 Json = dict[str, Any]
@@ -37,7 +38,7 @@ Every path that offers GET answers HEAD in the same way, without content, and ev
 `Allow`. Web pages may read answers only if an operator has named their origin (`ORDERFOLD_CORS_ORIGINS`).
 
 Amounts are integers in minor units of a currency, as ISO 4217 has them: JPY has none, KWD three decimals.
-Integers are written as such: 1.0 is none. Times are RFC 3339 with an offset; what is smaller than a
+1.0 is not an integer. Times are RFC 3339 with an offset; what is smaller than a
 microsecond is cut off. Texts are stored in Unicode's normalisation form C, also where they came in another.
 They need something to see and hold no control, private or unassigned characters and none that override the
 direction of text. Unknown fields, fields that are there twice, headers that may be said once and are said
@@ -50,7 +51,7 @@ Lists come in pages: `limit`, and `next` of one page is `cursor` of the followin
 Each client (a token's subject, else an address) has a quota for queries, one for commands, and one for what
 needs no token or has none that is valid. `RateLimit-Policy` and `RateLimit` (IETF's draft of RateLimit header
 fields) tell the quota `q` in the window `w` seconds, what remains of it (`r`), and the seconds until it is
-whole again (`t`). Beyond that requests get a 429 with `Retry-After`; who asks no faster than q/w never does.
+whole again (`t`). Beyond that requests get a 429 with `Retry-After`; clients within q/w are never limited.
 
 Every problem is `application/problem+json` (RFC 9457) with one of these types. Only what cannot be read as
 HTTP at all, or has a line or headers of more than 64 kB (400, 414, 431), is answered without content.
@@ -63,6 +64,19 @@ customer, named by `customer_id` or `sub`: an operation's `x-customers` says whe
 
 {{scopes}}
 """
+
+ANYTHING = {"description": "Any other content, which is passed over"}
+
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A JWT signed with RS256 or ES256 by the configured issuer. An operation's "
+    "`security` names the scope that it needs; `x-scopes` has all of them.",
+    # Only `oauth2` schemes list their scopes in OpenAPI itself, and they need the address of a token
+    # endpoint: that is the issuer's, which differs between installations and may be unknown to the gateway.
+    "x-scopes": {str(scope): meaning for scope, meaning in SCOPES.items()},
+}
 
 
 def document(routes: Iterable[BaseRoute], version: str) -> Json:
@@ -94,13 +108,15 @@ def document(routes: Iterable[BaseRoute], version: str) -> Json:
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": "/", "description": "The gateway that serves this document"}],
+        "tags": described_tags(handler for _, handler in handlers),
         # The framework keeps a path's methods in no order, and each process would describe them in its own.
         "paths": {path: dict(sorted(methods.items())) for path, methods in paths.items()},
         "components": {
             "schemas": schemas.components(),
             "parameters": REQUEST_HEADERS,
             "headers": ANSWER_HEADERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {"bearer": BEARER},
         },
     }
 
@@ -110,21 +126,20 @@ def operation(handler: HTTPRouteHandler, contract: Contract, path: str, schemas:
     described: Json = {
         "operationId": camel(str(handler.name)),
         "summary": contract.summary,
-        "tags": sorted(tag for layer in handler.ownership_layers for tag in layer.tags or ()),
+        "description": contract.description,
+        "tags": sorted(tags_of(handler)),
         "parameters": parameters(contract, path),
         "responses": responses(contract, path, schemas),
         "security": [] if contract.access in WITHOUT_TOKEN else [{"bearer": [contract.access.value]}],
     }
     if contract.access not in WITHOUT_TOKEN:
         described["x-customers"] = str(contract.customers)
-    if contract.description:
-        described["description"] = contract.description
     if contract.body is not None:
         schema = schemas.reference(contract.body)
         described["requestBody"] = {
             "required": needs_body(contract),
             "content": {
-                "application/json": {"schema": {"anyOf": [schema, {}]} if contract.any_body else schema}
+                "application/json": {"schema": {"anyOf": [schema, ANYTHING]} if contract.any_body else schema}
             },
         }
     return described
@@ -138,11 +153,7 @@ def needs_body(contract: Contract) -> bool:
 
 def parameters(contract: Contract, path: str) -> list[Json]:
     """What stands in the path, the query string and the headers."""
-    in_path = [
-        {"name": part[1:-1], "in": "path", "required": True, "schema": key_schema()}
-        for part in path.split("/")
-        if part.startswith("{")
-    ]
+    in_path = [path_parameter(part[1:-1]) for part in path.split("/") if part.startswith("{")]
     names = ["X-Correlation-Id", "traceparent"]
     if contract.access is Access.SIGNED:
         names += ["webhook-id", "webhook-timestamp", "webhook-signature"]

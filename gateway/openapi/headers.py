@@ -32,7 +32,7 @@ REQUEST_HEADERS = {
         "is the trace id of `traceparent`, or a new one.",
         TEXT,
     ),
-    "traceparent": request_header("traceparent", "W3C trace context; what is none is ignored.", TEXT),
+    "traceparent": request_header("traceparent", "W3C trace context; an invalid value is ignored.", TEXT),
     "Consistency-Token": request_header(
         "Consistency-Token",
         "One or several (at most 32), with commas: the answer includes what they name.",

@@ -54,6 +54,7 @@ def render(description: Json) -> str:
         for method, operation in methods.items():
             by_tag.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
     schemas = description["components"]["schemas"]
+    about = {tag["name"]: tag.get("description", "") for tag in description["tags"]}
     menu = "".join(
         f"<h2>{escape(tag)}</h2>"
         + "".join(
@@ -62,7 +63,7 @@ def render(description: Json) -> str:
         for tag, several in by_tag.items()
     )
     sections = "".join(
-        f"<h2>{escape(tag)}</h2>" + "".join(article(*one, description) for one in several)
+        f"<h2>{escape(tag)}</h2>{text(about[tag])}" + "".join(article(*one, description) for one in several)
         for tag, several in by_tag.items()
     )
     types = "".join(

@@ -32,6 +32,7 @@ def described(app: Litestar) -> tuple[bytes, bytes]:
         "contract": Contract(
             access=Access.OPEN,
             summary="This description",
+            description="Returns the OpenAPI 3.1 document of this gateway.",
             answer=dict[str, Any],
             headers=("Cache-Control",),
         )
@@ -49,6 +50,7 @@ async def openapi_json(request: Request[Any, Any, Any]) -> Answer:
         "contract": Contract(
             access=Access.OPEN,
             summary="This description as a page",
+            description="Returns one page of HTML that loads nothing from elsewhere.",
             answer=str,
             media_type="text/html",
             headers=("Cache-Control", "Content-Security-Policy"),

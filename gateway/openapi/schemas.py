@@ -15,6 +15,19 @@ from gateway.problems import ProblemDetails
 
 REFERENCE = "#/components/schemas/{name}"
 
+PARAMETERS = {
+    "order_id": "The order's id",
+    "customer_id": "The customer's id",
+    "sku": "The product's SKU",
+    "status": "Only those with this status",
+    "stage": "Only those in this stage",
+    "stuck": "Only those that wait for an operator (`true`), or that do not (`false`)",
+    "from": "The first day (UTC)",
+    "to": "The last day (UTC), included",
+    "country": "Only orders from this country, an ISO 3166-1 alpha-2 code",
+}
+"""What a parameter of a path or a query string is, unless its type says so."""
+
 
 class Schemas:
     """The schemas of all types the routes name; made together, so that two types of one name stay apart."""
@@ -37,10 +50,10 @@ class Schemas:
         return {name: plain(described) for name, described in sorted(self._components.items())}
 
 
-def key_schema() -> dict[str, Any]:
-    """What an id looks like."""
-    found: dict[str, Any] = plain(msgspec.json.schema(Key))
-    return found
+def path_parameter(name: str) -> dict[str, Any]:
+    """An id in a path."""
+    schema, about = plain(msgspec.json.schema(Key)), PARAMETERS.get(name, "")
+    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
 
 
 def query_parameters(asks: type[msgspec.Struct]) -> list[dict[str, Any]]:
@@ -48,15 +61,15 @@ def query_parameters(asks: type[msgspec.Struct]) -> list[dict[str, Any]]:
     schema = msgspec.json.schema(asks)
     described = schema["$defs"]
     fields = described[asks.__name__]
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in fields.get("required", ()),
-            "schema": without_null(plain(field), described),
-        }
-        for name, field in fields["properties"].items()
-    ]
+    found = []
+    for name, field in fields["properties"].items():
+        shown = without_null(plain(field), described)
+        about = PARAMETERS.get(name) or shown.get("description", "")
+        required = name in fields.get("required", ())
+        found.append(
+            {"name": name, "in": "query", "required": required, "description": about, "schema": shown}
+        )
+    return found
 
 
 def plain(schema: Any) -> Any:

@@ -102,6 +102,27 @@ def test_every_operation_names_its_problems(description: Json) -> None:
     assert "application/problem+json" in placing["422"]["content"]
 
 
+def test_every_operation_has_a_description_and_a_described_tag(description: Json) -> None:
+    """The linters say so, too, where they are installed."""
+    about = {tag["name"]: tag["description"] for tag in description["tags"]}
+    for _, path, operation in operations(description):
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert all(about[tag] for tag in operation["tags"]), path
+        assert all(item.get("description", "$ref" in item) for item in operation["parameters"]), path
+
+
+def test_every_scope_that_an_operation_needs_is_listed(description: Json) -> None:
+    listed = description["components"]["securitySchemes"]["bearer"]["x-scopes"]
+    needed = {
+        scope
+        for _, _, operation in operations(description)
+        for wanted in operation["security"]
+        for scope in wanted["bearer"]
+    }
+    assert needed <= listed.keys()
+
+
 def test_operations_have_names_of_their_own(description: Json) -> None:
     names = [operation["operationId"] for _, _, operation in operations(description)]
     assert len(names) == len(set(names))
