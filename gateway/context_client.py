@@ -9,7 +9,9 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from contexts.customers.disclosure import QUESTION as OPEN
 from contexts.customers.disclosure import disclose
+from contexts.customers.key_health import QUESTION as KEYS
 from contexts.customers.key_health import KeyHealth, key_health
 from contexts.customers.personal_data import PersonalData
 from gateway.problems import UNAVAILABLE, Problem
@@ -24,6 +26,9 @@ from infra.settings import Settings
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 5.0
 LOG_SECONDS = 5.0
+
+ASKS = (("customers", OPEN), ("customers", KEYS))
+"""The questions it puts to contexts beside those about their logs; its NATS user may put no others."""
 
 log = structlog.get_logger(__name__)
 

@@ -64,6 +64,7 @@ TYPES = frozenset(
             body=PaymentNews,
             any_body=True,
             problems=(SIGNATURE_INVALID, UNAVAILABLE),
+            sends=(CheckPayment,),
         )
     },
 )

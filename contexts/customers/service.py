@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from contexts.customers.attendance import Disclosure, Shredder
 from contexts.customers.commands import CustomersCommand, ForgetCustomer
 from contexts.customers.decider import Locked, decide, evolve
+from contexts.customers.disclosure import QUESTION as OPEN
 from contexts.customers.events import CustomersEvent
 from contexts.customers.key_audit import KeyAudit, check_keys
+from contexts.customers.key_health import QUESTION as KEYS
 from contexts.customers.privacy import Privacy
 from infra.event_store.store import EventStore
 from infra.runtime.context import Companion, Context, RunningContext, Session
@@ -54,6 +56,7 @@ def customers(keys: KeyStore) -> Context:
         companions=companions,
         fingerprint=privacy.fingerprint,
         check_start=check_start,
+        questions=(OPEN, KEYS),
     )
 
 

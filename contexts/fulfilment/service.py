@@ -26,6 +26,7 @@ from contexts.fulfilment.events import (
     TimerFired,
     command_id,
 )
+from contexts.fulfilment.events import Step as FulfilmentStep
 from contexts.fulfilment.saga import decide, evolve
 from contexts.fulfilment.state import REASON_LENGTH, Saga
 from contexts.fulfilment.steps import awaited, needs, obsolete
@@ -175,6 +176,8 @@ def fulfilment(settings: Settings, policy: RetryPolicy) -> Context:
         on_dead_letter=runner.on_dead_letter,
         companions=runner.companions,
         rebuilt=True,
+        sends=typing.get_args(FulfilmentStep),
+        sets_timers=True,
     )
 
 

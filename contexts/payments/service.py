@@ -8,7 +8,8 @@ from typing import assert_never
 from contexts.messages import Rejected
 from contexts.payments.answers import answered
 from contexts.payments.bookkeeping import Bookkeeping, OpenBooks, checking
-from contexts.payments.commands import PaymentsCommand
+from contexts.payments.books import QUESTION as BOOKS
+from contexts.payments.commands import CheckPayment, PaymentsCommand
 from contexts.payments.decider import Payment, Undecided, decide, evolve, intents, question
 from contexts.payments.events import (
     CaptureRequested,
@@ -102,6 +103,9 @@ def payments(provider: Provider) -> Context:
         primary=stream_of,
         handle=handle,
         companions=companions,
+        # What the bookkeeping has checked.
+        sends=(CheckPayment,),
+        questions=(BOOKS,),
     )
 
 

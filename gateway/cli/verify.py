@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from contexts.customers.key_health import QUESTION as KEYS
 from contexts.customers.key_health import key_health
+from contexts.payments.books import QUESTION as BOOKS
 from contexts.payments.books import BooksClosed, all_payments, one_payment
 from gateway.cli.connection import running_settings
 from gateway.cli.errors import CommandFailed, Differs
@@ -25,6 +27,9 @@ from read_models.monitoring.verification import Difference, Report, Verification
 from read_models.projection.documents import ReadModels
 
 MOST_SHOWN = 50
+
+ASKS = (("customers", KEYS), ("payments", BOOKS))
+"""The questions it puts to contexts beside those about their logs; the operator may put no others."""
 
 REMEDY = "the order's history says what was asked: put it right at the provider, or settle the order"
 

@@ -79,6 +79,7 @@ def command(
         answer=answer_shape(name, shown),
         problems=problems,
         is_command=True,
+        sends=(message,),
         waits=True,
         tagged=True,
         located=makes is not None,

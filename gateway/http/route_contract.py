@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from contexts.messages import Command
 from gateway.http.guard import Access
 from gateway.http.ownership import Customers
 from gateway.problems import Kind
@@ -42,6 +43,8 @@ class Contract:
     unlimited: bool = False
     """Whether anybody may ask as often as they like; for what costs no more than a refusal."""
     is_command: bool = False
+    sends: Sequence[type[Command]] = ()
+    """The commands it sends to contexts: the gateway's NATS user may send no others."""
     waits: bool = False
     """Whether it takes `Consistency-Token` and `Prefer: wait`."""
     tagged: bool = False

@@ -48,6 +48,11 @@ class QuestionRefusal(msgspec.Struct, frozen=True, tag="refused"):
 _REFUSED = msgspec.json.encode(QuestionRefusal("", again=False)).partition(b",")[0]
 
 
+def question_subject(context: str, name: str) -> str:
+    """Where a question to a context is put."""
+    return f"svc.{context}.{name}"
+
+
 class QuestionService:
     """Answers questions on `svc.<context>.<name>`; every process of a context may."""
 
@@ -70,7 +75,7 @@ class QuestionService:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        subject = f"svc.{self._context}.{name}"
+        subject = question_subject(self._context, name)
         self._subscriptions.append(await subscribe(self._nats, subject, heard, queue=f"svc-{self._context}"))
 
     async def stop(self) -> None:
@@ -110,7 +115,7 @@ async def put(nats: Client, context: str, name: str, payload: bytes, *, timeout:
     Raises ContextUnavailable after `timeout` seconds, ContextImpaired at once, and ValueError when the
     question is refused for good.
     """
-    subject = f"svc.{context}.{name}"
+    subject = question_subject(context, name)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     pause = SHORTEST_PAUSE
