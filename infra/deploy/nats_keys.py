@@ -14,7 +14,7 @@ import typer
 from infra.security.development_issuer import write_secret
 
 CONFIGURATION = Path(__file__).parent / "nats" / "nats-server.conf"
-"""nats-server's configuration: who its users are."""
+"""nats-server's configuration: who its users are. `python -m infra.deploy.nats` writes them into it."""
 
 PUBLIC_KEYS = "users.conf"
 """What the configuration includes, from beside it."""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from contexts import NAMES
+from infra.deploy.nats.configuration import COMMAND
 from infra.deploy.nats_keys import users
 
 ROOT = Path(__file__).parents[2]
@@ -95,9 +96,8 @@ def test_a_deployment_file_names_every_context(file: str) -> None:
 
 
 def test_nats_has_a_user_for_every_context() -> None:
-    assert [
-        f"infra/deploy/nats/nats-server.conf: add the user {it}" for it in NAMES if it not in users()
-    ] == []
+    missing = [name for name in NAMES if name not in users()]
+    assert missing == [], f"infra/deploy/nats/nats-server.conf: run `{COMMAND}`"
 
 
 def test_no_program_repeats_the_list() -> None:

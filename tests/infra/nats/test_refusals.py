@@ -12,16 +12,22 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contexts import NAMES
+from infra.deploy.nats.permissions import users as permitted
 from infra.deploy.nats_keys import seed_file, users
 from infra.nats.connection import connect, request
 from infra.nats.jetstream import JetStreamRefused, ask, ensure_consumer, ensure_stream
 from infra.runtime.timers import Timers
-from tests.infra.nats.rights import commands, configured, contexts, inbox
+from tests.infra.nats.permitted import commands, contexts
 from tests.infra.nats.server import GuardedServer
 from tests.support.nats_settled import settled
 
 USERS = users()
 STREAMS = (*(f"EV_{name}" for name in NAMES), "TIMERS_fulfilment")
+READERS = {"read_models", "operator"}
+"""They read every log, by durables of any name."""
+OF_PAYMENTS = {"cmd.payments.CheckPayment"}
+BOTH_SEND = {"cmd.ordering.CancelOrder"}
+"""Customers cancel orders, and so does the saga that cannot fulfil one. Nothing else is sent by both."""
 
 
 class Intruder:
@@ -86,11 +92,20 @@ async def intruder(guarded: GuardedServer, user: str) -> AsyncIterator[Intruder]
     await client.close()
 
 
-async def test_only_commands_it_has_to_send_are_taken(user: str, intruder: Intruder) -> None:
+@pytest.fixture(scope="module")
+def commands_taken() -> dict[str, set[str]]:
+    """The commands the server has taken, by user."""
+    return {}
+
+
+async def test_only_commands_it_has_to_send_are_taken(
+    user: str, intruder: Intruder, commands_taken: dict[str, set[str]]
+) -> None:
     """The gateway's routes, the saga's steps, and payments' own check of its books; no other commands."""
     taken = set(await intruder.published(f"cmd.{name}" for name in commands()))
+    commands_taken[user] = taken
     if user == "gateway":
-        assert "cmd.ordering.PlaceOrder" in taken
+        assert taken >= OF_PAYMENTS | {"cmd.ordering.PlaceOrder"}
         assert not taken & {"cmd.payments.CapturePayment", "cmd.ordering.ConfirmOrder"}
     elif user == "fulfilment":
         assert "cmd.payments.CapturePayment" in taken
@@ -100,9 +115,18 @@ async def test_only_commands_it_has_to_send_are_taken(user: str, intruder: Intru
             "cmd.customers.ForgetCustomer",
         }
     elif user == "payments":
-        assert taken == {"cmd.payments.CheckPayment"}
+        assert taken == OF_PAYMENTS
     else:
         assert not taken
+
+
+def test_every_command_is_a_clients_or_the_sagas(commands_taken: dict[str, set[str]]) -> None:
+    """What the saga decides, no client may say, and the other way round; nothing is sent by nobody."""
+    if not {"gateway", "fulfilment"} <= commands_taken.keys():
+        pytest.skip("it judges what the test before it has found out")
+    clients, sagas = commands_taken["gateway"], commands_taken["fulfilment"]
+    assert clients & sagas == BOTH_SEND
+    assert clients | sagas == {f"cmd.{name}" for name in commands()}
 
 
 async def test_only_its_own_facts_are_taken(user: str, intruder: Intruder) -> None:
@@ -144,13 +168,13 @@ async def test_no_stream_is_made_but_its_own(user: str, intruder: Intruder) -> N
 async def test_no_durable_is_touched_but_its_own(user: str, intruder: Intruder) -> None:
     """Neither asked for messages, nor reset, nor deleted, nor acknowledged for."""
     others = [
-        (f"EV_{heard}", inbox(name))
+        (f"EV_{heard}", f"{name}-inbox")
         for name, context in contexts().items()
         for heard in context.hears
         if name != user
     ]
     others += [("TIMERS_fulfilment", "alarm")] if user != "fulfilment" else []
-    others += [("EV_ordering", "rm-orders")] if user not in {"read_models", "operator"} else []
+    others += [("EV_ordering", "rm-orders")] if user not in READERS else []
     attempts = [
         subject
         for stream, durable in others
@@ -168,25 +192,109 @@ async def test_no_durable_is_touched_but_its_own(user: str, intruder: Intruder) 
     assert await intruder.published(attempts) == []
 
 
+async def test_its_own_durables_are_its_to_use(user: str, intruder: Intruder) -> None:
+    known = contexts()
+    mine = [(f"EV_{heard}", f"{user}-inbox") for heard in (known[user].hears if user in known else ())]
+    mine += [("TIMERS_fulfilment", "alarm")] if user == "fulfilment" else []
+    mine += [(f"EV_{name}", "rm-orders_v2-0_to_7") for name in NAMES] if user in READERS else []
+    uses = [
+        subject
+        for stream, durable in mine
+        for subject in (
+            *(
+                f"$JS.API.CONSUMER.{verb}.{stream}.{durable}"
+                for verb in ("CREATE", "INFO", "DELETE", "RESET")
+            ),
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
+            f"$JS.ACK.{stream}.{durable}.1.1.1.1700000000000000000.0",
+        )
+    ]
+    assert await intruder.published(uses) == uses
+
+
 async def test_no_log_is_read_that_it_need_not_know(user: str, intruder: Intruder) -> None:
+    """A context reads those it hears, and of its own stream how far it has published."""
+    known = contexts()
+    read = set(known[user].hears) if user in known else set(NAMES)
+    seen = read | {user} if user in known else set(NAMES if user in READERS else ())
     taken = await intruder.published(
         subject
         for name in NAMES
         for subject in (
             f"svc.{name}.log",
+            f"$JS.API.STREAM.INFO.EV_{name}",
             f"$JS.API.STREAM.MSG.GET.EV_{name}",
             f"$JS.API.DIRECT.GET.EV_{name}",
         )
     )
-    read = {subject.split(".")[-1 if subject.startswith("$") else 1].removeprefix("EV_") for subject in taken}
+    assert set(taken) == {
+        *(f"svc.{name}.log" for name in read),
+        *(f"$JS.API.STREAM.{what}.EV_{name}" for name in seen for what in ("INFO", "MSG.GET")),
+    }
+
+
+async def test_only_who_reads_a_log_hears_how_far_it_goes(user: str, intruder: Intruder) -> None:
     known = contexts()
-    assert read == ({user, *known[user].hears} if user in known else set(NAMES))
-    assert not any("DIRECT" in subject for subject in taken)
+    hears = known[user].hears if user in known else NAMES if user in READERS else ()
+    assert set(await intruder.subscribed(f"head.{name}" for name in NAMES)) == {
+        f"head.{name}" for name in hears
+    }
+
+
+async def test_a_question_is_put_by_those_alone_who_need_its_answer(user: str, intruder: Intruder) -> None:
+    """Personal data is opened for the gateway alone; the provider's books are the operator's to read."""
+    askers = {
+        "svc.customers.open": {"gateway"},
+        "svc.customers.keys": {"gateway", "operator"},
+        "svc.payments.books": {"operator"},
+        **{f"svc.{name}.behind": {"gateway", *READERS} for name in NAMES},
+        **{f"svc.{name}.dead-letters": {"operator"} for name in NAMES},
+    }
+    every = {
+        f"svc.{name}.{question}" for name, context in contexts().items() for question in context.questions
+    }
+    assert every <= askers.keys()
+    taken = set(await intruder.published(askers))
+    assert taken == {subject for subject, users_ in askers.items() if user in users_}
+
+
+async def test_only_a_context_itself_answers_for_it(user: str, intruder: Intruder) -> None:
+    """Commands and questions, in its own queue group, so that each is answered once."""
+    asked = {
+        name: [
+            f"cmd.{name}.* {name}",
+            f"svc.{name}.relay",
+            *(
+                f"svc.{name}.{question} svc-{name}"
+                for question in ("log", "behind", "dead-letters", *context.questions)
+            ),
+        ]
+        for name, context in contexts().items()
+    }
+    taken = await intruder.subscribed(subject for subjects in asked.values() for subject in subjects)
+    assert taken == asked.get(user, [])
+
+
+async def test_only_the_saga_sets_timers(user: str, intruder: Intruder) -> None:
+    taken = await intruder.published(f"timer.{name}.order-1" for name in NAMES)
+    assert taken == (["timer.fulfilment.order-1"] if user == "fulfilment" else [])
+
+
+async def test_only_gateways_tell_each_other_what_they_let_through(user: str, intruder: Intruder) -> None:
+    heard = await intruder.subscribed(["limits.gateway"])
+    assert await intruder.published(["limits.gateway"]) == heard
+    assert bool(heard) == (user == "gateway")
+
+
+async def test_only_the_operator_lists_durables(user: str, intruder: Intruder) -> None:
+    subjects = [f"$JS.API.CONSUMER.NAMES.{stream}" for stream in STREAMS]
+    allowed = [subject for subject in subjects if "TIMERS" not in subject] if user == "operator" else []
+    assert await intruder.published(subjects) == allowed
 
 
 async def test_only_the_operator_holds_up_a_relay(user: str, intruder: Intruder) -> None:
-    taken = await intruder.published(f"svc.{name}.relay" for name in NAMES)
-    assert bool(taken) == (user == "operator")
+    relays = [f"svc.{name}.relay" for name in NAMES]
+    assert await intruder.published(relays) == (relays if user == "operator" else [])
 
 
 async def test_nobody_is_answered_unasked(user: str, intruder: Intruder) -> None:
@@ -215,12 +323,13 @@ async def test_the_server_itself_is_out_of_reach(intruder: Intruder) -> None:
     assert await intruder.published((*attempts, "$JS.API.STREAM.NAMES", "anything", "timer.ordering.x")) == []
 
 
-async def test_what_it_needs_is_taken(user: str, intruder: Intruder) -> None:
-    """The other half: without it a server that refuses everything would pass."""
-    rights = configured()[user]
-    needed = [subject.replace(">", "x").replace("*", "x") for subject in rights.publish]
-    assert sorted(await intruder.published(needed)) == sorted(needed)
-    assert sorted(await intruder.subscribed(rights.subscribe)) == sorted(rights.subscribe)
+async def test_what_is_written_for_it_is_what_the_server_lets_it_do(user: str, intruder: Intruder) -> None:
+    """Nothing is lost between what is computed and what nats-server makes of the file."""
+    (rights,) = [known for known in permitted() if known.name == user]
+    subjects = [subject for group in rights.publish.values() for subject in group]
+    examples = [subject.replace(">", "x").replace("*", "x") for subject in subjects]
+    assert await intruder.published(examples) == examples
+    assert await intruder.subscribed(rights.subscribe) == list(rights.subscribe)
 
 
 async def test_a_durables_name_cannot_be_forged_in_the_request(guarded: GuardedServer) -> None:
@@ -253,9 +362,10 @@ async def test_a_timer_rings_in_its_own_context_only(guarded: GuardedServer) -> 
     await client.close()
 
 
-async def test_whoever_was_asked_may_answer_once(guarded: GuardedServer) -> None:
+@pytest.mark.parametrize("name", NAMES)
+async def test_whoever_was_asked_may_answer_once(guarded: GuardedServer, name: str) -> None:
     """`allow_responses`, as contexts have it."""
-    context = await connect(guarded.settings("catalog"), "catalog")
+    context = await connect(guarded.settings(name), name)
     gateway = await connect(guarded.settings("gateway"), "gateway")
     answered = asyncio.Event()
 
@@ -264,10 +374,10 @@ async def test_whoever_was_asked_may_answer_once(guarded: GuardedServer) -> None
             await message.respond(b"an answer")
         answered.set()
 
-    await context.subscribe("svc.catalog.log", queue="svc-catalog", cb=answer)
+    await context.subscribe(f"svc.{name}.log", queue=f"svc-{name}", cb=answer)
     await settled(context)
     before = len(guarded.violations())
-    assert (await request(gateway, "svc.catalog.log")).data == b"an answer"
+    assert (await request(gateway, f"svc.{name}.log")).data == b"an answer"
     await answered.wait()
     await settled(context)
     assert len(guarded.violations()) == before + 1

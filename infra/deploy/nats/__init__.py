@@ -1,0 +1,1 @@
+"""nats-server's configuration, and its users' permissions as the code needs them."""
