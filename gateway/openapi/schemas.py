@@ -52,7 +52,8 @@ class Schemas:
 
 def path_parameter(name: str) -> dict[str, Any]:
     """An id in a path."""
-    schema, about = plain(msgspec.json.schema(Key)), PARAMETERS.get(name, "")
+    schema = plain(msgspec.json.schema(Key))
+    about = PARAMETERS.get(name) or schema["description"]
     return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
 
 

@@ -308,7 +308,8 @@ async def test_a_lost_last_event_is_read_from_the_store(connection: Client, orde
         # The relay is gone: as far as the reader can tell, JetStream lost these.
         await ordering.add(2)
         await projection.has(ordering)
-        assert reader.from_store == 2
+        # On a slow machine the reader may have lost patience with JetStream before.
+        assert reader.from_store >= 2
         # They come after all, and are known.
         async with running(Relay(connection, ordering.store).run()):
             await ordering.add(1)

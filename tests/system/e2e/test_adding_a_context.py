@@ -124,8 +124,9 @@ def running(copy: Path) -> Iterator[Copy]:
 
 
 def test_a_newcomer_touches_few_places_outside_the_new_files() -> None:
-    """One for the context, one for the read model, one for the routes."""
-    assert changes().keys() == {"contexts/__init__.py", "read_models/registry.py", "gateway/app.py"}
+    """One for the context, one for the read model, one for the routes, one for the words about them."""
+    changed = {"contexts/__init__.py", "read_models/registry.py", "gateway/app.py", "gateway/openapi/tags.py"}
+    assert changes().keys() == changed
     assert len(files()) == 6
 
 
