@@ -38,9 +38,9 @@ def bearer(stack: EmbeddedStack, *scopes: str) -> str:
     )
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
-    """A running stack, with the time-outs of the product: a slow machine keeps to them."""
+    """A running stack for each file, with the time-outs of the product: a slow machine keeps to them."""
     folder: Path = tmp_path_factory.mktemp("stack") / "data"
     async with EmbeddedStack(folder, port=free_port(), environ={}) as running:
         yield running

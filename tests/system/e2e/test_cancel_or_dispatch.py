@@ -61,12 +61,12 @@ async def test_whoever_comes_first_goods_gone_are_paid_for_and_cancelled_means_n
 
 async def test_a_dispatched_order_is_no_longer_cancelled(shop: Shop) -> None:
     """A return is the way."""
-    await shop.stock("GONE-MUG", 1)
-    await shop.customer("gone")
-    await shop.order("gone-1", "gone", {"GONE-MUG": 1})
-    await shop.stage_becomes("gone-1", "awaiting-dispatch")
-    await shop.do("/v1/shipments/gone-1/dispatch", PARCEL)
-    await shop.order_becomes("gone-1", "dispatched")
-    answer = await shop.post("/v1/orders/gone-1/cancel", REASON)
+    await shop.stock("SENT-MUG", 1)
+    await shop.customer("sent")
+    await shop.order("sent-1", "sent", {"SENT-MUG": 1})
+    await shop.stage_becomes("sent-1", "awaiting-dispatch")
+    await shop.do("/v1/shipments/sent-1/dispatch", PARCEL)
+    await shop.order_becomes("sent-1", "dispatched")
+    answer = await shop.post("/v1/orders/sent-1/cancel", REASON)
     assert_problem(answer, 409, "rejected")
     assert "dispatched" in answer.json()["detail"]
