@@ -56,7 +56,7 @@ async def list_fulfilments(incoming: Incoming, asked: AskedFulfilments) -> Page:
     summary="Show an order's fulfilment",
 )
 async def get_fulfilment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
-    """Returns the stage, the last problem, and what an abandoned order still holds; 404 if there is none."""
+    """Returns the stage, the last problem, and what an abandoned order holds. 404 if the order is unknown."""
     return await model.get(incoming.services.models, incoming.key("order_id"))
 
 

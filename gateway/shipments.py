@@ -48,7 +48,7 @@ async def list_shipments(incoming: Incoming, asked: AskedShipments) -> Page:
     summary="Show an order's shipment",
 )
 async def get_shipment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
-    """Returns the shipment's status, lines, carrier and tracking number; 404 while there is none."""
+    """Returns the shipment's status, lines, carrier and tracking number. 404 until it is created."""
     return await model.get(incoming.services.models, incoming.key("order_id"))
 
 

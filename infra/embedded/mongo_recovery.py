@@ -79,7 +79,7 @@ async def restart_when_broken(
                     say(f"the disk of {folder} is full: make room, then mongo is restarted")
                     told = True
             except MongoUnavailable:
-                # Not there at all: whoever keeps the process alive sees to it.
+                # The process is gone: its supervisor restarts it.
                 continue
             else:
                 told = False

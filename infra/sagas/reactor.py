@@ -81,7 +81,8 @@ class Reactor:
         step = self._manager.decide(state, event.event, now)
         if step is None:
             return
-        step = replace(step, timers_cancelled=(*step.timers_cancelled, *fired))
+        if fired:
+            step = replace(step, timers_cancelled=(*step.timers_cancelled, *fired))
         metadata = Metadata(
             time=now,
             causation_id=event.event_id,

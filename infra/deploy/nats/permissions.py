@@ -40,7 +40,7 @@ Subjects = Mapping[str, Sequence[str]]
 class User:
     """A user of nats-server; `why` says what it does there.
 
-    "SUBJECT QUEUE" may be subscribed to in that queue group only. `answers`: it may answer whoever asked it.
+    "SUBJECT QUEUE" permits a subscription in that queue group only. `answers` permits replies to requests.
     """
 
     name: str
