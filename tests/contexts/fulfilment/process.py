@@ -158,7 +158,7 @@ class Process:
             await reaction.commit()
 
     async def saga(self, order_id: str = "42") -> Saga:
-        state: Saga = (await self.streams.load(f"fulfilment-{order_id}")).state
+        state: Saga = (await self.streams.load(f"fulfilment-{order_id}", fresh=True)).state
         return state
 
     async def events(self, order_id: str = "42") -> list[FulfilmentEvent]:
