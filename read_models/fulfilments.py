@@ -20,8 +20,8 @@ from contexts.fulfilment.events import (
     FulfilmentSettled,
     Stage,
     StepTaken,
-    identity,
 )
+from contexts.fulfilment.steps import identity
 from contexts.messages import wire_name
 from read_models.projection.documents import Page, ReadModels
 from read_models.projection.model import Occurrence, ReadModel, Source, latest

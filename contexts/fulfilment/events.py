@@ -6,55 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
-from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
-from contexts.inventory.events import (
-    ReservationReleased,
-    ReservationShipped,
-    StockRefused,
-    StockReserved,
-    StockReturned,
-)
-from contexts.messages import Amount, Event, OrderId, ReturnId, Time, wire_name
-from contexts.ordering.commands import (
-    AbandonOrder,
-    AcceptReturn,
-    ApproveCancellation,
-    CancelOrder,
-    CompleteOrder,
-    ConfirmOrder,
-    MarkDispatched,
-    ResumeOrder,
-)
-from contexts.ordering.events import (
-    CancellationRequested,
-    OrderAbandoned,
-    OrderCancelled,
-    OrderCompleted,
-    OrderConfirmed,
-    OrderDispatched,
-    OrderPlaced,
-    OrderResumed,
-    ReturnAccepted,
-    ReturnReceived,
-    ReturnRequested,
-)
-from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
-from contexts.payments.events import (
-    PaymentAuthorized,
-    PaymentCaptured,
-    PaymentDeclined,
-    PaymentMismatched,
-    PaymentRefunded,
-    PaymentVoided,
-)
-from contexts.shipping.commands import AbandonShipment, CancelShipment, CreateShipment, ResumeShipment
-from contexts.shipping.events import ReturnReceived as ParcelReturned
-from contexts.shipping.events import (
-    ShipmentCancelled,
-    ShipmentCreated,
-    ShipmentDelivered,
-    ShipmentDispatched,
-)
+from contexts.fulfilment.steps import REPEATABLE, Fact, Step
+from contexts.messages import Amount, Event, OrderId, ReturnId, Time
 
 
 class Stage(StrEnum):
@@ -79,88 +32,11 @@ class FulfilmentEventMessage(Event, tag=lambda name: f"fulfilment.{name}"):
     """An event of fulfilment."""
 
 
-class TimerFired(FulfilmentEventMessage):
-    """A timer the saga had set is due; it stands among the facts the saga hears."""
-
-    order_id: OrderId
-    timer: str
-
-
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
     """A wake-up call the saga asks for; setting the same name again replaces it."""
 
     name: str
     due: Time
-
-
-Fact = (
-    OrderPlaced
-    | OrderConfirmed
-    | OrderCancelled
-    | OrderDispatched
-    | OrderCompleted
-    | CancellationRequested
-    | ReturnRequested
-    | ReturnReceived
-    | ReturnAccepted
-    | OrderAbandoned
-    | OrderResumed
-    | StockReserved
-    | StockRefused
-    | ReservationReleased
-    | ReservationShipped
-    | StockReturned
-    | PaymentAuthorized
-    | PaymentDeclined
-    | PaymentCaptured
-    | PaymentVoided
-    | PaymentRefunded
-    | PaymentMismatched
-    | ShipmentCreated
-    | ShipmentDispatched
-    | ShipmentDelivered
-    | ShipmentCancelled
-    | ParcelReturned
-    | TimerFired
-)
-"""What the saga listens to. Earlier versions also acted on ReturnRequested and shipping's ReturnReceived."""
-
-Step = (
-    ReserveStock
-    | ReleaseReservation
-    | ShipReservation
-    | ReturnStock
-    | AuthorizePayment
-    | CapturePayment
-    | VoidPayment
-    | RefundPayment
-    | ConfirmOrder
-    | CancelOrder
-    | ApproveCancellation
-    | MarkDispatched
-    | CompleteOrder
-    | AcceptReturn
-    | AbandonOrder
-    | ResumeOrder
-    | CreateShipment
-    | CancelShipment
-    | AbandonShipment
-    | ResumeShipment
-)
-"""What the saga asks the other contexts to do. Earlier versions sent CancelOrder to undo an order."""
-
-HOLDS = (AbandonOrder, ResumeOrder, AbandonShipment, ResumeShipment)
-"""Steps an operator may call for several times."""
-
-
-def identity(message: Fact | Step) -> str:
-    """What a fact or a step is and which return it is about: `payments.RefundPayment:r1`."""
-    name = wire_name(type(message))
-    return_id: str | None = getattr(message, "return_id", None)
-    return name if return_id is None else f"{name}:{return_id}"
-
-
-HOLD_NAMES = frozenset(wire_name(kind) for kind in HOLDS)
 
 
 def command_id(stream: str, step: str, version: int) -> str:
@@ -170,7 +46,7 @@ def command_id(stream: str, step: str, version: int) -> str:
     several times.
     """
     name = step.partition(":")[0]
-    return f"{stream}:{step}:{version}" if name in HOLD_NAMES else f"{stream}:{step}"
+    return f"{stream}:{step}:{version}" if name in REPEATABLE else f"{stream}:{step}"
 
 
 class StepTaken(FulfilmentEventMessage):

@@ -22,10 +22,8 @@ from contexts.fulfilment.events import (
     FulfilmentRetried,
     FulfilmentSettled,
     Stage,
-    Step,
     Timer,
     decision,
-    identity,
 )
 from contexts.fulfilment.process import (
     MONEY_CAPTURED,
@@ -39,8 +37,8 @@ from contexts.fulfilment.process import (
     stage_of,
     timers_of,
 )
-from contexts.fulfilment.state import CAPTURED, MISMATCHED, Saga, ask
-from contexts.fulfilment.steps import settled
+from contexts.fulfilment.state import Saga, ask
+from contexts.fulfilment.steps import CAPTURED, MISMATCHED, Step, identity, settled
 from contexts.inventory.commands import ReleaseReservation, ShipReservation
 from contexts.inventory.events import ReservationShipped
 from contexts.messages import Rejected, Unknown

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contexts.fulfilment.events import TERMINAL, Stage, Step, identity
-from contexts.fulfilment.state import (
+from contexts.fulfilment.events import TERMINAL, Stage
+from contexts.fulfilment.state import Saga
+from contexts.fulfilment.steps import (
     AUTHORIZE,
     AUTHORIZED,
     CAPTURED,
     DECLINED,
     MISMATCHED,
+    REPEATABLE,
+    UNDOING,
     VOIDED,
-    Saga,
+    Step,
+    identity,
     payment_open,
+    settled,
 )
-from contexts.fulfilment.steps import settled
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import ReservationReleased, ReservationShipped, StockRefused, StockReserved
 from contexts.inventory.stock_line import StockLine
@@ -213,3 +217,19 @@ def outstanding(saga: Saga) -> tuple[str, ...]:
         found.append(PARCEL_OUT)
     found.extend(f"{RETURN}{back.return_id}" for back in saga.returns)
     return tuple(found)
+
+
+def obsolete(saga: Saga, step: str) -> bool:
+    """Whether a step need not be sent, or sent again, as far as the saga knows."""
+    if step.partition(":")[0] in REPEATABLE:
+        return False
+    if step in saga.settling:
+        return saga.stage is Stage.SETTLED or settled(step, saga.heard, saga.asked)
+    return saga.stage in {Stage.ABANDONED, Stage.SETTLED} or no_longer_wanted(saga, step)
+
+
+def no_longer_wanted(saga: Saga, step: str) -> bool:
+    """Whether a step was done, or what was heard since makes it pointless."""
+    # The goods are gone: nothing is undone any more.
+    pointless = saga.parcel is not None and step.partition(":")[0] in UNDOING
+    return pointless or settled(step, saga.heard, saga.asked, returned=saga.returned)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from contexts.fulfilment.events import (
     CommandFailed,
-    Fact,
     FactParked,
     FactReleased,
     FactRemembered,
@@ -21,11 +20,10 @@ from contexts.fulfilment.events import (
     Stage,
     StepTaken,
     Timer,
-    identity,
 )
-from contexts.fulfilment.process import next_commands, outstanding, stage_of, timers_of
+from contexts.fulfilment.process import next_commands, no_longer_wanted, outstanding, stage_of, timers_of
 from contexts.fulfilment.state import Failure, Saga, ask, learn, problem_of
-from contexts.fulfilment.steps import no_longer_wanted
+from contexts.fulfilment.steps import Fact, identity
 from contexts.messages import wire_name
 from contexts.payments.commands import AuthorizePayment
 

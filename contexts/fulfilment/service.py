@@ -13,7 +13,6 @@ from contexts.fulfilment.commands import FulfilmentCommand
 from contexts.fulfilment.earlier_notes import read_earlier
 from contexts.fulfilment.events import (
     CommandFailed,
-    Fact,
     FactParked,
     FactReleased,
     FactRemembered,
@@ -23,13 +22,12 @@ from contexts.fulfilment.events import (
     FulfilmentRetried,
     FulfilmentSettled,
     StepTaken,
-    TimerFired,
     command_id,
 )
-from contexts.fulfilment.events import Step as FulfilmentStep
+from contexts.fulfilment.process import obsolete
 from contexts.fulfilment.saga import decide, evolve
 from contexts.fulfilment.state import REASON_LENGTH, Saga
-from contexts.fulfilment.steps import awaited, needs, obsolete
+from contexts.fulfilment.steps import RULES, Fact, TimerFired, awaited, needs
 from contexts.messages import wire_name
 from contexts.wire_names import EVENTS
 from infra.runtime.context import Context, Session
@@ -176,7 +174,7 @@ def fulfilment(settings: Settings, policy: RetryPolicy) -> Context:
         on_dead_letter=runner.on_dead_letter,
         companions=runner.companions,
         rebuilt=True,
-        sends=typing.get_args(FulfilmentStep),
+        sends=tuple(RULES),
         sets_timers=True,
     )
 

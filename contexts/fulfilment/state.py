@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
-
 import msgspec
 from msgspec.structs import replace
 
-from contexts.fulfilment.events import Fact, Stage, Step, TimerFired, identity
+from contexts.fulfilment.events import Stage
+from contexts.fulfilment.steps import (
+    CAPTURED,
+    DECLINED,
+    MISMATCHED,
+    VOID,
+    VOIDED,
+    Fact,
+    Step,
+    TimerFired,
+    identity,
+)
 from contexts.inventory.commands import ReserveStock
 from contexts.inventory.events import (
     ReservationReleased,
@@ -31,7 +40,6 @@ from contexts.ordering.events import (
     ReturnRequested,
 )
 from contexts.ordering.order_lines import OrderLine
-from contexts.payments.commands import AuthorizePayment, VoidPayment
 from contexts.payments.events import (
     PaymentAuthorized,
     PaymentCaptured,
@@ -47,13 +55,6 @@ from contexts.shipping.events import ShipmentCancelled, ShipmentDelivered, Shipm
 REASON_LENGTH = 500
 """What a command may carry as a reason."""
 
-AUTHORIZE = wire_name(AuthorizePayment)
-VOID = wire_name(VoidPayment)
-AUTHORIZED = wire_name(PaymentAuthorized)
-DECLINED = wire_name(PaymentDeclined)
-VOIDED = wire_name(PaymentVoided)
-CAPTURED = wire_name(PaymentCaptured)
-MISMATCHED = wire_name(PaymentMismatched)
 NEED_LINES = frozenset({wire_name(ReserveStock), wire_name(CreateShipment)})
 
 
@@ -108,15 +109,6 @@ class Saga(msgspec.Struct, frozen=True):
     def has_asked(self, kind: type[Step]) -> bool:
         """Whether a step of this type was asked for; of types that are about no return."""
         return wire_name(kind) in self.asked
-
-
-def payment_open(heard: AbstractSet[str], asked: AbstractSet[str]) -> bool:
-    """Whether money may be held, or may come to be held, for the order."""
-    if VOIDED in heard or CAPTURED in heard:
-        return False
-    if not heard.isdisjoint({AUTHORIZED, MISMATCHED}):
-        return True
-    return AUTHORIZE in asked and DECLINED not in heard
 
 
 def learn(saga: Saga, fact: Fact) -> Saga:  # noqa: C901, PLR0911 - a table

@@ -1,12 +1,10 @@
-"""Every step the saga takes: the facts that show its effect, what undoes it, what it needs."""
+"""What the saga receives, and every step it takes: its effect, what undoes it, what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, get_args
 
-from contexts.fulfilment.events import HOLD_NAMES, Fact, Stage, Step
-from contexts.fulfilment.state import Saga, payment_open
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import (
     ReservationReleased,
@@ -15,7 +13,7 @@ from contexts.inventory.events import (
     StockReserved,
     StockReturned,
 )
-from contexts.messages import wire_name
+from contexts.messages import Command, Event, OrderId, wire_name
 from contexts.ordering.commands import (
     AbandonOrder,
     AcceptReturn,
@@ -27,13 +25,17 @@ from contexts.ordering.commands import (
     ResumeOrder,
 )
 from contexts.ordering.events import (
+    CancellationRequested,
     OrderAbandoned,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderDispatched,
+    OrderPlaced,
     OrderResumed,
     ReturnAccepted,
+    ReturnReceived,
+    ReturnRequested,
 )
 from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
 from contexts.payments.events import (
@@ -45,7 +47,53 @@ from contexts.payments.events import (
     PaymentVoided,
 )
 from contexts.shipping.commands import AbandonShipment, CancelShipment, CreateShipment, ResumeShipment
-from contexts.shipping.events import ShipmentCancelled, ShipmentCreated, ShipmentDispatched
+from contexts.shipping.events import ReturnReceived as ParcelReturned
+from contexts.shipping.events import (
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentDelivered,
+    ShipmentDispatched,
+)
+
+
+class TimerFired(Event, tag="fulfilment.TimerFired"):
+    """A timer the saga had set is due; it stands among the facts the saga hears."""
+
+    order_id: OrderId
+    timer: str
+
+
+Fact = (
+    OrderPlaced
+    | OrderConfirmed
+    | OrderCancelled
+    | OrderDispatched
+    | OrderCompleted
+    | CancellationRequested
+    | ReturnRequested
+    | ReturnReceived
+    | ReturnAccepted
+    | OrderAbandoned
+    | OrderResumed
+    | StockReserved
+    | StockRefused
+    | ReservationReleased
+    | ReservationShipped
+    | StockReturned
+    | PaymentAuthorized
+    | PaymentDeclined
+    | PaymentCaptured
+    | PaymentVoided
+    | PaymentRefunded
+    | PaymentMismatched
+    | ShipmentCreated
+    | ShipmentDispatched
+    | ShipmentDelivered
+    | ShipmentCancelled
+    | ParcelReturned
+    | TimerFired
+)
+"""What the saga listens to. Earlier versions also acted on ReturnRequested and shipping's ReturnReceived."""
 
 
 class Rule(NamedTuple):
@@ -53,55 +101,95 @@ class Rule(NamedTuple):
 
     Any of `facts` shows that it was done, or that it can never be and need not be. `countered_by` makes sure
     of the opposite, whether or not this step was carried out. `needs` must have been done before. `awaited`:
-    the saga waits for one of the facts, so an accepted command without one is a failure.
+    the saga waits for one of the facts, so an accepted command without one is a failure. `undoes`: pointless
+    once the goods have left. `repeatable`: an operator may call for it several times.
     """
 
-    facts: tuple[type[Fact], ...]
-    countered_by: tuple[type[Step], ...] = ()
-    needs: tuple[type[Step], ...] = ()
+    facts: tuple[type[Fact], ...] = ()
+    countered_by: tuple[type[Command], ...] = ()
+    needs: tuple[type[Command], ...] = ()
     awaited: bool = True
+    undoes: bool = False
+    repeatable: bool = False
 
 
-RULES: dict[type[Step], Rule] = {
-    ReserveStock: Rule(
-        (StockReserved, StockRefused, ReservationReleased), countered_by=(ReleaseReservation,)
-    ),
-    ReleaseReservation: Rule((ReservationReleased, StockRefused)),
-    ShipReservation: Rule((ReservationShipped,)),
-    ReturnStock: Rule((StockReturned,), awaited=False),
+Step = (
+    Annotated[
+        ReserveStock,
+        Rule((StockReserved, StockRefused, ReservationReleased), countered_by=(ReleaseReservation,)),
+    ]
+    | Annotated[ReleaseReservation, Rule((ReservationReleased, StockRefused), undoes=True)]
+    | Annotated[ShipReservation, Rule((ReservationShipped,))]
+    | Annotated[ReturnStock, Rule((StockReturned,), awaited=False)]
     # A provider may take its time; the payment timer bounds it.
-    AuthorizePayment: Rule(
-        (PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentMismatched),
-        countered_by=(VoidPayment,),
-        awaited=False,
-    ),
-    CapturePayment: Rule((PaymentCaptured,)),
-    VoidPayment: Rule((PaymentVoided, PaymentDeclined)),
-    RefundPayment: Rule((PaymentRefunded,), awaited=False),
+    | Annotated[
+        AuthorizePayment,
+        Rule(
+            (PaymentAuthorized, PaymentDeclined, PaymentVoided, PaymentMismatched),
+            countered_by=(VoidPayment,),
+            awaited=False,
+        ),
+    ]
+    | Annotated[CapturePayment, Rule((PaymentCaptured,))]
+    | Annotated[VoidPayment, Rule((PaymentVoided, PaymentDeclined), undoes=True)]
+    | Annotated[RefundPayment, Rule((PaymentRefunded,), awaited=False)]
     # A customer may cancel while the saga is confirming: the confirmation is refused, and that is no failure.
-    ConfirmOrder: Rule((OrderConfirmed, OrderCancelled), countered_by=(ApproveCancellation, CancelOrder)),
-    CancelOrder: Rule((OrderCancelled,)),
+    | Annotated[
+        ConfirmOrder, Rule((OrderConfirmed, OrderCancelled), countered_by=(ApproveCancellation, CancelOrder))
+    ]
+    | Annotated[CancelOrder, Rule((OrderCancelled,), undoes=True)]
     # Cancelled means that nothing is held and nothing is reserved.
-    ApproveCancellation: Rule((OrderCancelled,), needs=(VoidPayment, ReleaseReservation)),
-    MarkDispatched: Rule((OrderDispatched, OrderCompleted), awaited=False),
-    CompleteOrder: Rule((OrderCompleted,), needs=(MarkDispatched,)),
-    AcceptReturn: Rule((ReturnAccepted,), needs=(RefundPayment,), awaited=False),
-    AbandonOrder: Rule((OrderAbandoned,), awaited=False),
-    ResumeOrder: Rule((OrderResumed,), awaited=False),
-    CreateShipment: Rule(
-        (ShipmentCreated, ShipmentDispatched, ShipmentCancelled),
-        countered_by=(CancelShipment,),
-        needs=(ConfirmOrder,),
-        awaited=False,
-    ),
+    | Annotated[
+        ApproveCancellation, Rule((OrderCancelled,), needs=(VoidPayment, ReleaseReservation), undoes=True)
+    ]
+    | Annotated[MarkDispatched, Rule((OrderDispatched, OrderCompleted), awaited=False)]
+    | Annotated[CompleteOrder, Rule((OrderCompleted,), needs=(MarkDispatched,))]
+    | Annotated[AcceptReturn, Rule((ReturnAccepted,), needs=(RefundPayment,), awaited=False)]
+    | Annotated[AbandonOrder, Rule((OrderAbandoned,), awaited=False, repeatable=True)]
+    | Annotated[ResumeOrder, Rule((OrderResumed,), awaited=False, repeatable=True)]
+    | Annotated[
+        CreateShipment,
+        Rule(
+            (ShipmentCreated, ShipmentDispatched, ShipmentCancelled),
+            countered_by=(CancelShipment,),
+            needs=(ConfirmOrder,),
+            awaited=False,
+        ),
+    ]
     # Dispatched before it could be stopped: the shipment has decided.
-    CancelShipment: Rule((ShipmentCancelled, ShipmentDispatched)),
-    AbandonShipment: Rule((), awaited=False),
-    ResumeShipment: Rule((), awaited=False),
-}
+    | Annotated[CancelShipment, Rule((ShipmentCancelled, ShipmentDispatched), undoes=True)]
+    | Annotated[AbandonShipment, Rule(awaited=False, repeatable=True)]
+    | Annotated[ResumeShipment, Rule(awaited=False, repeatable=True)]
+)
+"""What the saga asks the other contexts to do, each step with its rule.
+
+Earlier versions sent CancelOrder to undo an order.
+"""
 
 
-class Names(NamedTuple):
+def _rules() -> dict[type[Command], Rule]:
+    """The rules by step; raises TypeError for a rule that names what is not in `Fact` or `Step`."""
+    rules: dict[type[Command], Rule] = dict(map(get_args, get_args(Step)))
+    for kind, rule in rules.items():
+        facts, steps = set(rule.facts), {*rule.countered_by, *rule.needs}
+        for name in sorted(it.__name__ for it in (facts - set(get_args(Fact))) | (steps - set(rules))):
+            msg = f"the rule of {kind.__name__} names {name}: add it to Fact or Step"
+            raise TypeError(msg)
+    return rules
+
+
+RULES = _rules()
+
+AUTHORIZE = wire_name(AuthorizePayment)
+VOID = wire_name(VoidPayment)
+AUTHORIZED = wire_name(PaymentAuthorized)
+DECLINED = wire_name(PaymentDeclined)
+VOIDED = wire_name(PaymentVoided)
+CAPTURED = wire_name(PaymentCaptured)
+MISMATCHED = wire_name(PaymentMismatched)
+
+
+class NamedRule(NamedTuple):
     """A rule by wire names."""
 
     facts: tuple[str, ...]
@@ -110,8 +198,8 @@ class Names(NamedTuple):
     awaited: bool
 
 
-NAMES: dict[str, Names] = {
-    wire_name(kind): Names(
+RULES_BY_NAME: dict[str, NamedRule] = {
+    wire_name(kind): NamedRule(
         tuple(map(wire_name, rule.facts)),
         frozenset(map(wire_name, rule.countered_by)),
         frozenset(map(wire_name, rule.needs)),
@@ -119,12 +207,25 @@ NAMES: dict[str, Names] = {
     )
     for kind, rule in RULES.items()
 }
-UNDOING = frozenset(
-    wire_name(kind)
-    for kind in (CancelShipment, VoidPayment, ReleaseReservation, CancelOrder, ApproveCancellation)
-)
-VOID = wire_name(VoidPayment)
+UNDOING = frozenset(wire_name(kind) for kind, rule in RULES.items() if rule.undoes)
+REPEATABLE = frozenset(wire_name(kind) for kind, rule in RULES.items() if rule.repeatable)
 COMPLETE = wire_name(CompleteOrder)
+
+
+def identity(message: Fact | Step) -> str:
+    """What a fact or a step is and which return it is about: `payments.RefundPayment:r1`."""
+    name = wire_name(type(message))
+    return_id: str | None = getattr(message, "return_id", None)
+    return name if return_id is None else f"{name}:{return_id}"
+
+
+def payment_open(heard: AbstractSet[str], asked: AbstractSet[str]) -> bool:
+    """Whether money may be held, or may come to be held, for the order."""
+    if VOIDED in heard or CAPTURED in heard:
+        return False
+    if not heard.isdisjoint({AUTHORIZED, MISMATCHED}):
+        return True
+    return AUTHORIZE in asked and DECLINED not in heard
 
 
 def settled(step: str, heard: AbstractSet[str], asked: AbstractSet[str], *, returned: bool = False) -> bool:
@@ -133,7 +234,7 @@ def settled(step: str, heard: AbstractSet[str], asked: AbstractSet[str], *, retu
     `returned`: the order came back as a whole, so nothing has to complete it.
     """
     name, _, return_id = step.partition(":")
-    names = NAMES[name]
+    names = RULES_BY_NAME[name]
     if not asked.isdisjoint(names.countered_by):
         return True
     if name == COMPLETE and returned:
@@ -145,27 +246,11 @@ def settled(step: str, heard: AbstractSet[str], asked: AbstractSet[str], *, retu
     return done and (name != VOID or not payment_open(heard, asked))
 
 
-def obsolete(saga: Saga, step: str) -> bool:
-    """Whether a step need not be sent, or sent again, as far as the saga knows."""
-    if step.partition(":")[0] in HOLD_NAMES:
-        return False
-    if step in saga.settling:
-        return saga.stage is Stage.SETTLED or settled(step, saga.heard, saga.asked)
-    return saga.stage in {Stage.ABANDONED, Stage.SETTLED} or no_longer_wanted(saga, step)
-
-
-def no_longer_wanted(saga: Saga, step: str) -> bool:
-    """Whether a step was done, or what was heard since makes it pointless."""
-    # The goods are gone: nothing is undone any more.
-    pointless = saga.parcel is not None and step.partition(":")[0] in UNDOING
-    return pointless or settled(step, saga.heard, saga.asked, returned=saga.returned)
-
-
 def awaited(step: str) -> bool:
     """Whether the saga waits for a fact that shows the step's effect."""
-    return NAMES[step.partition(":")[0]].awaited
+    return RULES_BY_NAME[step.partition(":")[0]].awaited
 
 
 def needs(step: str) -> frozenset[str]:
     """The wire names of the steps that must have been done before this one makes sense."""
-    return NAMES[step.partition(":")[0]].needs
+    return RULES_BY_NAME[step.partition(":")[0]].needs

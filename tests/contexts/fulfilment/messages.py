@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from contexts.fulfilment.events import TimerFired
+from contexts.fulfilment.steps import TimerFired
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import (
     ReservationReleased,

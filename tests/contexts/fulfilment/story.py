@@ -6,7 +6,6 @@ from contexts.fulfilment import operator
 from contexts.fulfilment.commands import FulfilmentCommand
 from contexts.fulfilment.events import (
     CommandFailed,
-    Fact,
     FactParked,
     FactReleased,
     FactRemembered,
@@ -16,12 +15,12 @@ from contexts.fulfilment.events import (
     FulfilmentRetried,
     FulfilmentSettled,
     Stage,
-    Step,
     StepTaken,
     Timer,
 )
 from contexts.fulfilment.saga import decide, evolve
 from contexts.fulfilment.state import Saga
+from contexts.fulfilment.steps import Fact, Step
 from tests.contexts.fulfilment.messages import NOON, TIMEOUT
 
 OWN = (

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from contexts.fulfilment.commands import RetryFulfilment
-from contexts.fulfilment.events import Fact, Stage
+from contexts.fulfilment.events import Stage
+from contexts.fulfilment.steps import Fact
 from contexts.inventory.events import Shortage, StockRefused
 from contexts.messages import Rejected
 from contexts.ordering.commands import ApproveCancellation

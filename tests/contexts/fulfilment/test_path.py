@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contexts.fulfilment.events import Fact, Stage, Timer
+from contexts.fulfilment.events import Stage, Timer
+from contexts.fulfilment.steps import Fact
 from tests.contexts.fulfilment.messages import (
     NOON,
     TIMEOUT,

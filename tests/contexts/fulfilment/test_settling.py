@@ -8,7 +8,6 @@ import pytest
 
 from contexts.fulfilment.commands import PaymentSettlement, StockSettlement
 from contexts.fulfilment.events import (
-    Fact,
     FulfilmentAbandoned,
     FulfilmentEvent,
     FulfilmentResumed,
@@ -16,6 +15,7 @@ from contexts.fulfilment.events import (
     Stage,
     Timer,
 )
+from contexts.fulfilment.steps import Fact
 from contexts.messages import Rejected
 from contexts.ordering.commands import AbandonOrder, AcceptReturn, ResumeOrder
 from contexts.ordering.events import OrderAbandoned, OrderResumed

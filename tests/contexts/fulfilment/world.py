@@ -18,19 +18,23 @@ from contexts.fulfilment.commands import (
 )
 from contexts.fulfilment.events import (
     CommandFailed,
-    Fact,
     FulfilmentEvent,
     FulfilmentRetried,
     Stage,
     StepTaken,
-    TimerFired,
     command_id,
-    identity,
 )
-from contexts.fulfilment.process import MONEY_CAPTURED, MONEY_HELD, RETURN, STOCK_RESERVED, outstanding
+from contexts.fulfilment.process import (
+    MONEY_CAPTURED,
+    MONEY_HELD,
+    RETURN,
+    STOCK_RESERVED,
+    obsolete,
+    outstanding,
+)
 from contexts.fulfilment.saga import decide, evolve
 from contexts.fulfilment.state import Saga
-from contexts.fulfilment.steps import awaited, needs, obsolete
+from contexts.fulfilment.steps import Fact, TimerFired, awaited, identity, needs
 from contexts.inventory import decider as inventory
 from contexts.inventory import reservation as reservations
 from contexts.inventory.reservation import Reservation
