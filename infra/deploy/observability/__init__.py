@@ -1,1 +1,0 @@
-"""What watches Orderfold: configuration of servers, and dashboards as code."""

@@ -1,1 +1,0 @@
-"""Grafana's dashboards as code: `python -m infra.deploy.observability.grafana` writes them as JSON."""
