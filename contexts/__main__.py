@@ -11,7 +11,7 @@ import uvloop
 
 from contexts import NAMES
 from contexts.messages import Rejected, Unknown
-from infra.event_log.context_feed import LogDiffers
+from infra.event_log.context_subscription import LogDiffers
 from infra.event_log.published import StoreRestored
 from infra.event_log.relay import RelayStopped
 from infra.event_store.errors import RESTORE_REMEDY

@@ -9,9 +9,9 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from contexts.customers.disclosure import QUESTION as OPEN
+from contexts.customers.disclosure import REQUEST as OPEN
 from contexts.customers.disclosure import disclose
-from contexts.customers.key_health import QUESTION as KEYS
+from contexts.customers.key_health import REQUEST as KEYS
 from contexts.customers.key_health import KeyHealth, key_health
 from contexts.customers.personal_data import PersonalData
 from gateway.problems import UNAVAILABLE, Problem

@@ -7,9 +7,9 @@ from nats.aio.client import Client
 
 from contexts.customers.personal_data import PersonalData, Sealed
 from contexts.messages import CustomerId
-from infra.nats.request_reply import put
+from infra.nats.request_reply import request_with_retry
 
-QUESTION = "open"
+REQUEST = "open"
 SECONDS = 5.0
 
 
@@ -29,5 +29,5 @@ class Opened(msgspec.Struct, frozen=True, tag="opened"):
 async def disclose(nats: Client, customer_id: CustomerId, sealed: Sealed) -> PersonalData | None:
     """What was sealed, None if the customer was forgotten; raises ContextUnavailable or ValueError."""
     asked = msgspec.json.encode(OpenRequest(customer_id, sealed))
-    answer = await put(nats, "customers", QUESTION, asked, timeout=SECONDS)
+    answer = await request_with_retry(nats, "customers", REQUEST, asked, timeout=SECONDS)
     return msgspec.json.decode(answer, type=Opened).personal

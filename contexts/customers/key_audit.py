@@ -9,11 +9,11 @@ import msgspec
 import structlog
 
 from contexts.customers.events import AddressChanged, CustomerRegistered, EmailChanged
-from contexts.customers.key_health import QUESTION, KeyHealth
+from contexts.customers.key_health import REQUEST, KeyHealth
 from contexts.messages import wire_name
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.events import Recorded, key_of
-from infra.nats.request_reply import QuestionService
+from infra.nats.request_reply import RequestServer
 from infra.runtime.context import RunningContext, StartRefused
 from infra.settings import SettingsInvalid
 from infra.vault.key_store import KeyStore
@@ -73,7 +73,7 @@ class KeyAudit:
     """Keeps an eye on the keys while customers works, and answers `svc.customers.keys`."""
 
     def __init__(self, running: RunningContext, keys: KeyStore) -> None:
-        self._questions = QuestionService(running.nats, "customers")
+        self._requests = RequestServer(running.nats, "customers")
         self._store = running.store
         self._keys = keys
         self._position = 0
@@ -82,11 +82,11 @@ class KeyAudit:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        await self._questions.serve(QUESTION, self._answer)
+        await self._requests.serve(REQUEST, self._answer)
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        await self._questions.stop()
+        await self._requests.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

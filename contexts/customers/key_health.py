@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from nats.aio.client import Client
 
-from infra.nats.request_reply import put
+from infra.nats.request_reply import request_with_retry
 
-QUESTION = "keys"
+REQUEST = "keys"
 SECONDS = 1.5
 
 
@@ -20,4 +20,6 @@ class KeyHealth(msgspec.Struct, frozen=True, tag="keys"):
 
 async def key_health(nats: Client) -> KeyHealth:
     """How customers' keys are; raises ContextUnavailable."""
-    return msgspec.json.decode(await put(nats, "customers", QUESTION, b"{}", timeout=SECONDS), type=KeyHealth)
+    return msgspec.json.decode(
+        await request_with_retry(nats, "customers", REQUEST, b"{}", timeout=SECONDS), type=KeyHealth
+    )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contexts.customers.attendance import Disclosure, Shredder
 from contexts.customers.commands import CustomersCommand, ForgetCustomer
 from contexts.customers.decider import Locked, decide, evolve
-from contexts.customers.disclosure import QUESTION as OPEN
+from contexts.customers.disclosure import REQUEST as OPEN
+from contexts.customers.encryption import Encryption
 from contexts.customers.events import CustomersEvent
 from contexts.customers.key_audit import KeyAudit, check_keys
-from contexts.customers.key_health import QUESTION as KEYS
-from contexts.customers.privacy import Privacy
+from contexts.customers.key_health import REQUEST as KEYS
+from contexts.customers.key_shredder import DisclosureService, KeyShredder
 from infra.event_store.store import EventStore
-from infra.runtime.context import Companion, Context, RunningContext, Session
+from infra.runtime.context import BackgroundWorker, Context, RunningContext, Session
 from infra.settings import Settings
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeySource
@@ -26,21 +26,21 @@ def stream_of(command: CustomersCommand) -> str:
 
 def customers(keys: KeyStore) -> Context:
     """The context, with the keys of its customers."""
-    privacy = Privacy(keys)
+    encryption = Encryption(keys)
 
     async def handle(session: Session, command: CustomersCommand) -> None:
         """Load, open, decide, seal, record."""
         stream = stream_of(command)
         (kept,) = await session.load(stream)
         forgetting = isinstance(command, ForgetCustomer)
-        customer = kept if forgetting else await privacy.opened(command.customer_id, kept)
+        customer = kept if forgetting else await encryption.opened(command.customer_id, kept)
         # Whoever has nothing sealed yet has no key yet: a new customer, or one of before there were keys.
         first = not isinstance(kept, Locked)
         events = decide(customer, command)
-        session.record(stream, [await privacy.sealed(event, first=first) for event in events])
+        session.record(stream, [await encryption.sealed(event, first=first) for event in events])
 
-    def companions(running: RunningContext) -> Sequence[Companion]:
-        return (Disclosure(running, privacy), Shredder(running, keys), KeyAudit(running, keys))
+    def background_workers(running: RunningContext) -> Sequence[BackgroundWorker]:
+        return (DisclosureService(running, encryption), KeyShredder(running, keys), KeyAudit(running, keys))
 
     async def check_start(store: EventStore) -> None:
         await check_keys(store, keys)
@@ -53,10 +53,10 @@ def customers(keys: KeyStore) -> Context:
         evolve=evolve,
         primary=stream_of,
         handle=handle,
-        companions=companions,
-        fingerprint=privacy.fingerprint,
+        background_workers=background_workers,
+        fingerprint=encryption.fingerprint,
         check_start=check_start,
-        questions=(OPEN, KEYS),
+        requests=(OPEN, KEYS),
     )
 
 

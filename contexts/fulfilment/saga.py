@@ -1,4 +1,4 @@
-"""The saga: which step follows from each fact it hears, and what it knows after it."""
+"""The saga: which step follows from each fact it receives, and what it knows after it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ from contexts.shipping.events import (
 
 
 class TimerFired(Event, tag="fulfilment.TimerFired"):
-    """A timer the saga had set is due; it stands among the facts the saga hears."""
+    """A timer the saga had set is due; it stands among the facts the saga receives."""
 
     order_id: OrderId
     timer: str

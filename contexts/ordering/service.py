@@ -16,7 +16,7 @@ from contexts.ordering.events import OrderingEvent
 from contexts.ordering.price_list import KnownCustomer, ListedProduct, Terms, know_customer, list_product
 from contexts.wire_names import EVENTS
 from infra.messages.events import key_of
-from infra.runtime.context import Context, Heard, Reaction, Session
+from infra.runtime.context import Context, EventSession, ReceivedEvent, Session
 from infra.runtime.session import Stale
 from infra.settings import Settings
 
@@ -63,31 +63,31 @@ async def _terms(session: Session, command: PlaceOrder) -> Terms:
     )
 
 
-async def react(reaction: Reaction, heard: Sequence[Heard]) -> None:
+async def react(session: EventSession, heard: Sequence[ReceivedEvent]) -> None:
     """Bring the price list and the customers up to date with a batch of facts."""
-    await _learn(reaction, [it for it in heard if it.context == "catalog"], PRICE, products, list_product)
+    await _learn(session, [it for it in heard if it.context == "catalog"], PRICE, products, list_product)
     await _learn(
-        reaction, [it for it in heard if it.context == "customers"], CUSTOMER, customers, know_customer
+        session, [it for it in heard if it.context == "customers"], CUSTOMER, customers, know_customer
     )
 
 
 async def _learn(
-    reaction: Reaction,
-    heard: Sequence[Heard],
+    session: EventSession,
+    heard: Sequence[ReceivedEvent],
     kind: str,
     decoder: msgspec.json.Decoder[Any],
     learn: Callable[[Any, Any], Any],
 ) -> None:
     if not heard:
         return
-    notes = await reaction.notes(kind, {key_of(it.stream) for it in heard})
+    notes = await session.notes(kind, {key_of(it.stream) for it in heard})
     known = {key: decoder.decode(note) for key, note in notes.items()}
     for it in heard:
         key = key_of(it.stream)
         known[key] = learn(known.get(key), it.event)
     for key, entry in known.items():
         if entry is not None:
-            reaction.note(kind, key, msgspec.json.encode(entry))
+            session.note(kind, key, msgspec.json.encode(entry))
 
 
 def context(_settings: Settings) -> Context:
@@ -100,7 +100,7 @@ def context(_settings: Settings) -> Context:
         evolve=evolve,
         primary=stream_of,
         handle=handle,
-        hears={"catalog": CatalogEvent, "customers": CustomersEvent},
+        receives={"catalog": CatalogEvent, "customers": CustomersEvent},
         react=react,
         known_events=EVENTS,
     )

@@ -16,8 +16,17 @@ from contexts.payments.events import (
     RefundRequested,
     VoidRequested,
 )
-from contexts.payments.provider import Answer, Approved, Captured, Declined, Done, Look, Missing, Request
-from contexts.payments.standing import Standing, Stands
+from contexts.payments.provider import (
+    Answer,
+    Approved,
+    Captured,
+    Declined,
+    Done,
+    Missing,
+    Request,
+    StatusRequest,
+)
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus
 
 Facts = tuple[PaymentsEvent, ...]
 
@@ -42,7 +51,7 @@ def answered(payment: Payment, request: Request, answer: Answer) -> Facts:  # no
             return (PaymentVoided(order_id=order_id),)
         case RefundRequested(), Done():
             return (_refunded(request.return_id, request.amount, order_id, request.currency),)
-        case Look(), Standing():
+        case StatusRequest(), ProviderPayment():
             return _stands(payment, answer)
         case _:
             return ()
@@ -77,35 +86,35 @@ def _told(payment: Payment, mismatch: PaymentMismatched) -> Facts:
     return () if payment.mismatch == mismatch.reason else (mismatch,)
 
 
-def _stands(payment: Payment, standing: Standing) -> Facts:  # noqa: PLR0911 - a table
+def _stands(payment: Payment, standing: ProviderPayment) -> Facts:  # noqa: PLR0911 - a table
     """What the provider's books say beyond what is known here."""
     order_id, amount, currency = standing.order_id, standing.amount, standing.currency
     match payment.status, standing.status:
-        case Status.REQUESTED | Status.AUTHORIZED, Stands.AUTHORIZED:
+        case Status.REQUESTED | Status.AUTHORIZED, ProviderStatus.AUTHORIZED:
             return _held(payment, order_id, amount, currency, standing.reference)
-        case Status.REQUESTED, Stands.DECLINED:
+        case Status.REQUESTED, ProviderStatus.DECLINED:
             return (PaymentDeclined(order_id=order_id, reason=standing.reason),)
-        case status, Stands.VOIDED | Stands.DECLINED if status in OPEN:
+        case status, ProviderStatus.VOIDED | ProviderStatus.DECLINED if status in OPEN:
             # In the provider's dashboard, or by a request whose answer was lost.
             return (PaymentVoided(order_id=order_id),)
-        case Status.REQUESTED | Status.AUTHORIZED, Stands.CAPTURED:
+        case Status.REQUESTED | Status.AUTHORIZED, ProviderStatus.CAPTURED:
             held = _held(payment, order_id, amount, currency, standing.reference)
             held = tuple(fact for fact in held if isinstance(fact, PaymentAuthorized))
             collected = _collected(payment, order_id, standing.captured, currency)
             return (*held, *collected, *_given_back(payment, standing))
-        case Status.CAPTURED, Stands.CAPTURED:
+        case Status.CAPTURED, ProviderStatus.CAPTURED:
             if (standing.captured, currency) != (payment.amount, payment.currency):
                 return _mismatch(payment, order_id, standing.captured, currency, "captured")
             return _given_back(payment, standing)
         case Status.CAPTURED, _:
             return _contrary(payment, standing)
-        case _, Stands.CAPTURED:
+        case _, ProviderStatus.CAPTURED:
             return _contrary(payment, standing)
         case _:
             return ()
 
 
-def _contrary(payment: Payment, standing: Standing) -> Facts:
+def _contrary(payment: Payment, standing: ProviderPayment) -> Facts:
     """What cannot be, unless somebody changed the provider's books by hand."""
     reason = f"the payment is {standing.status} at the provider, and {payment.status} here"
     return _told(
@@ -119,7 +128,7 @@ def _contrary(payment: Payment, standing: Standing) -> Facts:
     )
 
 
-def _given_back(payment: Payment, standing: Standing) -> Facts:
+def _given_back(payment: Payment, standing: ProviderPayment) -> Facts:
     return tuple(
         _refunded(refund.refund_id, refund.amount, standing.order_id, standing.currency)
         for refund in standing.refunds

@@ -14,17 +14,17 @@ import structlog
 from nats.aio.client import Client
 
 from contexts.messages import OrderId, wire_name
-from contexts.payments.books import QUESTION, Books, BooksRequest
+from contexts.payments.books import REQUEST, Books, BooksRequest
 from contexts.payments.commands import CheckPayment
 from contexts.payments.decider import Payment
 from contexts.payments.events import PaymentAuthorized, PaymentCaptured
 from contexts.payments.provider import Missing, Provider
+from contexts.payments.provider_payment import PaymentPage, ProviderPayment
 from contexts.payments.reconciliation import Kind, differences
-from contexts.payments.standing import Standing, Standings
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.commands import Envelope
 from infra.messages.events import key_of
-from infra.nats.request_reply import QuestionService
+from infra.nats.request_reply import RequestServer
 from infra.observability.logging.redaction import described
 from infra.observability.metrics.instruments import books_compared
 from infra.runtime.command_client import CommandClient
@@ -50,16 +50,16 @@ class OpenBooks:
     """Answers `svc.payments.books`."""
 
     def __init__(self, nats: Client, provider: Provider) -> None:
-        self._questions = QuestionService(nats, "payments")
+        self._requests = RequestServer(nats, "payments")
         self._provider = provider
 
     async def start(self) -> None:
         """Answer from now on."""
-        await self._questions.serve(QUESTION, self._show)
+        await self._requests.serve(REQUEST, self._show)
 
     async def stop(self) -> None:
         """Answer no more."""
-        await self._questions.stop()
+        await self._requests.stop()
 
     async def _show(self, data: bytes) -> bytes:
         asked = msgspec.json.decode(data, type=BooksRequest)
@@ -68,7 +68,7 @@ class OpenBooks:
                 page = await self._provider.changed_since(asked.since, asked.after)
             else:
                 standing = await self._provider.standing(asked.order_id)
-                page = Standings(() if isinstance(standing, Missing) else (standing,))
+                page = PaymentPage(() if isinstance(standing, Missing) else (standing,))
         except Unavailable as error:
             return msgspec.json.encode(Books(problem=str(error)))
         return msgspec.json.encode(Books(page))
@@ -139,7 +139,7 @@ class Bookkeeping:
         for order_id, kinds in self._differing.items():
             log.error("the provider's books differ", order_id=order_id, kinds=sorted(kinds))
 
-    async def _changed_there(self) -> AsyncIterator[Standing]:
+    async def _changed_there(self) -> AsyncIterator[ProviderPayment]:
         after: str | None = None
         while True:
             page = await self._provider.changed_since(self._since, after)

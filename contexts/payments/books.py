@@ -8,10 +8,10 @@ import msgspec
 from nats.aio.client import Client
 
 from contexts.messages import OrderId
-from contexts.payments.standing import Standing, Standings
-from infra.nats.request_reply import ContextUnavailable, put
+from contexts.payments.provider_payment import PaymentPage, ProviderPayment
+from infra.nats.request_reply import ContextUnavailable, request_with_retry
 
-QUESTION = "books"
+REQUEST = "books"
 SECONDS = 15.0
 
 
@@ -26,7 +26,7 @@ class BooksRequest(msgspec.Struct, frozen=True):
 class Books(msgspec.Struct, frozen=True, tag="books"):
     """What the provider answered; `problem` says why it did not."""
 
-    page: Standings = Standings(())
+    page: PaymentPage = PaymentPage(())
     problem: str = ""
 
 
@@ -34,7 +34,7 @@ class BooksClosed(Exception):
     """The provider's books cannot be read at the moment; the message says why."""
 
 
-async def all_payments(nats: Client) -> AsyncIterator[tuple[Standing, ...]]:
+async def all_payments(nats: Client) -> AsyncIterator[tuple[ProviderPayment, ...]]:
     """Every payment in the provider's books, by pages; raises BooksClosed."""
     after: str | None = None
     while True:
@@ -45,16 +45,16 @@ async def all_payments(nats: Client) -> AsyncIterator[tuple[Standing, ...]]:
         after = page.next
 
 
-async def one_payment(nats: Client, order_id: OrderId) -> Standing | None:
+async def one_payment(nats: Client, order_id: OrderId) -> ProviderPayment | None:
     """An order's payment; None if the provider has none. Raises BooksClosed."""
     page = await _ask(nats, BooksRequest(order_id=order_id))
     return page.payments[0] if page.payments else None
 
 
-async def _ask(nats: Client, request: BooksRequest) -> Standings:
+async def _ask(nats: Client, request: BooksRequest) -> PaymentPage:
     asked = msgspec.json.encode(request)
     try:
-        answer = await put(nats, "payments", QUESTION, asked, timeout=SECONDS)
+        answer = await request_with_retry(nats, "payments", REQUEST, asked, timeout=SECONDS)
     except (ContextUnavailable, ValueError) as error:
         raise BooksClosed(str(error)) from error
     books = msgspec.json.decode(answer, type=Books)

@@ -35,8 +35,8 @@ from contexts.payments.events import (
     RefundRequested,
     VoidRequested,
 )
-from contexts.payments.provider import Answer, Impossible, Intent, Look, Missing, Pending, Request
-from contexts.payments.standing import Standing, Stands
+from contexts.payments.provider import Answer, Impossible, Intent, Missing, Pending, Request, StatusRequest
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus
 
 
 class Status(StrEnum):
@@ -80,21 +80,21 @@ def question(payment: Payment, command: PaymentsCommand, answers: Answers) -> Re
     wanted = _wanted(payment, command, answers)
     if wanted is None or type(wanted) not in answers:
         return wanted
-    if isinstance(answers[type(wanted)], Impossible | Missing) and Look not in answers:
+    if isinstance(answers[type(wanted)], Impossible | Missing) and StatusRequest not in answers:
         # The provider's books are not as we know them: somebody changed them there.
-        return Look(command.order_id)
+        return StatusRequest(command.order_id)
     return None
 
 
 def intents(payment: Payment, command: PaymentsCommand, request: Request) -> tuple[Intent, ...]:
     """What is recorded before a question is put, if it is not yet: what is asked, and what it is asked for.
 
-    A void that waits for the provider's decision is thus known to whoever hears of the decision first.
+    A void that waits for the provider's decision is thus known to whoever learns of the decision first.
     """
     wanted: list[Intent] = []
     if isinstance(command, VoidPayment):
         wanted.append(_void(payment, command))
-    if not isinstance(request, Look) and request not in wanted:
+    if not isinstance(request, StatusRequest) and request not in wanted:
         wanted.append(request)
     return tuple(intent for intent in wanted if intent.idempotency_key not in payment.asked)
 
@@ -115,9 +115,9 @@ def _wanted(  # noqa: C901, PLR0911 - a table, a row for each question
             return None
         case _, Status.UNKNOWN if not payment.asked:
             raise Unknown(f"order {command.order_id} has no payment")
-        case CheckPayment(), _ if Look not in answers:
-            return Look(command.order_id)
-        case CheckPayment(), status if _held(answers[Look]) and (
+        case CheckPayment(), _ if StatusRequest not in answers:
+            return StatusRequest(command.order_id)
+        case CheckPayment(), status if _held(answers[StatusRequest]) and (
             status is not Status.AUTHORIZED or _void(payment, command).idempotency_key in payment.asked
         ):
             # Held though it was given up, is not what was asked for, or was to be let go of.
@@ -197,7 +197,7 @@ def _refund(payment: Payment, command: RefundPayment) -> RefundRequested | None:
 
 
 def _held(answer: Answer) -> bool:
-    return isinstance(answer, Standing) and answer.status is Stands.AUTHORIZED
+    return isinstance(answer, ProviderPayment) and answer.status is ProviderStatus.AUTHORIZED
 
 
 def decide(payment: Payment, command: PaymentsCommand, answers: Answers) -> tuple[PaymentsEvent, ...]:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from contexts.messages import Amount, OrderId
 from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
-from contexts.payments.standing import Standing, Standings
+from contexts.payments.provider_payment import PaymentPage, ProviderPayment
 from infra.observability import tracing
 from infra.observability.metrics.instruments import provider_request
 from infra.runtime.context import Unavailable
@@ -47,8 +47,8 @@ class Body(msgspec.Struct, frozen=True):
 
 
 BODY = msgspec.json.Decoder(Body)
-STANDING = msgspec.json.Decoder(Standing)
-STANDINGS = msgspec.json.Decoder(Standings)
+STANDING = msgspec.json.Decoder(ProviderPayment)
+STANDINGS = msgspec.json.Decoder(PaymentPage)
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class HttpProvider:
         code, body = await self._change("refund", path, wanted.idempotency_key, content)
         return Done() if code == HTTPStatus.OK else _refused(path, code, body)
 
-    async def standing(self, order_id: OrderId) -> Standing | Missing:
+    async def standing(self, order_id: OrderId) -> ProviderPayment | Missing:
         """How a payment stands."""
         path = f"/payments/{order_id}"
         answer, body = await self._ask("look", "GET", path)
@@ -127,7 +127,7 @@ class HttpProvider:
             raise Unavailable(f"the payment provider answered {path} with another order's payment")
         return standing
 
-    async def changed_since(self, since: float, after: str | None) -> Standings:
+    async def changed_since(self, since: float, after: str | None) -> PaymentPage:
         """The payments changed since a time, by pages."""
         query: dict[str, Any] = {"changed_since": since, "limit": PAGE}
         if after is not None:

@@ -8,10 +8,10 @@ import msgspec
 
 from contexts.messages import Amount, Currency, OrderId
 from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
-from contexts.payments.standing import Standing, Standings
+from contexts.payments.provider_payment import PaymentPage, ProviderPayment
 
 
-class Look(msgspec.Struct, frozen=True):
+class StatusRequest(msgspec.Struct, frozen=True):
     """How does the payment of an order stand? Changes nothing at the provider."""
 
     order_id: OrderId
@@ -20,7 +20,7 @@ class Look(msgspec.Struct, frozen=True):
 Intent = PaymentRequested | CaptureRequested | VoidRequested | RefundRequested
 """What is asked with an idempotency key, and recorded before it is asked."""
 
-Request = Intent | Look
+Request = Intent | StatusRequest
 
 
 class Approved(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class Impossible(msgspec.Struct, frozen=True):
     reason: str
 
 
-Answer = Approved | Declined | Pending | Captured | Done | Missing | Impossible | Standing
+Answer = Approved | Declined | Pending | Captured | Done | Missing | Impossible | ProviderPayment
 
 
 class Provider(Protocol):
@@ -85,8 +85,8 @@ class Provider(Protocol):
     async def refund(self, wanted: RefundRequested) -> Done | Missing | Impossible:
         """Give back a part of what was captured."""
 
-    async def standing(self, order_id: OrderId) -> Standing | Missing:
+    async def standing(self, order_id: OrderId) -> ProviderPayment | Missing:
         """How a payment stands."""
 
-    async def changed_since(self, since: float, after: str | None) -> Standings:
+    async def changed_since(self, since: float, after: str | None) -> PaymentPage:
         """The payments changed since a time (seconds since 1970), the oldest change first, by pages."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from contexts.payments.decider import Payment, Status
-from contexts.payments.standing import Standing, Stands
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus
 
 
 class Kind(StrEnum):
@@ -21,7 +21,7 @@ class Kind(StrEnum):
     """The provider does not know a payment whose money it should have."""
 
 
-def differences(payment: Payment, standing: Standing | None) -> frozenset[Kind]:
+def differences(payment: Payment, standing: ProviderPayment | None) -> frozenset[Kind]:
     """What differs, to the unit; none where the provider holds, captured and refunded what is known here."""
     held = payment.amount if payment.status is Status.AUTHORIZED else 0
     captured = payment.amount if payment.status is Status.CAPTURED else 0
@@ -29,7 +29,7 @@ def differences(payment: Payment, standing: Standing | None) -> frozenset[Kind]:
     if standing is None:
         return frozenset({Kind.UNKNOWN_THERE}) if held or captured else frozenset()
     if payment.status is Status.UNKNOWN and not payment.asked:
-        moved = standing.held or standing.captured or standing.status is Stands.PENDING
+        moved = standing.held or standing.captured or standing.status is ProviderStatus.PENDING
         return frozenset({Kind.UNKNOWN_HERE}) if moved else frozenset()
     found = {
         Kind.HELD: standing.held != held,

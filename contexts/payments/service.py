@@ -8,7 +8,7 @@ from typing import assert_never
 from contexts.messages import Rejected
 from contexts.payments.answers import answered
 from contexts.payments.bookkeeping import Bookkeeping, OpenBooks, checking
-from contexts.payments.books import QUESTION as BOOKS
+from contexts.payments.books import REQUEST as BOOKS
 from contexts.payments.commands import CheckPayment, PaymentsCommand
 from contexts.payments.decider import Payment, Undecided, decide, evolve, intents, question
 from contexts.payments.events import (
@@ -20,9 +20,9 @@ from contexts.payments.events import (
     VoidRequested,
 )
 from contexts.payments.http_provider import HttpProvider
-from contexts.payments.provider import Answer, Look, Provider, Request
+from contexts.payments.provider import Answer, Provider, Request, StatusRequest
 from infra.observability.metrics.instruments import payment_mismatched
-from infra.runtime.context import Companion, Context, RunningContext, Session, Unavailable
+from infra.runtime.context import BackgroundWorker, Context, RunningContext, Session, Unavailable
 from infra.settings import Settings
 
 
@@ -42,7 +42,7 @@ async def ask(provider: Provider, request: Request) -> Answer:
             return await provider.void(request)
         case RefundRequested():
             return await provider.refund(request)
-        case Look(order_id=order_id):
+        case StatusRequest(order_id=order_id):
             return await provider.standing(order_id)
         case _:
             assert_never(request)
@@ -87,7 +87,7 @@ def payments(provider: Provider) -> Context:
                 raise Unavailable(str(refusal)) from refusal
             raise
 
-    def companions(running: RunningContext) -> Sequence[Companion]:
+    def background_workers(running: RunningContext) -> Sequence[BackgroundWorker]:
         check = checking(running.commands)
         return (
             OpenBooks(running.nats, provider),
@@ -102,10 +102,10 @@ def payments(provider: Provider) -> Context:
         evolve=evolve,
         primary=stream_of,
         handle=handle,
-        companions=companions,
+        background_workers=background_workers,
         # What the bookkeeping has checked.
         sends=(CheckPayment,),
-        questions=(BOOKS,),
+        requests=(BOOKS,),
     )
 
 

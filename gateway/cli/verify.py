@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from contexts.customers.key_health import QUESTION as KEYS
+from contexts.customers.key_health import REQUEST as KEYS
 from contexts.customers.key_health import key_health
-from contexts.payments.books import QUESTION as BOOKS
+from contexts.payments.books import REQUEST as BOOKS
 from contexts.payments.books import BooksClosed, all_payments, one_payment
 from gateway.cli.connection import running_settings
 from gateway.cli.errors import CommandFailed, Differs

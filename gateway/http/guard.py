@@ -101,7 +101,7 @@ def refuse_customer(handler: BaseRouteHandler, caller: Caller) -> None:
 
 
 class Guard:
-    """Stands before every route and lets through who may use it; others get a Problem.
+    """ProviderStatus before every route and lets through who may use it; others get a Problem.
 
     A middleware, not one of Litestar's guards: for those it copies the route on every request, which costs
     more than all of this.

@@ -32,7 +32,7 @@ class RouteClass(StrEnum):
     """Without a token, or with one that proves nothing."""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ProviderPayment(msgspec.Struct, frozen=True):
     """Where a client stands after a request."""
 
     left: int
@@ -67,18 +67,18 @@ class Limit:
         self.policy = f'"{name}";q={quota};w={seconds}'.encode()
         """What `RateLimit-Policy` says."""
 
-    def take(self, client: str) -> Standing:
+    def take(self, client: str) -> ProviderPayment:
         """Count one request of a client, unless it has none left."""
         client = short(client)
         bucket = self._filled(client)
         if bucket.left < 1:
-            return Standing(0, self._full_in(bucket), math.ceil((1 - bucket.left) / self._rate))
+            return ProviderPayment(0, self._full_in(bucket), math.ceil((1 - bucket.left) / self._rate))
         bucket.left -= 1
         if client in self._untold or len(self._untold) < MOST_TOLD:
             self._untold[client] = self._untold.get(client, 0) + 1
-        return Standing(int(bucket.left), self._full_in(bucket), 0)
+        return ProviderPayment(int(bucket.left), self._full_in(bucket), 0)
 
-    def standing(self, standing: Standing) -> bytes:
+    def standing(self, standing: ProviderPayment) -> bytes:
         """What `RateLimit` says."""
         return b'"%s";r=%d;t=%d' % (self.name.encode(), standing.left, standing.full_in)
 

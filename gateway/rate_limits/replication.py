@@ -42,7 +42,7 @@ DECODER = msgspec.json.Decoder(Counted)
 
 
 class LimitExchange:
-    """Tells, and hears."""
+    """Tells, and receives."""
 
     def __init__(self, limits: Limits, link: NatsLink) -> None:
         self._limits = limits

@@ -25,7 +25,7 @@ def forget(folder: Path, name: str) -> None:
         (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
-def end_leftovers(folder: Path) -> list[str]:
+def end_orphans(folder: Path) -> list[str]:
     """End every remembered process that still lives; returns their names."""
     remembered = {file.stem: identity(file) for file in folder.glob("*.pid")}
     alive = {name: found for name, found in remembered.items() if lives(*found)}

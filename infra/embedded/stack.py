@@ -16,10 +16,10 @@ import msgspec
 
 from infra.embedded.data_folder import DataFolder
 from infra.embedded.mongo_recovery import restart_when_broken, set_aside_if_unusable
-from infra.embedded.pid_files import end_leftovers
+from infra.embedded.pid_files import end_orphans
 from infra.embedded.ports import Ports, choose_ports
 from infra.embedded.servers import Process, ServerFailed, listening, mongo_server, nats_server
-from infra.embedded.supervisor import MOST_DEATHS, Child
+from infra.embedded.supervisor import MOST_DEATHS, SupervisedProcess
 from infra.security.development_issuer import SigningKeys, jwks_file, private_file, write_secret
 from infra.security.tls import client_context
 from infra.security.webhook_signature import new_secret
@@ -64,7 +64,7 @@ class EmbeddedStack:
         self._given = load_settings(environ)
         self._port = port or self._given.port
         self._say = say
-        self._children: dict[str, Child] = {}
+        self._processes: dict[str, SupervisedProcess] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._ports: Ports | None = None
         self._trouble = ""
@@ -108,8 +108,8 @@ class EmbeddedStack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of each child."""
-        return {name: child.pid for name, child in self._children.items()}
+        """The process id of each process."""
+        return {name: process.pid for name, process in self._processes.items()}
 
     async def __aenter__(self) -> Self:
         try:
@@ -133,22 +133,23 @@ class EmbeddedStack:
     async def start_servers(self) -> None:
         """Take the folder and start the servers alone, not what works on their data; raises as `start`."""
         self.folder.acquire()
-        for name in await asyncio.to_thread(end_leftovers, self.folder.run):
+        for name in await asyncio.to_thread(end_orphans, self.folder.run):
             self._say(f"ended {name}, left over from a run that was killed")
         self._ports = choose_ports(self.folder.ports, gateway=self._port, host=self._given.host)
         self._make_secrets()
         self.folder.rotate_logs()
         self.folder.write_environment(self.environment)
-        self._children = {
-            name: Child(name, build, self.folder.run, self._say) for name, build in self._builders().items()
+        self._processes = {
+            name: SupervisedProcess(name, build, self.folder.run, self._say)
+            for name, build in self._builders().items()
         }
         await self._start(("nats", "mongo", "provider"))
         self._keepers.append(asyncio.create_task(self._mend_mongo(), name="mend mongo"))
 
     async def _start(self, names: Sequence[str]) -> None:
         for name in names:
-            self._children[name].spawn()
-            self._keepers.append(asyncio.create_task(self._children[name].keep(), name=f"keep {name}"))
+            self._processes[name].spawn()
+            self._keepers.append(asyncio.create_task(self._processes[name].keep(), name=f"keep {name}"))
         await self._all_serve(names)
 
     async def _mend_mongo(self) -> None:
@@ -217,10 +218,10 @@ class EmbeddedStack:
 
     async def _all_serve(self, names: Sequence[str]) -> None:
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        while waiting := [name for name in names if not self._children[name].serves()]:
+        while waiting := [name for name in names if not self._processes[name].serves()]:
             self._raise_failure()
             if asyncio.get_running_loop().time() > deadline:
-                words = self._children[waiting[0]].last_words()
+                words = self._processes[waiting[0]].last_log_line()
                 msg = f"{waiting[0]} was not ready within {READY_SECONDS:g} s: {words}"
                 raise ServerFailed(msg)
             await asyncio.sleep(0.02)
@@ -244,8 +245,8 @@ class EmbeddedStack:
                     msg = f"{msg} (logs: {self.folder.root / 'logs'})"
                     raise ServerFailed(msg)
                 await asyncio.sleep(0.1)
-        for child in self._children.values():
-            child.most_deaths = MOST_DEATHS
+        for process in self._processes.values():
+            process.most_deaths = MOST_DEATHS
 
     async def _missing(self, client: httpx.AsyncClient) -> str:
         try:
@@ -274,15 +275,15 @@ class EmbeddedStack:
 
     def kill(self, name: str) -> None:
         """Kill a process with SIGKILL; the supervisor starts it again."""
-        self._children[name].kill()
+        self._processes[name].kill()
 
     def hold(self, name: str) -> None:
         """Kill a process and leave it dead until `release`."""
-        self._children[name].hold()
+        self._processes[name].hold()
 
     async def release(self, name: str) -> None:
         """Start a held process again and return when it serves."""
-        self._children[name].release()
+        self._processes[name].release()
         await self._all_serve([name])
 
     async def restart(self, name: str) -> None:
@@ -305,15 +306,15 @@ class EmbeddedStack:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         self._keepers.clear()
         for seconds, names in STOPS:
-            running = [self._children[name] for name in names if name in self._children]
-            await asyncio.gather(*(child.stop(seconds) for child in running))
-        self._children.clear()
+            running = [self._processes[name] for name in names if name in self._processes]
+            await asyncio.gather(*(process.stop(seconds) for process in running))
+        self._processes.clear()
         self.folder.release()
 
     def kill_all(self) -> None:
         """End every process at once: for a user who will not wait."""
-        for child in self._children.values():
-            child.hold()
+        for process in self._processes.values():
+            process.hold()
 
 
 class Check(msgspec.Struct):

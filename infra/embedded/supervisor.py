@@ -32,7 +32,7 @@ ROOM_SECONDS = 1.0
 """How often to look whether there is room."""
 
 
-class Child:
+class SupervisedProcess:
     """A process that is built anew at every start, so that what it needs on disk is written anew as well."""
 
     def __init__(
@@ -110,17 +110,17 @@ class Child:
         self._deaths.append(now)
         recent = sum(now - death < WINDOW_SECONDS for death in self._deaths)
         if recent >= self.most_deaths:
-            msg = f"{self.name} died {recent} times within a minute: {self.last_words()}"
+            msg = f"{self.name} died {recent} times within a minute: {self.last_log_line()}"
             raise ServerFailed(msg)
         return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (recent - 1))
 
     def _ending(self) -> str:
         code = self._process.exit_code if self._process else None
         if code == REFUSED:
-            return self.last_words()
+            return self.last_log_line()
         return f"signal {-code}" if code is not None and code < 0 else f"status {code}"
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """The last line of its log, without the log's form."""
         return plain(self._process.last_line()) if self._process else "it was never started"
 
@@ -153,7 +153,7 @@ def has_room(folder: Path) -> bool:
     return disk.free >= min(ROOM_BYTES, disk.total // 20)
 
 
-def last_words(log: Path) -> str:
+def last_log_line(log: Path) -> str:
     """The last line of a process's log, without the log's form; empty if there is none."""
     try:
         with log.open("rb") as lines:

@@ -18,7 +18,7 @@ from infra.event_log.messages import (
 )
 from infra.messages.event_headers import Delivered
 from infra.messages.events import Behind
-from infra.nats.request_reply import ContextUnavailable, put
+from infra.nats.request_reply import ContextUnavailable, request_with_retry
 
 __all__ = ["ContextUnavailable", "LogClient", "LogPage"]
 
@@ -112,7 +112,7 @@ class LogClient:
         return msgspec.json.decode(data, type=LogAnswer)
 
     async def _ask(self, context: str, what: str, payload: bytes) -> bytes:
-        return await put(self._nats, context, what, payload, timeout=self._timeout)
+        return await request_with_retry(self._nats, context, what, payload, timeout=self._timeout)
 
 
 def _delivered(context: str, event: LogEvent) -> Delivered:

@@ -17,7 +17,7 @@ SHARE = 0.25
 """The part of a second's events that a limited relay publishes at once."""
 
 
-class RelayWish(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class RelayCommand(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is left out stays as it is; a rate (events a second) holds until the backlog is published.
 
     `look`: the relay compares the stream with what it has published, as it otherwise does now and then.
@@ -83,14 +83,14 @@ class RelayControl:
 
     async def _serve(self, message: Msg) -> None:
         try:
-            wish = msgspec.json.decode(message.data or b"{}", type=RelayWish)
+            command = msgspec.json.decode(message.data or b"{}", type=RelayCommand)
         except msgspec.DecodeError:
             return  # nobody of ours; whoever it is runs into its own time limit
-        if wish.paused is not UNSET:
-            self.paused = wish.paused
-        if wish.rate is not UNSET:
-            self.rate = wish.rate if wish.rate and wish.rate > 0 else None
-        self.asked_to_look |= wish.look
+        if command.paused is not UNSET:
+            self.paused = command.paused
+        if command.rate is not UNSET:
+            self.rate = command.rate if command.rate and command.rate > 0 else None
+        self.asked_to_look |= command.look
         self._wake()
         position, refills, complaint = self._report()
         if message.reply:
@@ -106,7 +106,7 @@ def relay_subject(context: str) -> str:
     return f"svc.{context}.relay"
 
 
-async def tell_relay(nats: Client, context: str, wish: RelayWish) -> RelayReport:
+async def tell_relay(nats: Client, context: str, command: RelayCommand) -> RelayReport:
     """Tell a context's relay; raises NobodyListens if no process leads the context, and NatsUnavailable."""
-    reply = await request(nats, relay_subject(context), msgspec.json.encode(wish))
+    reply = await request(nats, relay_subject(context), msgspec.json.encode(command))
     return msgspec.json.decode(reply.data, type=RelayReport)

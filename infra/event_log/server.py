@@ -27,7 +27,7 @@ from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.event_headers import Delivered
 from infra.messages.events import PARTITIONS, Recorded
 from infra.nats.connection import NatsUnavailable, publish
-from infra.nats.request_reply import ContextUnavailable, QuestionService
+from infra.nats.request_reply import ContextUnavailable, RequestServer
 
 __all__ = ["ContextUnavailable", "Delivered", "LogClient", "LogPage", "LogService"]
 
@@ -46,20 +46,20 @@ class LogService:
         self._nats = nats
         self._store = store
         self._context = store.context
-        self._questions = QuestionService(nats, store.context)
+        self._requests = RequestServer(nats, store.context)
         self._announcing: asyncio.Task[None] | None = None
         self._committed = asyncio.Event()
         store.on_commit(self._committed.set)
 
     async def start(self) -> None:
         """Serve from now on; every process of a context may. Raises NatsUnavailable."""
-        await self._questions.serve("log", self._page)
-        await self._questions.serve("behind", self._behind)
+        await self._requests.serve("log", self._page)
+        await self._requests.serve("behind", self._behind)
         self._announcing = asyncio.create_task(self._announce())
 
     async def stop(self) -> None:
         """Stop serving; questions under way are dropped, their askers ask again."""
-        await self._questions.stop()
+        await self._requests.stop()
         if self._announcing is not None:
             self._announcing.cancel()
             await asyncio.gather(self._announcing, return_exceptions=True)

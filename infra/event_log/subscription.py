@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 from nats.aio.client import Client
 
-from infra.event_log.context_feed import Feed, LogDiffers, Place, Portion
+from infra.event_log.context_subscription import ContextBatch, ContextSubscription, LogDiffers, StreamPosition
 from infra.messages.event_headers import Delivered
 from infra.messages.events import PARTITIONS, Checkpoint
 from infra.nats.connection import NatsUnavailable, publish
@@ -56,22 +56,22 @@ class LogReader:
         self._contexts = tuple(contexts)
         self._partitions = sorted(set(partitions))
         self._quiet_seconds = quiet_seconds
-        self._feeds: dict[str, Feed] = {}
+        self._subscriptions: dict[str, ContextSubscription] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._refreshed: dict[str, float] = {}
         self._arrived = asyncio.Event()
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, StreamPosition] = {}
 
     @property
     def gaps(self) -> int:
         """Gaps met in the streams since the last start."""
-        return sum(feed.gaps for feed in self._feeds.values())
+        return sum(subscription.gaps for subscription in self._subscriptions.values())
 
     @property
     def from_store(self) -> int:
         """Events read from stores instead of streams since the last start."""
-        return sum(feed.from_store for feed in self._feeds.values())
+        return sum(subscription.from_store for subscription in self._subscriptions.values())
 
     async def start(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> None:
         """Read from these checkpoints on; a missing one means from the beginning. May be called again."""
@@ -85,7 +85,7 @@ class LogReader:
             for partition in self._partitions
         }
         for context in self._contexts:
-            feed = Feed(
+            subscription = ContextSubscription(
                 self._nats,
                 context,
                 self._durable,
@@ -93,13 +93,15 @@ class LogReader:
                 self._arrived.set,
                 quiet_seconds=self._quiet_seconds,
             )
-            self._feeds[context] = feed
-            self._tasks.append(asyncio.create_task(feed.run(), name=f"feed {self._durable} {context}"))
+            self._subscriptions[context] = subscription
+            self._tasks.append(
+                asyncio.create_task(subscription.run(), name=f"subscription {self._durable} {context}")
+            )
 
     async def next(self, limit: int = 500, timeout: float | None = None) -> Batch | None:
         """What has come, up to `limit` events, as soon as there is something; None after `timeout` seconds.
 
-        Raises LogDiffers if a checkpoint does not belong to its context's log, and what else ended a feed.
+        Raises LogDiffers if a checkpoint does not belong to its context's log, and what else ended one.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -114,8 +116,8 @@ class LogReader:
     async def done(self, batch: Batch) -> None:
         """Acknowledge a batch, for the lag that the server shows; correctness does not depend on it."""
         for context, (epoch, reply) in batch.acknowledgements.items():
-            feed = self._feeds.get(context)
-            if feed is not None and feed.epoch == epoch:
+            subscription = self._subscriptions.get(context)
+            if subscription is not None and subscription.epoch == epoch:
                 with contextlib.suppress(NatsUnavailable):
                     await publish(self._nats, reply)
 
@@ -125,7 +127,7 @@ class LogReader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        self._feeds.clear()
+        self._subscriptions.clear()
 
     def _collect(self, limit: int) -> Batch | None:
         batch = Batch([], {}, {})
@@ -142,20 +144,20 @@ class LogReader:
 
     def _waiting(self) -> list[tuple[datetime, str]]:
         """The contexts of which events wait, with the time of the first."""
-        oldest = {context: feed.oldest for context, feed in self._feeds.items()}
+        oldest = {context: subscription.oldest for context, subscription in self._subscriptions.items()}
         return [(time, context) for context, time in oldest.items() if time is not None]
 
     def _take(self, context: str, limit: int, batch: Batch) -> None:
-        while limit > 0 and (portion := self._feeds[context].take(limit)):
-            limit -= len(portion.events)
-            batch.events.extend(portion.events)
-            self._move(context, portion, batch.checkpoints)
-            if portion.acknowledgement is not None:
-                batch.acknowledgements[context] = portion.acknowledgement
+        while limit > 0 and (part := self._subscriptions[context].take(limit)):
+            limit -= len(part.events)
+            batch.events.extend(part.events)
+            self._move(context, part, batch.checkpoints)
+            if part.acknowledgement is not None:
+                batch.acknowledgements[context] = part.acknowledgement
 
-    def _move(self, context: str, portion: Portion, moved: dict[tuple[str, int], Checkpoint]) -> None:
-        positions = {event.partition: event.position for event in portion.events}
-        place = portion.place or self._places.get(context)
+    def _move(self, context: str, part: ContextBatch, moved: dict[tuple[str, int], Checkpoint]) -> None:
+        positions = {event.partition: event.position for event in part.events}
+        place = part.place or self._places.get(context)
         if place is not None:
             self._places[context] = place
         for partition, position in positions.items():
@@ -177,7 +179,7 @@ class LogReader:
             moved[context, partition] = self._checkpoints[context, partition]
 
 
-def _checkpoint(position: int, place: Place | None, old: Checkpoint) -> Checkpoint:
+def _checkpoint(position: int, place: StreamPosition | None, old: Checkpoint) -> Checkpoint:
     if place is None:
         return msgspec.structs.replace(old, position=position)
     return Checkpoint(

@@ -92,7 +92,7 @@ class Reader(Protocol):
         """Give up the connection."""
 
 
-class Companions(Protocol):
+class LeaderElection(Protocol):
     """The processes that use the same database, this one among them."""
 
     lost_lead: asyncio.Event
@@ -120,7 +120,7 @@ class Database(Protocol):
     def reader(self) -> Reader:
         """A connection that reads, and does not wait for writers."""
 
-    def companions(self) -> Companions:
+    def leader_election(self) -> LeaderElection:
         """The other processes."""
 
     def close(self) -> None:

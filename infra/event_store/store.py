@@ -96,8 +96,8 @@ class EventStore:
         self._search = Lane(database.reader(), f"{context}-search")
         self._lanes = (self._loads, self._tail, self._search)
         self._commits = GroupCommit(database.writer(), context, self._committed)
-        self._companions = database.companions()
-        self._companions.hear(self._committed)
+        self._election = database.leader_election()
+        self._election.hear(self._committed)
         loads, seconds = self._loads, StoreMeasures(context).read_seconds
         self._streams = GroupRead(loads.executor, loads.reader.streams, loads.reader.interrupt, seconds)
         self._commands = GroupRead(loads.executor, loads.reader.commands, loads.reader.interrupt, seconds)
@@ -203,11 +203,11 @@ class EventStore:
     @property
     def lost_lead(self) -> asyncio.Event:
         """Set when this process led and no longer does; `lead` again clears it."""
-        return self._companions.lost_lead
+        return self._election.lost_lead
 
     async def lead(self) -> None:
         """Return when this process is the context's leader; it is until `close` or `lost_lead`."""
-        await self._companions.lead()
+        await self._election.lead()
 
     async def put_back(self, events: Sequence[Recorded], commands: Sequence[CommandRecord]) -> None:
         """Write events after the last one, at their own positions, while nobody else uses the store.
@@ -259,7 +259,7 @@ class EventStore:
 
     async def _close(self) -> None:
         await self._commits.close()
-        await self._companions.close()
+        await self._election.close()
         await asyncio.gather(*(asyncio.to_thread(lane.finish) for lane in self._lanes))
         # One after the other: the last connection moves SQLite's log into the file. Of two that are closed at
         # the same moment neither is the last, and a copy of the file alone would lack what is in the log.

@@ -56,7 +56,7 @@ class Connection(Client):
         self.begun = False
         self.ending = False
         self.forbidden = Forbidden()
-        self.last_words = ""
+        self.last_error_text = ""
         self._settings = settings
         self._on_closed = on_closed
         self._leaving: asyncio.Task[None] | None = None
@@ -90,7 +90,7 @@ class Connection(Client):
             # it would try for ever.
             raise asyncio.CancelledError
         said = str(error) or type(error).__name__
-        repeated, self.last_words = said == self.last_words, said
+        repeated, self.last_error_text = said == self.last_error_text, said
         if self.forbidden.note(said):
             log.error("nats refuses what this user may not do", connection=self.name, error=said)
         elif is_strangers(said):
@@ -117,7 +117,7 @@ class Connection(Client):
     async def closed(self) -> None:
         """The connection is lost for good."""
         if not self.ending and self._on_closed is not None:
-            log.error("nats connection ended", connection=self.name, error=self.last_words)
+            log.error("nats connection ended", connection=self.name, error=self.last_error_text)
             self._on_closed()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - the library calls it
@@ -180,7 +180,7 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
         raise
     except (Error, OSError, TimeoutError, ValueError, ImportError) as error:
         await _give_up(client)
-        reason = client.last_words or str(error) or "no answer"
+        reason = client.last_error_text or str(error) or "no answer"
         if tls is not None and not advice(reason):
             reason = await objection([url for url in servers if url.startswith(TLS)], tls) or reason
         fix = advice(reason) or "is it running, and is ORDERFOLD_NATS_URL right?"

@@ -37,7 +37,7 @@ class Impaired(Exception):
     """Raised by who answers: the answer is not there until an operator has mended what the message says."""
 
 
-class QuestionRefusal(msgspec.Struct, frozen=True, tag="refused"):
+class RequestRefused(msgspec.Struct, frozen=True, tag="refused"):
     """The question was wrong, or its answer cannot be found now (`again`: asking again may help)."""
 
     reason: str
@@ -45,15 +45,15 @@ class QuestionRefusal(msgspec.Struct, frozen=True, tag="refused"):
     impaired: bool = False
 
 
-_REFUSED = msgspec.json.encode(QuestionRefusal("", again=False)).partition(b",")[0]
+_REFUSED = msgspec.json.encode(RequestRefused("", again=False)).partition(b",")[0]
 
 
-def question_subject(context: str, name: str) -> str:
+def request_subject(context: str, name: str) -> str:
     """Where a question to a context is put."""
     return f"svc.{context}.{name}"
 
 
-class QuestionService:
+class RequestServer:
     """Answers questions on `svc.<context>.<name>`; every process of a context may."""
 
     def __init__(self, nats: Client, context: str) -> None:
@@ -75,7 +75,7 @@ class QuestionService:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        subject = question_subject(self._context, name)
+        subject = request_subject(self._context, name)
         self._subscriptions.append(await subscribe(self._nats, subject, heard, queue=f"svc-{self._context}"))
 
     async def stop(self) -> None:
@@ -92,15 +92,15 @@ class QuestionService:
             try:
                 reply = await respond(message.data)
             except (msgspec.MsgspecError, ValueError) as error:
-                reply = msgspec.json.encode(QuestionRefusal(str(error), again=False))
+                reply = msgspec.json.encode(RequestRefused(str(error), again=False))
             except Impaired as error:
-                refusal = QuestionRefusal(str(error), again=True, impaired=True)
+                refusal = RequestRefused(str(error), again=True, impaired=True)
                 reply = msgspec.json.encode(refusal)
             except StoreUnavailable as error:
-                reply = msgspec.json.encode(QuestionRefusal(str(error), again=True))
+                reply = msgspec.json.encode(RequestRefused(str(error), again=True))
             except Exception:
                 log.exception("a question failed", subject=message.subject)
-                reply = msgspec.json.encode(QuestionRefusal("internal error", again=True))
+                reply = msgspec.json.encode(RequestRefused("internal error", again=True))
             if message.reply:
                 await publish(self._nats, message.reply, reply)
         except NatsUnavailable as error:
@@ -109,13 +109,15 @@ class QuestionService:
             self._free.release()
 
 
-async def put(nats: Client, context: str, name: str, payload: bytes, *, timeout: float) -> bytes:
+async def request_with_retry(
+    nats: Client, context: str, name: str, payload: bytes, *, timeout: float
+) -> bytes:
     """Ask until there is an answer, JSON with a tag `type`.
 
     Raises ContextUnavailable after `timeout` seconds, ContextImpaired at once, and ValueError when the
     question is refused for good.
     """
-    subject = question_subject(context, name)
+    subject = request_subject(context, name)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     pause = SHORTEST_PAUSE
@@ -141,8 +143,8 @@ async def put(nats: Client, context: str, name: str, payload: bytes, *, timeout:
     raise ContextUnavailable(f"{context} did not answer within {timeout:g} s: {reason}")
 
 
-def _refusal(data: bytes) -> QuestionRefusal | None:
+def _refusal(data: bytes) -> RequestRefused | None:
     # Its tag comes first: an answer of 900 kB need not be read for it.
     if not data.startswith(_REFUSED):
         return None
-    return msgspec.json.decode(data, type=QuestionRefusal)
+    return msgspec.json.decode(data, type=RequestRefused)

@@ -16,7 +16,7 @@ async def objection(servers: list[str], context: ssl.SSLContext) -> str:
     """What the first of the servers that does has against this end; "" if none says anything.
 
     With TLS 1.3 a client is refused only after it thinks that all went well. Whoever goes on to speak, as the
-    library does, often hears nothing but that the connection is gone: it is ended before the reason is read.
+    library does, often learns only that the connection is gone: it ends before the reason is read.
     """
     for server in servers:
         said = await _said(server, context)

@@ -75,17 +75,17 @@ class Refund(msgspec.Struct, frozen=True):
     amount: int
 
 
-class Standing(Payment, frozen=True, kw_only=True):
+class ProviderPayment(Payment, frozen=True, kw_only=True):
     """GET /payments/{order_id}: a payment with what became of its money."""
 
     captured: int
     refunds: list[Refund]
 
 
-class Standings(msgspec.Struct, frozen=True):
+class PaymentPage(msgspec.Struct, frozen=True):
     """GET /payments: a page of payments, the one that changed first first; `next` asks for the next page."""
 
-    payments: list[Standing]
+    payments: list[ProviderPayment]
     next: str | None
 
 

@@ -12,10 +12,10 @@ from infra.payment_sandbox.ledger import KeyReused, Ledger
 from infra.payment_sandbox.messages import (
     Answer,
     Payment,
+    PaymentPage,
     Problem,
+    ProviderPayment,
     Refund,
-    Standing,
-    Standings,
     Status,
     Wanted,
     WantedRefund,
@@ -85,12 +85,12 @@ class SandboxProvider:
         found = self._ledger.changed_since(since, place, limit)
         payments = [self._ledger.payment(changed.order_id) for changed in found]
         following = f"{found[-1].at!r}:{found[-1].order_id}" if len(found) == limit else None
-        page = Standings([self._whole(payment) for payment in payments if payment is not None], following)
+        page = PaymentPage([self._whole(payment) for payment in payments if payment is not None], following)
         return Answer(HTTPStatus.OK, msgspec.json.encode(page))
 
-    def _whole(self, payment: Payment) -> Standing:
+    def _whole(self, payment: Payment) -> ProviderPayment:
         refunds = self._ledger.refunds(payment.order_id)
-        return Standing(
+        return ProviderPayment(
             *msgspec.structs.astuple(payment),
             captured=self._ledger.captured(payment.order_id),
             refunds=[Refund(refund_id, amount) for refund_id, amount in refunds.items()],

@@ -77,7 +77,7 @@ STOP_SECONDS = 10.0
 log = structlog.get_logger(__name__)
 
 
-class HeardFacts(Protocol):
+class ReceivedEvents(Protocol):
     """Knows how far the context has heard the others."""
 
     async def up_to(self, tokens: tuple[Token, ...]) -> None:
@@ -92,7 +92,7 @@ class CommandService:
         context: Context,
         nats: Client,
         streams: Streams,
-        heard: HeardFacts,
+        heard: ReceivedEvents,
         refusals: Mapping[type[Exception], RefusalKind],
         *,
         logged: WhatIsLogged = "errors",

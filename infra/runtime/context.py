@@ -15,17 +15,17 @@ from infra.messages.commands import Token
 from infra.messages.events import Metadata
 from infra.runtime.command_client import CommandClient
 from infra.runtime.dead_letters.store import DeadLetter, Fate
-from infra.runtime.session import Reaction, Session
+from infra.runtime.session import EventSession, Session
 from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
 
 __all__ = [
-    "Companion",
+    "BackgroundWorker",
     "Context",
     "DeadLetter",
+    "EventSession",
     "Fate",
-    "Heard",
-    "Reaction",
+    "ReceivedEvent",
     "RunningContext",
     "Session",
     "StartRefused",
@@ -41,7 +41,7 @@ class StartRefused(Exception):
     """A context must not begin to work; the message says what is missing and what to do."""
 
 
-class Heard(msgspec.Struct, frozen=True):
+class ReceivedEvent(msgspec.Struct, frozen=True):
     """A fact from another context."""
 
     context: str
@@ -58,7 +58,7 @@ class Heard(msgspec.Struct, frozen=True):
         return f"{self.stream}@{self.version}"
 
 
-class Companion(Protocol):
+class BackgroundWorker(Protocol):
     """Something that works beside a context while this process leads it."""
 
     async def start(self) -> None:
@@ -70,16 +70,16 @@ class Companion(Protocol):
 
 @dataclass(frozen=True)
 class RunningContext:
-    """What a companion has of the context it works beside."""
+    """What a worker has of the context it works beside."""
 
     store: EventStore
     streams: Streams
     nats: Client
     commands: CommandClient
     settings: Settings
-    react: Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]
-    """Run a function on a Reaction and commit it, again from fresh state after a conflict."""
-    has_heard: Callable[[Token], bool]
+    react: Callable[[Callable[[EventSession], Awaitable[None]]], Awaitable[None]]
+    """Run a function on an EventSession and commit it, again from fresh state after a conflict."""
+    has_received: Callable[[Token], bool]
     """Whether the context has heard everything up to a token."""
     caught_up: Callable[[], Awaitable[None]]
     """Returns when the context has heard all that had happened when it was called."""
@@ -94,14 +94,14 @@ async def startable(_: EventStore) -> None:
     """Most contexts need nothing but their store."""
 
 
-def no_companions(_: RunningContext) -> Sequence[Companion]:
+def no_workers(_: RunningContext) -> Sequence[BackgroundWorker]:
     """Most contexts work alone."""
     return ()
 
 
 @dataclass(frozen=True)
 class Context:
-    """A bounded context: its messages, its states, what it does with a command and with a fact it hears.
+    """A bounded context: its messages, its states, what it does with a command and with a fact it receives.
 
     `primary` names the stream a command's reply is about. `handle` loads, decides and records on a session;
     it raises the domain's refusals or Unavailable. It may run several times for one command, of which one is
@@ -112,7 +112,7 @@ class Context:
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
     if that can no longer be told. It may raise Unavailable. `check_start` raises StartRefused or
     StoreUnavailable if the context must not begin to work. `rebuilt`: a store that was lost is made again by
-    hearing the other contexts' facts. `sends` are the commands it sends to contexts, `questions` what it
+    hearing the other contexts' facts. `sends` are the commands it sends to contexts, `requests` what it
     answers beside those about its log, `sets_timers` whether it has an alarm clock: its NATS user may do no
     more.
     """
@@ -125,14 +125,14 @@ class Context:
     primary: Callable[[Any], str]
     handle: Callable[[Session, Any], Awaitable[None]]
     upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
-    hears: Mapping[str, Any] = field(default_factory=dict)
-    react: Callable[[Reaction, Sequence[Heard]], Awaitable[None]] | None = None
+    receives: Mapping[str, Any] = field(default_factory=dict)
+    react: Callable[[EventSession, Sequence[ReceivedEvent]], Awaitable[None]] | None = None
     known_events: Mapping[str, Collection[str]] = field(default_factory=dict)
-    on_dead_letter: Callable[[Reaction, DeadLetter, Fate], Awaitable[None]] | None = None
-    companions: Callable[[RunningContext], Sequence[Companion]] = no_companions
+    on_dead_letter: Callable[[EventSession, DeadLetter, Fate], Awaitable[None]] | None = None
+    background_workers: Callable[[RunningContext], Sequence[BackgroundWorker]] = no_workers
     fingerprint: Callable[[Any, bytes], Awaitable[bytes]] = as_sent
     check_start: Callable[[EventStore], Awaitable[None]] = startable
     rebuilt: bool = False
     sends: Collection[type[msgspec.Struct]] = ()
-    questions: Collection[str] = ()
+    requests: Collection[str] = ()
     sets_timers: bool = False

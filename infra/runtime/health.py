@@ -33,7 +33,7 @@ class StreamUnfit(Exception):
     """The context's stream is not as it should be; the message names the command that mends it."""
 
 
-class ContextLook:
+class ContextCollector:
     """Looks at one context; only the process that leads it tells of its relay."""
 
     def __init__(self, context: str, jetstream: Client) -> None:

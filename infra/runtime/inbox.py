@@ -10,7 +10,7 @@ import structlog
 from nats.aio.client import Client
 
 from infra.event_log.client import ContextUnavailable, LogClient
-from infra.event_log.context_feed import LogDiffers
+from infra.event_log.context_subscription import LogDiffers
 from infra.event_log.server import Delivered
 from infra.event_log.subscription import Batch, LogReader
 from infra.event_log.unknown_events import UnknownEvents
@@ -21,7 +21,7 @@ from infra.messages.events import Checkpoint, CheckpointMove, Note, key_of
 from infra.observability import tracing
 from infra.observability.logging.redaction import described
 from infra.observability.logging.setup import belonging
-from infra.runtime.context import Context, Heard, Reaction, Unavailable
+from infra.runtime.context import Context, EventSession, ReceivedEvent, Unavailable
 from infra.runtime.dead_letters.store import DEAD_LETTER, DeadLetter, Fate, ParkedFacts
 from infra.runtime.stream_cache import Streams
 
@@ -35,7 +35,7 @@ LONGEST_PAUSE = 5.0
 STARTING_SECONDS = 60.0
 """How long a start waits for another context's answer, or for the inbox to get on."""
 
-Effect = Callable[[Reaction], Awaitable[None]]
+Effect = Callable[[EventSession], Awaitable[None]]
 
 TRANSIENT = (Conflict, CheckpointMoved, StoreUnavailable, Unavailable)
 """What says nothing about a fact: it is tried again as it is."""
@@ -50,7 +50,7 @@ class Inbox:
         self._context = context
         self._streams = streams
         self._nats = nats
-        self._codecs = {name: EventCodec(events) for name, events in context.hears.items()}
+        self._codecs = {name: EventCodec(events) for name, events in context.receives.items()}
         self._unknown = UnknownEvents(
             context.name, context.known_events, "upgrade its process: readers before those who record"
         )
@@ -68,8 +68,8 @@ class Inbox:
 
     async def up_to(self, tokens: Sequence[Token]) -> None:
         """Return when what the tokens name was heard; tokens of contexts not listened to are ignored."""
-        wanted = [token for token in tokens if token.context in self._context.hears]
-        while not all(self.has_heard(token) for token in wanted):
+        wanted = [token for token in tokens if token.context in self._context.receives]
+        while not all(self.has_received(token) for token in wanted):
             if self._leading:
                 async with self._moved:
                     await self._moved.wait()
@@ -77,7 +77,7 @@ class Inbox:
                 await asyncio.sleep(POLL_SECONDS)
                 self._checkpoints = await self._streams.store.checkpoints(READER)
 
-    def has_heard(self, token: Token) -> bool:
+    def has_received(self, token: Token) -> bool:
         """Whether everything up to a token was heard, as far as this process knows."""
         return self._position(token.context, token.partition) >= token.position
 
@@ -92,13 +92,13 @@ class Inbox:
         """
         client = LogClient(self._nats)
         heads: list[Token] = []
-        for context in sorted(self._context.hears):
+        for context in sorted(self._context.receives):
             try:
                 async with asyncio.timeout(STARTING_SECONDS):
                     heads += await _heads(client, context)
             except TimeoutError:
                 log.warning("inbox does not wait for a context", context=context)
-        while ahead := [token for token in heads if not self.has_heard(token)]:
+        while ahead := [token for token in heads if not self.has_received(token)]:
             try:
                 async with asyncio.timeout(STARTING_SECONDS), self._moved:
                     await self._moved.wait()
@@ -112,7 +112,7 @@ class Inbox:
             # There is nothing to hear, and no dead letters of it.
             self._leading = True
             return
-        reader = LogReader(self._nats, f"{self._context.name}-inbox", sorted(self._context.hears))
+        reader = LogReader(self._nats, f"{self._context.name}-inbox", sorted(self._context.receives))
         pause = 0.1
         try:
             while True:
@@ -164,9 +164,9 @@ class Inbox:
         """Take some facts; others wait behind a parked one of their key."""
         letters = [self.parked.letter(event, None, after=number) for number, event in enumerate(waiting)]
 
-        async def keep(reaction: Reaction) -> None:
+        async def keep(session: EventSession) -> None:
             for letter in letters:
-                reaction.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
+                session.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
 
         await self._react(events, moves, keep)
         self.parked.keep(letters)
@@ -196,12 +196,12 @@ class Inbox:
                 await self._park(self.parked.letter(event, error), moves)
 
     async def _park(self, letter: DeadLetter, moves: Sequence[CheckpointMove]) -> None:
-        async def park(reaction: Reaction) -> None:
-            reaction.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
-            await self._tell(reaction, letter, "parked")
+        async def park(session: EventSession) -> None:
+            session.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
+            await self._tell(session, letter, "parked")
 
-        async def park_untold(reaction: Reaction) -> None:
-            reaction.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
+        async def park_untold(session: EventSession) -> None:
+            session.note(DEAD_LETTER, letter.note_key, msgspec.json.encode(letter))
 
         try:
             await self._react((), moves, park)
@@ -213,9 +213,9 @@ class Inbox:
             await self._react((), moves, park_untold)
         self.parked.keep([letter])
 
-    async def _tell(self, reaction: Reaction, letter: DeadLetter, fate: Fate) -> None:
+    async def _tell(self, session: EventSession, letter: DeadLetter, fate: Fate) -> None:
         if self._context.on_dead_letter is not None:
-            await self._context.on_dead_letter(reaction, letter, fate)
+            await self._context.on_dead_letter(session, letter, fate)
 
     async def retry(self, letter: DeadLetter, fact: Delivered, audit: Sequence[Note]) -> DeadLetter | None:
         """Take a parked fact; None if it was taken, else the letter with the reason of now.
@@ -224,8 +224,8 @@ class Inbox:
         when another process leads, and Unavailable.
         """
 
-        async def forget(reaction: Reaction) -> None:
-            await self._forget(reaction, letter, "retried", audit)
+        async def forget(session: EventSession) -> None:
+            await self._forget(session, letter, "retried", audit)
 
         async with self._taking:
             try:
@@ -245,21 +245,21 @@ class Inbox:
     async def skip(self, letter: DeadLetter, audit: Sequence[Note]) -> None:
         """Never take a parked fact; raises as `retry` does."""
 
-        async def forget(reaction: Reaction) -> None:
-            await self._forget(reaction, letter, "skipped", audit)
+        async def forget(session: EventSession) -> None:
+            await self._forget(session, letter, "skipped", audit)
 
         async with self._taking:
             await self._react((), (self._settling(),), forget)
             self.parked.remove(letter)
 
     async def _forget(
-        self, reaction: Reaction, letter: DeadLetter, fate: Fate, audit: Sequence[Note]
+        self, session: EventSession, letter: DeadLetter, fate: Fate, audit: Sequence[Note]
     ) -> None:
-        reaction.note(DEAD_LETTER, letter.note_key, None)
+        session.note(DEAD_LETTER, letter.note_key, None)
         for note in audit:
-            reaction.note(note.kind, note.key, note.value)
+            session.note(note.kind, note.key, note.value)
         if letter.error:
-            await self._tell(reaction, letter, fate)
+            await self._tell(session, letter, fate)
 
     def _moves(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> tuple[CheckpointMove, ...]:
         known = self._checkpoints
@@ -289,13 +289,13 @@ class Inbox:
         with tracing.hearing(self._context.name, heard):
             fresh = False
             while True:
-                async with Reaction(self._streams, fresh=fresh) as reaction:
+                async with EventSession(self._streams, fresh=fresh) as session:
                     if heard:
-                        await self._context.react(reaction, heard)
+                        await self._context.react(session, heard)
                     if also is not None:
-                        await also(reaction)
+                        await also(session)
                     try:
-                        await reaction.commit(checkpoints=moves)
+                        await session.commit(checkpoints=moves)
                     except Conflict:
                         fresh = True
                         continue
@@ -308,14 +308,14 @@ class Inbox:
         async with self._moved:
             self._moved.notify_all()
 
-    def _decode(self, events: Sequence[Delivered]) -> list[Heard]:
-        heard: list[Heard] = []
+    def _decode(self, events: Sequence[Delivered]) -> list[ReceivedEvent]:
+        heard: list[ReceivedEvent] = []
         for event in events:
             codec = self._codecs[event.context]
             # A fact this context knows nothing of is none of its business; it is heard all the same.
             if event.name in codec.names:
                 heard.append(
-                    Heard(
+                    ReceivedEvent(
                         event.context,
                         codec.decode(event.name, event.data),
                         event.stream,

@@ -23,12 +23,12 @@ from infra.nats.health import Connections
 from infra.nats.jetstream import JetStreamRefused
 from infra.observability.health.http import served
 from infra.observability.health.monitor import Monitor
-from infra.observability.health.nats_server import ServerLook
+from infra.observability.health.nats_server import NatsServerCollector
 from infra.runtime.command_client import CommandClient
 from infra.runtime.command_server import CommandService
-from infra.runtime.context import Companion, Context, Reaction, RunningContext
+from infra.runtime.context import BackgroundWorker, Context, EventSession, RunningContext
 from infra.runtime.dead_letters.server import DeadLetterService
-from infra.runtime.health import ContextLook
+from infra.runtime.health import ContextCollector
 from infra.runtime.inbox import Inbox
 from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
@@ -63,7 +63,7 @@ class ContextHost:
         self._refusals = refusals
         self._nats = commands
         self._jetstream = jetstream
-        self._look = ContextLook(context.name, jetstream)
+        self._look = ContextCollector(context.name, jetstream)
         if monitor is not None:
             monitor.require(f"context:{context.name}", self._look.check)
             monitor.look(self._look.look)
@@ -138,23 +138,23 @@ class ContextHost:
             commands=CommandClient(self._nats),
             settings=self._settings,
             react=reacting(streams),
-            has_heard=inbox.has_heard,
+            has_received=inbox.has_received,
             caught_up=inbox.caught_up,
         )
         letters = DeadLetterService(self._jetstream, store, inbox)
-        companions: Sequence[Companion] = [*self._context.companions(running), letters]
-        started: list[Companion] = []
+        background_workers: Sequence[BackgroundWorker] = [*self._context.background_workers(running), letters]
+        started: list[BackgroundWorker] = []
         try:
-            for companion in companions:
-                await companion.start()
-                started.append(companion)
+            for worker in background_workers:
+                await worker.start()
+                started.append(worker)
             async with asyncio.TaskGroup() as group:
                 group.create_task(relay.run())
                 group.create_task(inbox.run())
                 group.create_task(_keep_lead(store))
         finally:
-            for companion in reversed(started):
-                await companion.stop()
+            for worker in reversed(started):
+                await worker.stop()
 
 
 async def _opened(name: str, settings: Settings, stopping: asyncio.Event) -> EventStore | None:
@@ -191,18 +191,18 @@ async def _keep_store(store: EventStore) -> None:
             log.debug("the store cannot be checked", context=store.context, reason=str(error))
 
 
-def reacting(streams: Streams) -> Callable[[Callable[[Reaction], Awaitable[None]]], Awaitable[None]]:
-    """Runs a function on a Reaction and commits it, again from fresh state after a conflict."""
+def reacting(streams: Streams) -> Callable[[Callable[[EventSession], Awaitable[None]]], Awaitable[None]]:
+    """Runs a function on an EventSession and commits it, again from fresh state after a conflict."""
 
-    async def react(change: Callable[[Reaction], Awaitable[None]]) -> None:
+    async def react(change: Callable[[EventSession], Awaitable[None]]) -> None:
         fresh = False
         while True:
-            async with Reaction(streams, fresh=fresh) as reaction:
-                await change(reaction)
-                if not reaction.changes:
+            async with EventSession(streams, fresh=fresh) as session:
+                await change(session)
+                if not session.changes:
                     return
                 try:
-                    await reaction.commit()
+                    await session.commit()
                 except Conflict:
                     fresh = True
                     continue
@@ -254,7 +254,7 @@ async def _run(
     links = Connections(*(f"{name}-{purpose}" for purpose in ("commands", "jetstream")))
     monitor.require("nats", links.check)
     monitor.look(links.look)
-    monitor.look(ServerLook(settings.nats_monitor_url).look)
+    monitor.look(NatsServerCollector(settings.nats_monitor_url).look)
     connections: list[Client] = []
     try:
         for link in links.names:

@@ -50,7 +50,7 @@ class Stale(Exception):
         self.version = version
 
 
-class Attempt:
+class UnitOfWork:
     """After a conflict it is thrown away and another one begins from what the store holds.
 
     Streams are held from the first load to the end, in the order they were loaded: to be free of deadlocks,
@@ -81,7 +81,7 @@ class Attempt:
         """The states of streams, held until the session ends; what was recorded in it is in them."""
         missing = [name for name in dict.fromkeys(names) if name not in self._folded]
         for name in missing:
-            await self._held.enter_async_context(self._streams.alone(name))
+            await self._held.enter_async_context(self._streams.locked(name))
         # Asked for together, so that the store may answer together.
         loads = [self._streams.load(name, fresh=self._fresh) for name in missing]
         loaded = [await loads[0]] if len(loads) == 1 else await asyncio.gather(*loads)
@@ -174,7 +174,7 @@ class Attempt:
         self._after_commit.clear()
 
 
-class Session(Attempt):
+class Session(UnitOfWork):
     """The session of a command: every event it records is caused by the command."""
 
     largest_event = LARGEST_COMMANDED_EVENT
@@ -205,7 +205,7 @@ class Session(Attempt):
         self._record(stream, events, self._metadata)
 
 
-class Reaction(Attempt):
+class EventSession(UnitOfWork):
     """The session of a batch of facts heard from other contexts, or of anything else that is no command."""
 
     def record(self, stream: str, events: Sequence[msgspec.Struct], metadata: Metadata) -> None:

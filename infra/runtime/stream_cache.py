@@ -43,7 +43,7 @@ class Streams:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def alone(self, stream: str) -> AsyncIterator[None]:
+    async def locked(self, stream: str) -> AsyncIterator[None]:
         """Hold a stream: whoever else wants to change it in this process waits."""
         lock, users = self._locks.get(stream) or (asyncio.Lock(), 0)
         self._locks[stream] = (lock, users + 1)

@@ -12,7 +12,7 @@ import structlog
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Token
 from infra.messages.events import Append, Metadata, Note
-from infra.runtime.context import Reaction, RunningContext
+from infra.runtime.context import EventSession, RunningContext
 from infra.sagas.outbox import FAILED, OUTBOX, OutboxMessage, encode
 from infra.sagas.process_manager import ProcessManager
 
@@ -78,14 +78,14 @@ class Acknowledgements:
     async def fail(self, command: OutboxMessage, reason: str) -> None:
         """Record that the command failed; tried until the store takes it."""
 
-        async def record(reaction: Reaction) -> None:
+        async def record(session: EventSession) -> None:
             stream = self._manager.stream(command.key)
-            (state,) = await reaction.load(stream)
-            reaction.note(OUTBOX, command.command_id, None)
+            (state,) = await session.load(stream)
+            session.note(OUTBOX, command.command_id, None)
             if self._manager.settled(state, command):
                 return
-            reaction.note(FAILED, command.command_id, encode(command))
-            reaction.record(stream, [self._manager.failed(command, reason)], self._metadata(command))
+            session.note(FAILED, command.command_id, encode(command))
+            session.record(stream, [self._manager.failed(command, reason)], self._metadata(command))
 
         while True:
             try:
@@ -115,7 +115,7 @@ class Acknowledgements:
     async def _confirm(self) -> None:
         """Look at the accepted commands up to whose answers everything was received."""
         for place, queue in list(self._accepted.items()):
-            while queue and self._running.has_heard(queue[0][0]):
+            while queue and self._running.has_received(queue[0][0]):
                 _, command = queue[0]
                 folded = await self._running.streams.load(self._manager.stream(command.key))
                 if self._manager.settled(folded.state, command):

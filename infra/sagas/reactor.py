@@ -13,7 +13,7 @@ from infra.event_store.store import StoreUnavailable
 from infra.messages.events import Metadata
 from infra.observability import tracing
 from infra.observability.logging.setup import trace_of
-from infra.runtime.context import Heard, Reaction, Session
+from infra.runtime.context import EventSession, ReceivedEvent, Session
 from infra.runtime.dead_letters.store import DeadLetter, Fate
 from infra.sagas.outbox import FAILED, OUTBOX, Cause, OutboxMessage, encode
 from infra.sagas.process_manager import ProcessManager, Step, Timer, wire_name
@@ -32,18 +32,18 @@ class Reactor:
         self._manager = manager
         self._begin = begin
 
-    async def received(self, reaction: Reaction, events: Sequence[Heard]) -> None:
+    async def received(self, session: EventSession, events: Sequence[ReceivedEvent]) -> None:
         """Take the steps that a batch of events calls for."""
         keys = {self._manager.key_of(it.event) for it in events}
-        await _load(reaction, map(self._manager.stream, keys))
+        await _load(session, map(self._manager.stream, keys))
         for event in events:
-            await self._receive(reaction, event)
+            await self._receive(session, event)
 
-    async def timer(self, reaction: Reaction, key: str, timer: str) -> None:
+    async def timer(self, session: EventSession, key: str, timer: str) -> None:
         """Take the step that a timer calls for; none if it was cancelled, has fired or is not due."""
         stream, timer_id = self._manager.stream(key), timer_key(key, timer)
-        await reaction.load(stream)
-        note = (await reaction.notes(TIMER, {timer_id})).get(timer_id)
+        await session.load(stream)
+        note = (await session.notes(TIMER, {timer_id})).get(timer_id)
         now = datetime.now(UTC)
         if not is_due(note, now):
             return
@@ -55,28 +55,30 @@ class Reactor:
             traceparent=tracing.current_span().traceparent,
         )
         fired = self._manager.timer_fired(key, timer)
-        event = Heard(self._manager.name, fired, stream, reaction.version(stream), 0, 0, metadata)
-        await self._receive(reaction, event, (timer,))
+        event = ReceivedEvent(self._manager.name, fired, stream, session.version(stream), 0, 0, metadata)
+        await self._receive(session, event, (timer,))
 
-    async def dead_letter(self, reaction: Reaction, letter: DeadLetter, fate: Fate) -> None:
+    async def dead_letter(self, session: EventSession, letter: DeadLetter, fate: Fate) -> None:
         """Record what became of an event that could not be handled."""
         if self._manager.dead_letter is None:
             return
         stream = self._manager.stream(letter.key)
-        await reaction.load(stream)
+        await session.load(stream)
         metadata = Metadata(
             time=datetime.now(UTC),
             causation_id=letter.event_id,
             correlation_id=letter.key,
             actor=self._manager.name,
         )
-        reaction.record(stream, [self._manager.dead_letter(letter, fate)], metadata)
+        session.record(stream, [self._manager.dead_letter(letter, fate)], metadata)
 
-    async def _receive(self, reaction: Reaction, event: Heard, fired: tuple[str, ...] = ()) -> None:
+    async def _receive(
+        self, session: EventSession, event: ReceivedEvent, fired: tuple[str, ...] = ()
+    ) -> None:
         """Take the step an event calls for; the timers that have fired fire no more."""
         key = self._manager.key_of(event.event)
         stream = self._manager.stream(key)
-        (state,) = await reaction.load(stream)
+        (state,) = await session.load(stream)
         now = datetime.now(UTC)
         step = self._manager.decide(state, event.event, now)
         if step is None:
@@ -90,13 +92,13 @@ class Reactor:
             actor=self._manager.name,
             traceparent=event.metadata.traceparent,
         )
-        reaction.record(stream, [step.event], metadata)
+        session.record(stream, [step.event], metadata)
         cause = Cause(event.event_id, event.metadata.correlation_id, event.metadata.traceparent)
-        commands = self._manager.messages(step.commands, key, reaction.version(stream), cause)
-        _note(reaction, key, step, commands)
-        reaction.after_commit(lambda: self._taken(key, event, step, commands))
+        commands = self._manager.messages(step.commands, key, session.version(stream), cause)
+        _note(session, key, step, commands)
+        session.after_commit(lambda: self._taken(key, event, step, commands))
 
-    def _taken(self, key: str, event: Heard, step: Step, commands: Sequence[OutboxMessage]) -> None:
+    def _taken(self, key: str, event: ReceivedEvent, step: Step, commands: Sequence[OutboxMessage]) -> None:
         belongs = {
             self._manager.key_field: key,
             "correlation_id": event.metadata.correlation_id,
@@ -114,33 +116,33 @@ class Reactor:
         self._begin(key, step, commands)
 
 
-async def _load(reaction: Reaction, streams: Iterable[str]) -> None:
+async def _load(session: EventSession, streams: Iterable[str]) -> None:
     """Load all at once: everybody else holds a single instance, so nobody waits in a circle."""
     try:
         async with asyncio.TaskGroup() as group:
             for stream in streams:
-                group.create_task(reaction.load(stream))
+                group.create_task(session.load(stream))
     except* StoreUnavailable as unavailable:
         raise StoreUnavailable(str(unavailable.exceptions[0])) from unavailable
 
 
-def _note(reaction: Reaction, key: str, step: Step, commands: Iterable[OutboxMessage]) -> None:
+def _note(session: EventSession, key: str, step: Step, commands: Iterable[OutboxMessage]) -> None:
     """Keep what is to be sent and which timers are to fire; both survive this process."""
-    keep_commands(reaction, commands)
+    keep_commands(session, commands)
     for command_id in step.recovered:
-        reaction.note(FAILED, command_id, None)
+        session.note(FAILED, command_id, None)
     for name in step.timers_cancelled:
-        reaction.note(TIMER, timer_key(key, name), None)
-    keep_timers(reaction, key, step.timers_set)
+        session.note(TIMER, timer_key(key, name), None)
+    keep_timers(session, key, step.timers_set)
 
 
-def keep_commands(session: Reaction | Session, commands: Iterable[OutboxMessage]) -> None:
+def keep_commands(session: EventSession | Session, commands: Iterable[OutboxMessage]) -> None:
     """Put commands into the outbox."""
     for command in commands:
         session.note(OUTBOX, command.command_id, encode(command))
 
 
-def keep_timers(session: Reaction | Session, key: str, timers: Iterable[Timer]) -> None:
+def keep_timers(session: EventSession | Session, key: str, timers: Iterable[Timer]) -> None:
     """Keep timers."""
     for timer in timers:
         session.note(TIMER, timer_key(key, timer.name), due_note(timer))

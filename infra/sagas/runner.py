@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from infra.observability import tracing
-from infra.runtime.context import Companion, Heard, Reaction, RunningContext, Session
+from infra.runtime.context import BackgroundWorker, EventSession, ReceivedEvent, RunningContext, Session
 from infra.runtime.dead_letters.store import DeadLetter, Fate
 from infra.runtime.timers import Timers
 from infra.sagas.dispatcher import Dispatcher
@@ -22,7 +22,7 @@ from infra.sagas.timers import TIMER, SagaTimers, timer_key
 class SagaRunner:
     """The instances of this process; where it leads, commands are sent and timers fire.
 
-    Its context has `react`, `on_dead_letter` and `companions` from here. The other methods are for handlers
+    Its context has `react`, `on_dead_letter` and `background_workers` from here. The others are for handlers
     of commands to the process manager: what they do is part of the session's transaction.
     """
 
@@ -34,7 +34,7 @@ class SagaRunner:
         self._dispatcher: Dispatcher | None = None
         self._timers: SagaTimers | None = None
 
-    def companions(self, running: RunningContext) -> Sequence[Companion]:
+    def background_workers(self, running: RunningContext) -> Sequence[BackgroundWorker]:
         """What works beside the process manager while this process leads."""
         dispatcher = Dispatcher(self._manager, running, self._policy)
         clock = Timers(running.nats, self._manager.name, stream_replicas=running.settings.stream_replicas)
@@ -42,15 +42,15 @@ class SagaRunner:
         self._running, self._dispatcher, self._timers = running, dispatcher, timers
         return (dispatcher, OutboxSweeper(running.store, dispatcher), timers)
 
-    async def react(self, reaction: Reaction, events: Sequence[Heard]) -> None:
+    async def react(self, session: EventSession, events: Sequence[ReceivedEvent]) -> None:
         """Take the steps that a batch of events calls for."""
         assert self._dispatcher is not None
         await self._dispatcher.room()
-        await self._reactor.received(reaction, events)
+        await self._reactor.received(session, events)
 
-    async def on_dead_letter(self, reaction: Reaction, letter: DeadLetter, fate: Fate) -> None:
+    async def on_dead_letter(self, session: EventSession, letter: DeadLetter, fate: Fate) -> None:
         """Record what became of an event that could not be handled."""
-        await self._reactor.dead_letter(reaction, letter, fate)
+        await self._reactor.dead_letter(session, letter, fate)
 
     async def _fire(self, key: str, timer: str) -> None:
         assert self._running is not None
@@ -58,7 +58,7 @@ class SagaRunner:
         # The answer that cancels it may be among what was not received yet.
         await self._dispatcher.caught_up()
         with tracing.ringing(self._manager.name, timer):
-            await self._running.react(lambda reaction: self._reactor.timer(reaction, key, timer))
+            await self._running.react(lambda session: self._reactor.timer(session, key, timer))
 
     def _begin(self, key: str, step: Step, commands: Sequence[OutboxMessage]) -> None:
         """Do what a committed step asks for."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from contexts.payments.standing import Standing, Stands
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus
 from read_models.projection.documents import ReadModels
 
 PAGE = 1_000
@@ -17,21 +17,21 @@ POLL_SECONDS = 0.5
 MOST_ASKED_AGAIN = 1_000
 """Orders that differ and are looked at again; of more than that something else is wrong."""
 
-Payments = Callable[[], AsyncIterator[tuple[Standing, ...]]]
-OnePayment = Callable[[str], Awaitable[Standing | None]]
+Payments = Callable[[], AsyncIterator[tuple[ProviderPayment, ...]]]
+OnePayment = Callable[[str], Awaitable[ProviderPayment | None]]
 
 
 class Money(msgspec.Struct, frozen=True):
     """What a provider has of an order, in minor units; less than its whole answer, for there are many."""
 
-    status: Stands
+    status: ProviderStatus
     currency: str
     held: int
     captured: int
     refunded: int
 
     @classmethod
-    def of(cls, standing: Standing) -> Money:
+    def of(cls, standing: ProviderPayment) -> Money:
         """What matters of a payment in the provider's books."""
         return cls(standing.status, standing.currency, standing.held, standing.captured, standing.refunded)
 
@@ -116,7 +116,7 @@ def differences(order: Mapping[str, Any] | None, money: Money | None) -> list[st
             return [f"the provider does not know a payment of which {held} are held and {captured} captured"]
         return []
     if order is None or order.get("total") is None:
-        if money.held or money.captured or money.status is Stands.PENDING:
+        if money.held or money.captured or money.status is ProviderStatus.PENDING:
             return [f"there is no such order, and the provider {_has(money)}"]
         return []
     return [
@@ -139,7 +139,7 @@ def _against(order: Mapping[str, Any], money: Money) -> list[str]:
             found.append(f"the provider {verb} {amount} {money.currency} for an order of {total} {currency}")
     if status == "cancelled" and (money.held or money.captured > money.refunded):
         found.append(f"the order is cancelled, and the provider {_has(money)}")
-    if status == "cancelled" and money.status is Stands.PENDING:
+    if status == "cancelled" and money.status is ProviderStatus.PENDING:
         found.append("the order is cancelled, and the provider has not decided on its payment")
     if status == "completed" and not money.captured:
         found.append("the order is completed, and the provider captured nothing")
@@ -147,7 +147,7 @@ def _against(order: Mapping[str, Any], money: Money) -> list[str]:
 
 
 def _has(money: Money) -> str:
-    if money.status is Stands.PENDING:
+    if money.status is ProviderStatus.PENDING:
         return "has not decided on its payment"
     if money.held:
         return f"holds {money.held} {money.currency}"

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from contexts.wire_names import EVENTS
-from infra.event_log.context_feed import LogDiffers
+from infra.event_log.context_subscription import LogDiffers
 from infra.event_log.server import ContextUnavailable, Delivered
 from infra.event_log.subscription import Batch
 from infra.event_log.unknown_events import UnknownEvents

@@ -20,7 +20,7 @@ from read_models.projection import dead_letters, losses
 from read_models.projection.folding import Folded, Outcome, Sorted, sort
 from read_models.projection.model import D, ReadModel
 from read_models.projection.projector import IDLE_SECONDS, EventReader, Projector
-from read_models.replay.throttle import Stride
+from read_models.replay.throttle import AdaptiveBatchSize
 
 SLICE = 500
 """Events decoded or documents folded at a time: then answers that have arrived are attended to."""
@@ -42,10 +42,15 @@ class Rebuilder(Projector[D]):
     """
 
     def __init__(
-        self, mongo: Mongo, reader: EventReader, model: ReadModel[D], collection: str, stride: Stride
+        self,
+        mongo: Mongo,
+        reader: EventReader,
+        model: ReadModel[D],
+        collection: str,
+        batch_size: AdaptiveBatchSize,
     ) -> None:
         super().__init__(mongo, reader, model, collection=collection)
-        self._stride = stride
+        self._batch_size = batch_size
         self._ahead: asyncio.Task[Prepared[D] | None] | None = None
 
     async def start(self) -> None:
@@ -75,13 +80,13 @@ class Rebuilder(Projector[D]):
         self._ahead = asyncio.create_task(self._prepare(prepared.outcome.folded))
         begun = time.monotonic()
         await self._write(prepared)
-        self._stride.took(len(prepared.batch.events), time.monotonic() - begun)
+        self._batch_size.took(len(prepared.batch.events), time.monotonic() - begun)
         await self._reader.done(prepared.batch)
         return True
 
     async def _prepare(self, before: Mapping[str, Folded[D]]) -> Prepared[D] | None:
         """The next events and what they make of the documents, of which those `before` are not stored yet."""
-        batch = await self._reader.next(self._stride.events, IDLE_SECONDS)
+        batch = await self._reader.next(self._batch_size.events, IDLE_SECONDS)
         if batch is None:
             return None
         found = await self._decoded(batch)
@@ -122,9 +127,9 @@ class Rebuilder(Projector[D]):
         assert self._session is not None
         async with self._session.transaction() as transaction:
             await self._advance(transaction, prepared.batch)
-            for some in self._stride.commands(inserts):
+            for some in self._batch_size.commands(inserts):
                 await transaction.insert(self._collection, some)
-            for few in self._stride.commands(writes):
+            for few in self._batch_size.commands(writes):
                 await transaction.write(self._collection, few)
             if prepared.outcome.deletes:
                 await losses.documents_deleted(transaction, self._collection)

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from nats.aio.client import Client
 
 from infra.event_log.client import LogClient
-from infra.event_log.relay_control import RelayReport, RelayWish, tell_relay
+from infra.event_log.relay_control import RelayCommand, RelayReport, tell_relay
 from infra.event_log.stream_audit import stream_state
 from infra.nats.connection import NatsUnavailable, NobodyListens
 from infra.nats.jetstream import delete_stream, last_message, stream_name
@@ -67,7 +67,7 @@ class Publication:
 
     async def look(self, *, paused: bool | UnsetType = UNSET) -> Published:
         """How it stands, after having the relay look, too. Raises ReplayFailed if no process leads."""
-        report = await self._tell(RelayWish(look=True, paused=paused))
+        report = await self._tell(RelayCommand(look=True, paused=paused))
         return await self._published(await self._head(), report)
 
     async def cancel(self) -> Cancelled:
@@ -75,8 +75,8 @@ class Publication:
 
         A log half published would be of no use to anybody, so what is missing is published all the same.
         """
-        before = await self._tell(RelayWish())
-        now = await self._tell(RelayWish(look=True, paused=False, rate=None))
+        before = await self._tell(RelayCommand())
+        now = await self._tell(RelayCommand(look=True, paused=False, rate=None))
         return Cancelled(
             was_paused=before.paused,
             was_limited_to=before.rate,
@@ -90,7 +90,7 @@ class Publication:
 
     async def begin(self, rate: float | UnsetType) -> Published:
         """Have the relay work, and leave it to it."""
-        report = await tell_relay(self._nats, self._context, RelayWish(look=True, rate=rate))
+        report = await tell_relay(self._nats, self._context, RelayCommand(look=True, rate=rate))
         return await self._published(await self._head(), report)
 
     async def complete(self, rate: float | UnsetType, tell: Tell) -> Published:
@@ -99,14 +99,14 @@ class Publication:
         `rate` limits the relay (events a second) until it is there.
         """
         head = await self._head()
-        wish = RelayWish(look=True, rate=rate)
+        command = RelayCommand(look=True, rate=rate)
         loop = asyncio.get_running_loop()
         furthest, moved = -1, loop.time()
         while True:
             # Servers may come and go meanwhile: only a standstill ends this.
             with contextlib.suppress(NatsUnavailable):
-                report = await tell_relay(self._nats, self._context, wish)
-                wish = RelayWish()
+                report = await tell_relay(self._nats, self._context, command)
+                command = RelayCommand()
                 last = await last_message(self._nats, stream_name(self._context), f"ev.{self._context}.>")
                 position = last.position if last is not None else 0
                 tell(min(position, head), head)
@@ -121,9 +121,9 @@ class Publication:
                 )
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _tell(self, wish: RelayWish) -> RelayReport:
+    async def _tell(self, command: RelayCommand) -> RelayReport:
         try:
-            return await tell_relay(self._nats, self._context, wish)
+            return await tell_relay(self._nats, self._context, command)
         except NobodyListens:
             raise ReplayFailed(
                 f"no process leads {self._context}, so nobody publishes its log; "

@@ -69,7 +69,7 @@ class PacedReader:
         await self._reader.stop()
 
 
-class GivingWay:
+class Backpressure:
     """Whether a replay pauses for the live versions: once they are late, until they have caught up."""
 
     def __init__(self, late: Callable[[], float]) -> None:
@@ -84,7 +84,7 @@ class GivingWay:
         return self.yielding
 
 
-class Stride:
+class AdaptiveBatchSize:
     """How much is done at once: much, but little while events come in, so that nobody waits for long."""
 
     def __init__(self, busy: Callable[[], bool], most: int = BATCH) -> None:

@@ -42,7 +42,7 @@ from read_models.replay.state import (
     write_replay,
 )
 from read_models.replay.store_reader import StoreReader
-from read_models.replay.throttle import BATCH, GivingWay, PacedReader, Stride
+from read_models.replay.throttle import BATCH, AdaptiveBatchSize, Backpressure, PacedReader
 
 REPORT_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0
@@ -85,7 +85,7 @@ class Worker:
         self._patience = patience
         self._turns = turns or Turns()
         self._live = live
-        self._giving_way = GivingWay(self._live_lag)
+        self._backpressure = Backpressure(self._live_lag)
         self._name = worker_name()
         self._known: dict[Place, int] = {}
         self._problem: str | None = None
@@ -101,8 +101,8 @@ class Worker:
         self._known = await checkpoints.positions(self._mongo, collection, self._model.contexts)
         self._progress = Progress(self._log, self._model.contexts)
         self._pace = PacedReader(self._reader(), self._replay.limit)
-        stride = Stride(lambda: self._live is not None and self._live.busy, self._batch)
-        self._rebuilder = Rebuilder(self._mongo, self._pace, self._model, collection, stride)
+        batch_size = AdaptiveBatchSize(lambda: self._live is not None and self._live.busy, self._batch)
+        self._rebuilder = Rebuilder(self._mongo, self._pace, self._model, collection, batch_size)
         reporting = [asyncio.create_task(self._progress.follow()), asyncio.create_task(self._report())]
         try:
             ready = await self._work(stopping)
@@ -207,7 +207,7 @@ class Worker:
 
     async def _project(self, stopping: asyncio.Event) -> bool:
         while not self._ends(stopping) and self._replay.state is State.RUNNING:
-            if self._giving_way.now(self._replay.yield_above):
+            if self._backpressure.now(self._replay.yield_above):
                 self._moved()
                 await _wait(stopping, POLL_SECONDS)
                 continue
@@ -251,7 +251,7 @@ class Worker:
             **self._progress.told(self._rebuilder.positions or self._known),
             "heartbeat": time.time(),
             "problem": self._problem,
-            "yielding": self._giving_way.yielding,
+            "yielding": self._backpressure.yielding,
             "live_lag": self._live_lag(),
         }
 

@@ -28,7 +28,7 @@ GONE_SECONDS = 6.0
 log = structlog.get_logger(__name__)
 
 
-class Share:
+class Assignment:
     """The partitions that are this process's; `changed` is set when they become others."""
 
     def __init__(self, partitions: Collection[int] = ()) -> None:
@@ -49,13 +49,13 @@ class Seen(msgspec.Struct):
     at: float
 
 
-class Membership:
+class GroupMembership:
     """One process among those that share the partitions."""
 
     def __init__(
         self, mongo: Mongo, *, beat_seconds: float = BEAT_SECONDS, gone_seconds: float = GONE_SECONDS
     ) -> None:
-        self.share = Share()
+        self.share = Assignment()
         self._mongo = mongo
         self._beat_seconds = beat_seconds
         self._gone_seconds = gone_seconds
@@ -122,9 +122,9 @@ def part(index: int, parts: int) -> tuple[int, ...]:
 
 
 @contextlib.asynccontextmanager
-async def shared(mongo: Mongo) -> AsyncIterator[Share]:
+async def shared(mongo: Mongo) -> AsyncIterator[Assignment]:
     """This process's share of the partitions, which changes as others come and go."""
-    membership = Membership(mongo)
+    membership = GroupMembership(mongo)
     running = asyncio.create_task(membership.run(), name="membership")
     try:
         yield membership.share

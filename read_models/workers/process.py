@@ -21,7 +21,7 @@ from infra.settings import Settings
 from read_models.monitoring.metrics import ReadModelFigures
 from read_models.projection.documents import ReadModels
 from read_models.projection.model import ReadModel
-from read_models.workers.partition_assignment import Share, shared
+from read_models.workers.partition_assignment import Assignment, shared
 from read_models.workers.supervisor import Projectors
 
 CONNECTION = "read_models"
@@ -50,17 +50,17 @@ async def run_projectors(
 
 
 @contextlib.asynccontextmanager
-async def _share(partitions: Collection[int] | None, mongo: Mongo) -> AsyncIterator[Share]:
+async def _share(partitions: Collection[int] | None, mongo: Mongo) -> AsyncIterator[Assignment]:
     if partitions is None:
         async with shared(mongo) as share:
             yield share
     else:
-        yield Share(partitions)
+        yield Assignment(partitions)
 
 
 async def project(
     models: Sequence[ReadModel[Any]],
-    share: Share,
+    share: Assignment,
     mongo: Mongo,
     settings: Settings,
     stopping: asyncio.Event,
@@ -89,7 +89,7 @@ async def project(
 
 async def _project(
     models: Sequence[ReadModel[Any]],
-    share: Share,
+    share: Assignment,
     mongo: Mongo,
     nats: Client,
     ends: Sequence[asyncio.Event],

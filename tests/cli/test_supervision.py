@@ -15,20 +15,20 @@ from typing import cast
 
 import pytest
 
-from infra.embedded.pid_files import born, end_leftovers, remember
+from infra.embedded.pid_files import born, end_orphans, remember
 from infra.embedded.servers import Process, ServerFailed
-from infra.embedded.supervisor import Child, plain
+from infra.embedded.supervisor import SupervisedProcess, plain
 from tests.read_models.replay.small_disk import LimitedFiles, small_disk
 from tests.support.deadlines import HOLDS_SECONDS
 
 LONGER_THAN_A_RESTART = 0.5
 
 
-def child(tmp_path: Path, program: str, said: list[str]) -> Child:
+def child(tmp_path: Path, program: str, said: list[str]) -> SupervisedProcess:
     def build() -> Process:
         return Process("worker", [sys.executable, "-c", program], tmp_path / "worker.log", lambda: True)
 
-    return Child("worker", build, tmp_path, said.append)
+    return SupervisedProcess("worker", build, tmp_path, said.append)
 
 
 def has(said: list[str], lines: int) -> bool:
@@ -125,7 +125,7 @@ def test_a_process_left_over_from_a_killed_supervisor_is_ended(
     tmp_path: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
     remember(tmp_path, "worker", sleeper.pid)
-    assert end_leftovers(tmp_path) == ["worker"]
+    assert end_orphans(tmp_path) == ["worker"]
     assert sleeper.wait(HOLDS_SECONDS) == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
@@ -135,7 +135,7 @@ def test_another_process_that_has_the_same_number_by_now_is_left_alone(
 ) -> None:
     remember(tmp_path, "worker", sleeper.pid)
     (tmp_path / "worker.born").write_text("at another time")
-    assert end_leftovers(tmp_path) == []
+    assert end_orphans(tmp_path) == []
     assert born(sleeper.pid)
 
 

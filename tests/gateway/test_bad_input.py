@@ -1,4 +1,4 @@
-"""Whatever does not fit is a clear problem, and no context hears of it."""
+"""Whatever does not fit is a clear problem, and no context learns of it."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Logs:
 
 
 async def deaf_inbox(name: str, store: EventStore, nats: Client) -> Inbox:
-    """The inbox of a context that hears nothing."""
+    """The inbox of a context that receives nothing."""
 
     async def refuse(*_: Any) -> None:
         raise NotImplementedError

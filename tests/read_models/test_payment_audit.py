@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contexts.payments.standing import Refund, Standing, Stands
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus, Refund
 from infra.mongo import Mongo, encode_document
 from read_models.monitoring.payment_audit import Money, PaymentAudit, differences
 from read_models.projection.documents import ReadModels
@@ -24,34 +24,34 @@ def order(status: str, payment: dict[str, Any], *, total: int | None = 950) -> d
 
 
 def stands(
-    status: Stands, amount: int = 950, *, currency: str = "GBP", captured: int = 0, refunded: int = 0
-) -> Standing:
+    status: ProviderStatus, amount: int = 950, *, currency: str = "GBP", captured: int = 0, refunded: int = 0
+) -> ProviderPayment:
     refunds = (Refund("r1", refunded),) if refunded else ()
-    return Standing(
+    return ProviderPayment(
         order_id="42", status=status, amount=amount, currency=currency, captured=captured, refunds=refunds
     )
 
 
-AUTHORIZED = stands(Stands.AUTHORIZED)
-CAPTURED = stands(Stands.CAPTURED, captured=950)
+AUTHORIZED = stands(ProviderStatus.AUTHORIZED)
+CAPTURED = stands(ProviderStatus.CAPTURED, captured=950)
 
 
 @pytest.mark.parametrize(
     ("known", "standing"),
     [
         (order("placed", NOTHING), None),
-        (order("placed", NOTHING), stands(Stands.PENDING)),
+        (order("placed", NOTHING), stands(ProviderStatus.PENDING)),
         (order("confirmed", HELD), AUTHORIZED),
         (order("dispatched", PAID), CAPTURED),
-        (order("completed", PARTLY_BACK), stands(Stands.CAPTURED, captured=950, refunded=400)),
-        (order("cancelled", VOIDED), stands(Stands.VOIDED)),
-        (order("cancelled", NOTHING | {"status": "declined"}), stands(Stands.DECLINED)),
+        (order("completed", PARTLY_BACK), stands(ProviderStatus.CAPTURED, captured=950, refunded=400)),
+        (order("cancelled", VOIDED), stands(ProviderStatus.VOIDED)),
+        (order("cancelled", NOTHING | {"status": "declined"}), stands(ProviderStatus.DECLINED)),
         (order("cancelled", NOTHING), None),
-        (None, stands(Stands.DECLINED)),
-        (None, stands(Stands.VOIDED)),
+        (None, stands(ProviderStatus.DECLINED)),
+        (None, stands(ProviderStatus.VOIDED)),
     ],
 )
-def test_what_agrees_is_no_difference(known: dict[str, Any] | None, standing: Standing | None) -> None:
+def test_what_agrees_is_no_difference(known: dict[str, Any] | None, standing: ProviderPayment | None) -> None:
     assert differences(known, Money.of(standing) if standing else None) == []
 
 
@@ -61,36 +61,36 @@ def test_what_agrees_is_no_difference(known: dict[str, Any] | None, standing: St
         # Held for ever: an order that was voided here, and one that never asked.
         (order("cancelled", VOIDED), AUTHORIZED, ["holds 950 GBP", "says 0"]),
         (order("cancelled", NOTHING), AUTHORIZED, ["order is cancelled", "holds 950"]),
-        (order("cancelled", NOTHING), stands(Stands.PENDING), ["cancelled", "not decided"]),
+        (order("cancelled", NOTHING), stands(ProviderStatus.PENDING), ["cancelled", "not decided"]),
         (None, AUTHORIZED, ["no such order", "holds 950 GBP"]),
         (None, CAPTURED, ["no such order", "captured 950 GBP"]),
-        (None, stands(Stands.PENDING), ["no such order", "not decided"]),
+        (None, stands(ProviderStatus.PENDING), ["no such order", "not decided"]),
         (order("placed", HELD, total=None), AUTHORIZED, ["no such order"]),
         # Another amount or currency than the order's, though the payment says the same.
         (
             order("confirmed", HELD | {"authorized": 1}),
-            stands(Stands.AUTHORIZED, 1),
+            stands(ProviderStatus.AUTHORIZED, 1),
             ["holds 1 GBP for an order of 950 GBP"],
         ),
-        (order("confirmed", HELD), stands(Stands.AUTHORIZED, currency="EUR"), ["950 EUR", "950 GBP"]),
+        (order("confirmed", HELD), stands(ProviderStatus.AUTHORIZED, currency="EUR"), ["950 EUR", "950 GBP"]),
         (
             order("completed", PAID | {"captured": 1}),
-            stands(Stands.CAPTURED, captured=1),
+            stands(ProviderStatus.CAPTURED, captured=1),
             ["captured 1 GBP for an order of 950 GBP"],
         ),
         # Less or more than the payment says, to the unit.
-        (order("confirmed", HELD), stands(Stands.VOIDED), ["holds 0 GBP", "says 950"]),
+        (order("confirmed", HELD), stands(ProviderStatus.VOIDED), ["holds 0 GBP", "says 950"]),
         (order("confirmed", HELD), CAPTURED, ["captured 950 GBP", "says 0"]),
         (order("dispatched", PAID), AUTHORIZED, ["captured 0 GBP", "says 950"]),
-        (order("completed", NOTHING), stands(Stands.AUTHORIZED), ["completed", "captured nothing"]),
+        (order("completed", NOTHING), stands(ProviderStatus.AUTHORIZED), ["completed", "captured nothing"]),
         (
             order("completed", PARTLY_BACK),
-            stands(Stands.CAPTURED, captured=950, refunded=399),
+            stands(ProviderStatus.CAPTURED, captured=950, refunded=399),
             ["refunded 399 GBP", "says 400"],
         ),
         (
             order("completed", PAID),
-            stands(Stands.CAPTURED, captured=950, refunded=950),
+            stands(ProviderStatus.CAPTURED, captured=950, refunded=950),
             ["refunded 950 GBP", "says 0"],
         ),
         (order("cancelled", PAID), CAPTURED, ["cancelled", "captured 950 GBP and refunded 0"]),
@@ -100,7 +100,7 @@ def test_what_agrees_is_no_difference(known: dict[str, Any] | None, standing: St
     ],
 )
 def test_what_differs_is_told(
-    known: dict[str, Any] | None, standing: Standing | None, words: list[str]
+    known: dict[str, Any] | None, standing: ProviderPayment | None, words: list[str]
 ) -> None:
     told = "; ".join(differences(known, Money.of(standing) if standing else None))
     assert all(word in told for word in words), told
@@ -117,18 +117,18 @@ async def test_every_order_and_every_payment_is_compared_both_ways(mongo: Mongo)
     }
     await mongo.insert(live, [encode_document(key, {**it, "_id": key}) for key, it in documents.items()])
     pages = [
-        [("right", stands(Stands.PENDING)), ("held", AUTHORIZED)],
+        [("right", stands(ProviderStatus.PENDING)), ("held", AUTHORIZED)],
         [("right", AUTHORIZED), ("foreign", CAPTURED)],
     ]
 
-    async def payments() -> AsyncIterator[tuple[Standing, ...]]:
+    async def payments() -> AsyncIterator[tuple[ProviderPayment, ...]]:
         for page in pages:
             yield tuple(named(order_id, standing) for order_id, standing in page)
 
-    async def one_payment(order_id: str) -> Standing | None:
+    async def one_payment(order_id: str) -> ProviderPayment | None:
         """Meanwhile the money of one was let go."""
         last = {name: standing for page in pages for name, standing in page}
-        last["held"] = stands(Stands.VOIDED)
+        last["held"] = stands(ProviderStatus.VOIDED)
         return named(order_id, last[order_id]) if order_id in last else None
 
     audit = PaymentAudit(models, payments, one_payment)
@@ -138,8 +138,8 @@ async def test_every_order_and_every_payment_is_compared_both_ways(mongo: Mongo)
     assert audit.checked.compared
 
 
-def named(order_id: str, standing: Standing) -> Standing:
-    return Standing(
+def named(order_id: str, standing: ProviderPayment) -> ProviderPayment:
+    return ProviderPayment(
         order_id=order_id,
         status=standing.status,
         amount=standing.amount,

@@ -19,7 +19,7 @@ from infra.embedded.servers import Process
 from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo
 from read_models.stock import STOCK
-from read_models.workers.partition_assignment import MEMBERS, Membership, part
+from read_models.workers.partition_assignment import MEMBERS, GroupMembership, part
 from tests.conftest import Server
 from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, stored
@@ -36,9 +36,9 @@ def test_every_partition_is_one_process_s_and_the_parts_are_even(processes: int)
 
 
 @asynccontextmanager
-async def member(mongo: Mongo, gone_seconds: float = 0.5) -> AsyncIterator[Membership]:
+async def member(mongo: Mongo, gone_seconds: float = 0.5) -> AsyncIterator[GroupMembership]:
     """One of several processes, as far as the others see it; it does not say goodbye."""
-    membership = Membership(mongo, beat_seconds=0.02, gone_seconds=gone_seconds)
+    membership = GroupMembership(mongo, beat_seconds=0.02, gone_seconds=gone_seconds)
     task = asyncio.create_task(membership.run())
     try:
         yield membership
@@ -47,7 +47,7 @@ async def member(mongo: Mongo, gone_seconds: float = 0.5) -> AsyncIterator[Membe
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def share(*parts: tuple[Membership, tuple[int, ...]]) -> None:
+async def share(*parts: tuple[GroupMembership, tuple[int, ...]]) -> None:
     """Return when each has its part."""
 
     async def theirs() -> bool:

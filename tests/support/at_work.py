@@ -16,7 +16,7 @@ from infra.messages.codec import EventCodec
 from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, fingerprint
 from infra.messages.events import Metadata, key_of, partition_of
 from infra.runtime.command_server import CommandService
-from infra.runtime.context import Context, Heard, Reaction
+from infra.runtime.context import Context, EventSession, ReceivedEvent
 from infra.runtime.inbox import Inbox
 from infra.runtime.stream_cache import Streams
 from tests.support.deadlines import HOLDS_SECONDS
@@ -80,14 +80,14 @@ class AtWork:
                 time=datetime.now(UTC), causation_id="cause", correlation_id="correlation", actor="tester"
             )
             place = partition_of(key_of(stream))
-            facts.append(Heard(context, event, stream, self._heard, self._heard, place, metadata))
+            facts.append(ReceivedEvent(context, event, stream, self._heard, self._heard, place, metadata))
         await self._react(facts)
 
-    async def _react(self, facts: Sequence[Heard]) -> None:
+    async def _react(self, facts: Sequence[ReceivedEvent]) -> None:
         assert self.context.react is not None
-        async with Reaction(self.streams) as reaction:
-            await self.context.react(reaction, facts)
-            await reaction.commit()
+        async with EventSession(self.streams) as session:
+            await self.context.react(session, facts)
+            await session.commit()
 
     async def events(self, stream: str) -> list[Event]:
         """What the store holds of a stream."""

@@ -11,7 +11,7 @@ from gateway.cli.doctor.finding import Checked
 from infra.embedded.data_folder import DataFolder
 from infra.embedded.ports import read_ports
 from infra.embedded.stack import troubles
-from infra.embedded.supervisor import last_words
+from infra.embedded.supervisor import last_log_line
 from infra.settings import Settings
 
 SECONDS = 5.0
@@ -37,7 +37,7 @@ async def _check(client: httpx.AsyncClient, name: str, url: str, log: Path) -> C
         reply = await client.get(f"{url}/health/ready")
     except httpx.HTTPError as error:
         # Of a process that refuses to start, its last words name what is to be done.
-        said = last_words(log)
+        said = last_log_line(log)
         said = f"; it said: {said}" if said else ""
         return Checked(name, f"{url}/metrics: {str(error) or type(error).__name__}{said}", fix)
     if reply.is_success:

@@ -53,7 +53,7 @@ class SearchedFiles(msgspec.Struct):
 
 
 def search_files(root: Path, texts: Texts, tell: Tell = lambda _done, _total: None) -> SearchedFiles:
-    """Search every file; `tell` hears how many bytes of how many. A file that goes meanwhile is no matter."""
+    """Search every file; `tell` gets (bytes done, bytes in all). A file that vanishes is skipped."""
     searched = SearchedFiles(str(root))
     files = list(_files(root, texts, searched)) if texts.wanted else []
     total = sum(size for _, size in files)

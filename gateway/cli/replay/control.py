@@ -1,4 +1,4 @@
-"""`replay pause`, `rate` and `cancel`: what a worker, wherever it runs, hears within half a second."""
+"""`replay pause`, `rate` and `cancel`: what a worker, wherever it runs, receives within half a second."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def apply(
     for context, moves in rewinds(found).items():
         await stores[context].append(Append(checkpoints=tuple(moves)))
         heard = ", ".join(sorted({move.context for move in moves}))
-        say(f"{context}: hears {heard} again from where it ends")
+        say(f"{context}: receives {heard} again from where it ends")
     for collection in sorted({ahead.reader for ahead in found.models}):
         # Nothing else is running: there is nobody to wait for.
         await erase(mongo, collection, within=0)

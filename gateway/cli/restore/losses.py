@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contexts.payments.http_provider import HttpProvider
-from contexts.payments.standing import Standing
+from contexts.payments.provider_payment import ProviderPayment
 from infra.messages.event_headers import Delivered
 from infra.messages.events import key_of
 
@@ -117,7 +117,7 @@ async def lost_payments(provider: HttpProvider, payments: set[str]) -> list[Lost
         after = page.next
 
 
-def _lost(payment: Standing) -> LostPayment:
+def _lost(payment: ProviderPayment) -> LostPayment:
     return LostPayment(
         payment.order_id,
         payment.status.value,

@@ -21,16 +21,16 @@ from infra.event_log.relay_control import relay_subject
 from infra.messages.command_headers import command_subject
 from infra.nats.connection import inbox_prefix
 from infra.nats.jetstream import stream_name
-from infra.nats.request_reply import question_subject
+from infra.nats.request_reply import request_subject
 from infra.runtime.context import Context
-from infra.runtime.dead_letters.messages import QUESTION as DEAD_LETTERS
+from infra.runtime.dead_letters.messages import REQUEST as DEAD_LETTERS
 from infra.runtime.timers import DURABLE as ALARM
 from infra.settings import Settings
 from infra.vault.master_keys import new_master_keys, write_master_keys
 from read_models.registry import MODELS
 
 LOG, BEHIND = "log", "behind"
-"""The questions that every context answers about its log."""
+"""The requests that every context answers about its log."""
 
 Subjects = Mapping[str, Sequence[str]]
 """Subjects, by what they are for."""
@@ -72,22 +72,22 @@ def load_contexts() -> tuple[Context, ...]:
 
 
 def context_user(context: Context) -> User:
-    """Serves its commands, its log and its questions; reads the logs it hears by a durable of its own."""
-    name, hears = context.name, sorted(context.hears)
+    """Serves its commands, its log and its requests; reads the logs it receives by a durable of its own."""
+    name, receives = context.name, sorted(context.receives)
     stream = stream_name(name)
     return User(
         name=name,
-        why="serves its commands and its log" + (f"; hears {', '.join(hears)}" if hears else ""),
+        why="serves its commands and its log" + (f"; receives {', '.join(receives)}" if receives else ""),
         subscribe=(
             inbox(name),
             f"{command_subject(name, '*')} {name}",
             *(
-                f"{question_subject(name, question)} svc-{name}"
-                for question in (LOG, BEHIND, DEAD_LETTERS, *sorted(context.questions))
+                f"{request_subject(name, request)} svc-{name}"
+                for request in (LOG, BEHIND, DEAD_LETTERS, *sorted(context.requests))
             ),
             # Without a queue group: the process that has the relay is the one to answer.
             relay_subject(name),
-            *map(head, hears),
+            *map(head, receives),
         ),
         publish={
             "its own log": (
@@ -95,7 +95,7 @@ def context_user(context: Context) -> User:
                 head(name),
                 *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "CREATE", "MSG.GET")),
             ),
-            **{f"what it hears of {other}": reading(other, own_durable(name)) for other in hears},
+            **{f"what it receives of {other}": reading(other, own_durable(name)) for other in receives},
             "the commands it sends": command_subjects(context.sends),
             "its timers": timing(name) if context.sets_timers else (),
         },
@@ -115,7 +115,7 @@ def read_models_user(contexts: Iterable[Context]) -> User:
         name="read_models",
         why="reads every log, by any durable but those of contexts",
         subscribe=(inbox("read_models"), *map(head, read)),
-        publish={name: (*reading(name, "*"), question_subject(name, BEHIND)) for name in read},
+        publish={name: (*reading(name, "*"), request_subject(name, BEHIND)) for name in read},
         deny=durables_of(contexts),
     )
 
@@ -135,9 +135,9 @@ def gateway_user(contexts: Iterable[Context]) -> User:
             ),
             "what clients have asked of it, for the other gateways": (LIMITS,),
             "the contexts' logs, and how far the read models are behind them": tuple(
-                question_subject(context.name, question) for context in contexts for question in (LOG, BEHIND)
+                request_subject(context.name, request) for context in contexts for request in (LOG, BEHIND)
             ),
-            "what else it asks": questions(context_client.ASKS),
+            "what else it asks": requests(context_client.ASKS),
         },
     )
 
@@ -153,15 +153,15 @@ def operator_user(contexts: Iterable[Context]) -> User:
             **{
                 name: (
                     *reading(name, "*"),
-                    question_subject(name, BEHIND),
-                    question_subject(name, DEAD_LETTERS),
+                    request_subject(name, BEHIND),
+                    request_subject(name, DEAD_LETTERS),
                     relay_subject(name),
                     f"$JS.API.STREAM.DELETE.{stream_name(name)}",
                     f"$JS.API.CONSUMER.NAMES.{stream_name(name)}",
                 )
                 for name in names
             },
-            "what else it asks": questions(verify.ASKS),
+            "what else it asks": requests(verify.ASKS),
         },
         deny=durables_of(contexts),
     )
@@ -186,7 +186,7 @@ def reading(context: str, durable: str) -> tuple[str, ...]:
     """What reading a context's log by a durable takes."""
     stream = stream_name(context)
     return (
-        question_subject(context, LOG),
+        request_subject(context, LOG),
         *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "MSG.GET")),
         *consuming(stream, durable),
     )
@@ -216,7 +216,7 @@ def durables_of(contexts: Iterable[Context]) -> Subjects:
     return {
         f"what {context.name} reads by": consuming("*", own_durable(context.name))
         for context in contexts
-        if context.hears
+        if context.receives
     }
 
 
@@ -226,6 +226,6 @@ def command_subjects(kinds: Iterable[type[msgspec.Struct]]) -> tuple[str, ...]:
     return tuple(command_subject(*name.split(".", 1)) for name in names)
 
 
-def questions(asked: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Where questions to contexts are put."""
-    return tuple(question_subject(context, name) for context, name in asked)
+def requests(asked: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Where requests to contexts are put."""
+    return tuple(request_subject(context, name) for context, name in asked)

@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier
 from infra.event_store.batch import encode_metadata, microseconds
 from infra.event_store.errors import StoreUnavailable
 from infra.event_store.postgres.connection import Line, parameters, place
-from infra.event_store.postgres.leadership import PostgresCompanions
+from infra.event_store.postgres.leadership import PostgresLeaderElection
 from infra.event_store.postgres.reader import PostgresReader
 from infra.event_store.postgres.writer import APPEND_LOCK, PostgresWriter
 from infra.messages.events import Metadata, key_of, partition_of
@@ -153,19 +153,19 @@ class PostgresDatabase:
             belongs = f"belongs to {owner and owner[0]}, not to {context}"
             msg = f"the store {place(self._known)} {belongs}: give each context its own"
             raise StoreUnavailable(msg)
-        self._companions = PostgresCompanions(self._known)
+        self._election = PostgresLeaderElection(self._known)
 
     def writer(self) -> PostgresWriter:
         """A connection that writes, and signs its commits."""
-        return PostgresWriter(Line(self._known), self._companions.name)
+        return PostgresWriter(Line(self._known), self._election.name)
 
     def reader(self) -> PostgresReader:
         """A connection that reads."""
         return PostgresReader(Line(self._known))
 
-    def companions(self) -> PostgresCompanions:
+    def leader_election(self) -> PostgresLeaderElection:
         """The other processes that use this database."""
-        return self._companions
+        return self._election
 
     def close(self) -> None:
         """Nothing is left to let go of."""

@@ -33,7 +33,7 @@ ANSWER_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-class PostgresCompanions:
+class PostgresLeaderElection:
     """Leads by a lock of its own session, which ends with it: the lock can be lost, but never held twice."""
 
     def __init__(self, known: Mapping[str, Any]) -> None:

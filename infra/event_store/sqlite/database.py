@@ -192,7 +192,7 @@ class SQLiteDatabase:
         """A connection that reads; in WAL mode it sees the last commit and never waits."""
         return SQLiteReader(connect(self._path), self._path)
 
-    def companions(self) -> Alone:
+    def leader_election(self) -> Alone:
         """None."""
         return Alone()
 

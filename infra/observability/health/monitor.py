@@ -17,7 +17,7 @@ LOOK_SECONDS = 3.0
 
 Check = Callable[[], Awaitable[None]]
 """Returns if a thing that is needed is there; raises what is wrong with it."""
-Look = Callable[[], Awaitable[Iterable[Sample]]]
+Collector = Callable[[], Awaitable[Iterable[Sample]]]
 """Looks figures up; those it cannot find out it leaves away."""
 
 log = structlog.get_logger(__name__)
@@ -43,14 +43,14 @@ class Monitor:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
         self._checks: dict[str, Check] = {}
-        self._looks: list[Look] = []
+        self._looks: list[Collector] = []
 
     def require(self, name: str, check: Check) -> None:
         """The process is not ready unless the check returns."""
         self._checks[name] = check
 
-    def look(self, look: Look) -> None:
-        """Look these figures up whenever metrics are asked for."""
+    def look(self, look: Collector) -> None:
+        """Collector these figures up whenever metrics are asked for."""
         self._looks.append(look)
 
     async def readiness(self) -> Readiness:
@@ -80,7 +80,7 @@ async def _checked(check: Check) -> Checked:
     return Checked(ok=True)
 
 
-async def _looked(look: Look) -> list[Sample]:
+async def _looked(look: Collector) -> list[Sample]:
     """What was found; nothing rather than something old if it cannot be found out."""
     try:
         async with asyncio.timeout(LOOK_SECONDS):

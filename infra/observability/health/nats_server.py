@@ -31,7 +31,7 @@ class Variables(msgspec.Struct):
     jetstream: JetStreamVariables | None = None
 
 
-class ServerLook:
+class NatsServerCollector:
     """Asks nats-server's monitoring port how it writes."""
 
     def __init__(self, url: str) -> None:

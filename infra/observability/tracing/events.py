@@ -50,7 +50,7 @@ class Named(Event, Protocol):
     def name(self) -> str: ...
 
 
-class Heard(Event, Protocol):
+class ReceivedEvent(Event, Protocol):
     """A fact from another context."""
 
     @property

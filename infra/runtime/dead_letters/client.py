@@ -7,9 +7,9 @@ from typing import TypeVar
 import msgspec
 from nats.aio.client import Client
 
-from infra.nats.request_reply import put
+from infra.nats.request_reply import request_with_retry
 from infra.runtime.dead_letters.messages import (
-    QUESTION,
+    REQUEST,
     AuditAnswer,
     AuditEntry,
     FactsAnswer,
@@ -84,5 +84,7 @@ class DeadLetterClient:
                 return found
 
     async def _ask(self, context: str, request: Request, kind: type[T]) -> T:
-        data = await put(self._nats, context, QUESTION, msgspec.json.encode(request), timeout=self._timeout)
+        data = await request_with_retry(
+            self._nats, context, REQUEST, msgspec.json.encode(request), timeout=self._timeout
+        )
         return msgspec.json.decode(data, type=kind)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-QUESTION = "dead-letters"
+REQUEST = "dead-letters"
 PAGE = 200
 """Keys, facts or audit entries of one answer."""
 PAGE_BYTES = 700_000

@@ -13,13 +13,13 @@ from infra.event_log.client import ContextUnavailable, LogClient
 from infra.event_store.store import CheckpointMoved, EventStore, StoreUnavailable
 from infra.messages.event_headers import Delivered
 from infra.messages.events import Note
-from infra.nats.request_reply import QuestionService
+from infra.nats.request_reply import RequestServer
 from infra.runtime.context import Unavailable
 from infra.runtime.dead_letters.messages import (
     LONGEST_ERROR,
     PAGE,
     PAGE_BYTES,
-    QUESTION,
+    REQUEST,
     AuditAnswer,
     AuditEntry,
     FactsAnswer,
@@ -50,15 +50,15 @@ class DeadLetterService:
         self._store = store
         self._inbox = inbox
         self._log = LogClient(nats)
-        self._questions = QuestionService(nats, store.context)
+        self._requests = RequestServer(nats, store.context)
 
     async def start(self) -> None:
         """Serve from now on; raises NatsUnavailable."""
-        await self._questions.serve(QUESTION, self._respond)
+        await self._requests.serve(REQUEST, self._respond)
 
     async def stop(self) -> None:
         """Serve no more."""
-        await self._questions.stop()
+        await self._requests.stop()
 
     async def _respond(self, data: bytes) -> bytes:
         try:

@@ -1,4 +1,4 @@
-"""The saga's store is gone or older: it hears all again, and nothing is charged, cancelled or sent twice.
+"""The saga's store is gone or older: it receives all again, and nothing is charged, cancelled or sent twice.
 
 With it go JetStream's and MongoDB's folders, so that the facts of all contexts reach the new saga fresh, from
 the stores, in whatever order their logs are read.

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 from nats.aio.client import Client
 
-from contexts.customers.attendance import Shredder
 from contexts.customers.commands import ChangeEmail, ForgetCustomer, RegisterCustomer
+from contexts.customers.encryption import Encryption
 from contexts.customers.events import CustomerForgotten, CustomerRegistered, EmailChanged
+from contexts.customers.key_shredder import KeyShredder
 from contexts.customers.personal_data import Address, PersonalData
-from contexts.customers.privacy import Privacy
 from contexts.customers.service import customers
 from infra.messages.commands import Accepted, RefusalKind, Refused, fingerprint
 from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
@@ -115,7 +115,7 @@ async def test_who_was_registered_before_there_were_keys_gets_one_with_the_first
     _, changed = await shop.events("customer-ada")
     assert isinstance(changed, EmailChanged)
     assert isinstance(changed.personal, str)
-    read = await Privacy(keys).read("ada", changed.personal)
+    read = await Encryption(keys).read("ada", changed.personal)
     assert read == msgspec.structs.replace(ada, email="countess@example.org")
 
 
@@ -127,7 +127,7 @@ async def test_what_was_sealed_can_be_read_while_there_is_a_key(shop: AtWork, ke
     assert isinstance(changed, EmailChanged)
     assert registered.country == "GB"
     assert isinstance(changed.personal, str)
-    privacy = Privacy(keys)
+    privacy = Encryption(keys)
     ada = PersonalData(name="Ada Byron", email="countess@example.org", address=bristol)
     assert await privacy.read("ada", changed.personal) == ada
     await keys.destroy(["ada"])
@@ -244,7 +244,7 @@ async def hears_nobody() -> None:
     """Customers listen to no other context."""
 
 
-def shredding(shop: AtWork, keys: KeyStore) -> Shredder:
+def shredding(shop: AtWork, keys: KeyStore) -> KeyShredder:
     nats = Client()
     streams = shop.streams
     running = RunningContext(
@@ -254,10 +254,10 @@ def shredding(shop: AtWork, keys: KeyStore) -> Shredder:
         commands=CommandClient(nats),
         settings=Settings(),
         react=reacting(streams),
-        has_heard=lambda _: True,
+        has_received=lambda _: True,
         caught_up=hears_nobody,
     )
-    return Shredder(running, keys)
+    return KeyShredder(running, keys)
 
 
 async def until_destroyed(keys: KeyStore, customer_id: str) -> None:

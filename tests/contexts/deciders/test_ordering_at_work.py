@@ -1,4 +1,4 @@
-"""Ordering on a real store: orders are placed on the price list it keeps from what it hears."""
+"""Ordering on a real store: orders are placed on the price list it keeps from what it receives."""
 
 from __future__ import annotations
 

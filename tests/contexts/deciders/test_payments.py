@@ -36,12 +36,12 @@ from contexts.payments.provider import (
     Declined,
     Done,
     Impossible,
-    Look,
     Missing,
     Pending,
     Request,
+    StatusRequest,
 )
-from contexts.payments.standing import Refund, Standing, Stands
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus, Refund
 from tests.spec import Spec
 
 Dialogue = tuple[tuple[Request, Answer], ...]
@@ -101,7 +101,7 @@ one_penny = PaymentMismatched(
     reason="the provider authorised 1 GBP; 950 GBP was asked for",
 )
 check = CheckPayment(order_id="42")
-look = Look("42")
+look = StatusRequest("42")
 
 ASKED: list[Event] = [requested]
 HELD: list[Event] = [requested, authorized]
@@ -109,9 +109,9 @@ PAID: list[Event] = [*HELD, capturing, captured]
 LET_GO: list[Event] = [*HELD, voiding, voided]
 
 
-def stands(status: Stands, *refunds: Refund, amount: int = 950, captured: int = 0) -> Standing:
+def stands(status: ProviderStatus, *refunds: Refund, amount: int = 950, captured: int = 0) -> ProviderPayment:
     """The payment in the provider's books."""
-    return Standing(
+    return ProviderPayment(
         order_id="42",
         status=status,
         amount=amount,
@@ -119,7 +119,7 @@ def stands(status: Stands, *refunds: Refund, amount: int = 950, captured: int = 
         captured=captured,
         refunds=refunds,
         reference="pay_42",
-        reason="no money" if status is Stands.DECLINED else "",
+        reason="no money" if status is ProviderStatus.DECLINED else "",
     )
 
 
@@ -174,7 +174,9 @@ def test_what_was_told_as_a_mismatch_is_let_go_whoever_asks_next(command: Paymen
 def test_an_authorization_the_provider_refuses_is_looked_up_in_its_books() -> None:
     """Somebody let go of it in the provider's dashboard."""
     refused = Impossible("the payment is voided")
-    payment.given(*ASKED).when(authorize, (requested, refused), (look, stands(Stands.VOIDED))).then(voided)
+    payment.given(*ASKED).when(authorize, (requested, refused), (look, stands(ProviderStatus.VOIDED))).then(
+        voided
+    )
     payment.given(*ASKED).when(authorize, (requested, refused), (look, Missing())).then_rejected("voided")
 
 
@@ -209,9 +211,9 @@ def test_what_is_not_authorized_cannot_be_captured(history: list[Event]) -> None
 
 def test_a_capture_the_provider_refuses_is_rejected() -> None:
     refused = Impossible("it has expired")
-    payment.given(*HELD).when(capture, (capturing, refused), (look, stands(Stands.AUTHORIZED))).then_rejected(
-        "capture", "it has expired"
-    )
+    payment.given(*HELD).when(
+        capture, (capturing, refused), (look, stands(ProviderStatus.AUTHORIZED))
+    ).then_rejected("capture", "it has expired")
 
 
 def test_an_authorized_payment_is_voided() -> None:
@@ -241,7 +243,7 @@ def test_a_payment_is_not_voided_before_the_provider_has_decided() -> None:
 
 def test_a_late_approval_of_what_is_to_be_voided_is_let_go_whoever_hears_of_it() -> None:
     """The void waits for the provider's decision, which a webhook tells of."""
-    late = (look, stands(Stands.AUTHORIZED))
+    late = (look, stands(ProviderStatus.AUTHORIZED))
     payment.given(*ASKED, voiding).when(check, late, (voiding, Done())).then(authorized, voided)
 
 
@@ -304,32 +306,32 @@ def test_an_order_without_a_payment_is_unknown(command: PaymentsCommand) -> None
 @pytest.mark.parametrize(
     ("history", "standing", "facts"),
     [
-        (ASKED, stands(Stands.AUTHORIZED), [authorized]),
-        (ASKED, stands(Stands.DECLINED), [declined]),
-        (ASKED, stands(Stands.VOIDED), [voided]),
-        (ASKED, stands(Stands.CAPTURED, captured=950), [authorized, captured]),
-        (ASKED, stands(Stands.PENDING), []),
+        (ASKED, stands(ProviderStatus.AUTHORIZED), [authorized]),
+        (ASKED, stands(ProviderStatus.DECLINED), [declined]),
+        (ASKED, stands(ProviderStatus.VOIDED), [voided]),
+        (ASKED, stands(ProviderStatus.CAPTURED, captured=950), [authorized, captured]),
+        (ASKED, stands(ProviderStatus.PENDING), []),
         (ASKED, Missing(), []),
-        (HELD, stands(Stands.AUTHORIZED), []),
-        (HELD, stands(Stands.VOIDED), [voided]),
-        (HELD, stands(Stands.CAPTURED, captured=950), [captured]),
+        (HELD, stands(ProviderStatus.AUTHORIZED), []),
+        (HELD, stands(ProviderStatus.VOIDED), [voided]),
+        (HELD, stands(ProviderStatus.CAPTURED, captured=950), [captured]),
         (HELD, Missing(), []),
-        (PAID, stands(Stands.CAPTURED, captured=950), []),
-        (PAID, stands(Stands.CAPTURED, Refund("d1", 100), captured=950), [by_hand]),
-        ([*PAID, by_hand], stands(Stands.CAPTURED, Refund("d1", 100), captured=950), []),
-        ([*PAID, refunding], stands(Stands.CAPTURED, Refund("r1", 400), captured=950), [refunded]),
-        (LET_GO, stands(Stands.VOIDED), []),
-        ([requested, declined], stands(Stands.DECLINED), []),
+        (PAID, stands(ProviderStatus.CAPTURED, captured=950), []),
+        (PAID, stands(ProviderStatus.CAPTURED, Refund("d1", 100), captured=950), [by_hand]),
+        ([*PAID, by_hand], stands(ProviderStatus.CAPTURED, Refund("d1", 100), captured=950), []),
+        ([*PAID, refunding], stands(ProviderStatus.CAPTURED, Refund("r1", 400), captured=950), [refunded]),
+        (LET_GO, stands(ProviderStatus.VOIDED), []),
+        ([requested, declined], stands(ProviderStatus.DECLINED), []),
     ],
 )
 def test_a_check_records_what_the_provider_says_and_is_not_known_yet(
-    history: list[Event], standing: Standing | Missing, facts: list[Event]
+    history: list[Event], standing: ProviderPayment | Missing, facts: list[Event]
 ) -> None:
     payment.given(*history).when(check, (look, standing)).then(*facts)
 
 
 def test_a_check_that_finds_another_amount_held_has_it_let_go() -> None:
-    penny = stands(Stands.AUTHORIZED, amount=1)
+    penny = stands(ProviderStatus.AUTHORIZED, amount=1)
     for history in (ASKED, HELD):
         payment.given(*history).when(check, (look, penny), (voiding, Done())).then(one_penny, voiding, voided)
 
@@ -337,20 +339,20 @@ def test_a_check_that_finds_another_amount_held_has_it_let_go() -> None:
 @pytest.mark.parametrize("history", [LET_GO, [requested, declined]])
 def test_an_approval_after_the_payment_was_given_up_is_let_go_and_recorded(history: list[Event]) -> None:
     asked = voiding_again if voided in history else voiding
-    held = stands(Stands.AUTHORIZED)
+    held = stands(ProviderStatus.AUTHORIZED)
     payment.given(*history).when(check, (look, held), (asked, Done())).then(asked, voided)
 
 
 @pytest.mark.parametrize(
     ("history", "standing"),
     [
-        (LET_GO, stands(Stands.CAPTURED, captured=950)),
-        ([requested, declined], stands(Stands.CAPTURED, captured=950)),
-        (PAID, stands(Stands.VOIDED)),
-        (PAID, stands(Stands.CAPTURED, captured=1)),
+        (LET_GO, stands(ProviderStatus.CAPTURED, captured=950)),
+        ([requested, declined], stands(ProviderStatus.CAPTURED, captured=950)),
+        (PAID, stands(ProviderStatus.VOIDED)),
+        (PAID, stands(ProviderStatus.CAPTURED, captured=1)),
     ],
 )
-def test_books_that_contradict_ours_are_told_once(history: list[Event], standing: Standing) -> None:
+def test_books_that_contradict_ours_are_told_once(history: list[Event], standing: ProviderPayment) -> None:
     (told,) = ask_and_decide(payment.given(*history).state, check, (look, standing))
     assert isinstance(told, PaymentMismatched)
     payment.given(*history, told).when(check, (look, standing)).then_nothing()
@@ -358,6 +360,6 @@ def test_books_that_contradict_ours_are_told_once(history: list[Event], standing
 
 def test_a_payment_collected_by_hand_cannot_be_voided_and_is_known_as_captured() -> None:
     state = payment.given(*HELD, voiding).state
-    books = stands(Stands.CAPTURED, captured=950)
+    books = stands(ProviderStatus.CAPTURED, captured=950)
     assert answered(state, look, books) == (captured,)
     payment.given(*HELD, voiding, captured).when(void).then_rejected("captured")

@@ -1,4 +1,4 @@
-"""What ordering keeps of what it hears from catalog and customers."""
+"""What ordering keeps of what it receives from catalog and customers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One order, told in the messages the saga hears and sends."""
+"""One order, told in the messages the saga receives and sends."""
 
 from __future__ import annotations
 

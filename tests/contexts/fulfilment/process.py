@@ -23,7 +23,14 @@ from infra.messages.commands import Accepted, Answer, Envelope, Token
 from infra.messages.events import Metadata
 from infra.nats.connection import connect
 from infra.runtime.command_client import CommandClient
-from infra.runtime.context import Companion, Context, Heard, Reaction, RunningContext, Session
+from infra.runtime.context import (
+    BackgroundWorker,
+    Context,
+    EventSession,
+    ReceivedEvent,
+    RunningContext,
+    Session,
+)
 from infra.runtime.dead_letters.store import DeadLetter, Fate
 from infra.runtime.process import reacting
 from infra.runtime.stream_cache import Streams
@@ -95,7 +102,7 @@ class Process:
         self.store = store
         self.caught_up = asyncio.Event()
         self.caught_up.set()
-        self.heard_to: int = 0
+        self.received_to: int = 0
         codec = EventCodec(self.context.events)
         self.streams = Streams(store, codec, self.context.initial, self.context.evolve)
         self._running = RunningContext(
@@ -105,34 +112,34 @@ class Process:
             commands=CommandClient(nats),
             settings=settings,
             react=reacting(self.streams),
-            has_heard=self._has_heard,
+            has_received=self._has_received,
             caught_up=self._until_caught_up,
         )
-        self._companions: Sequence[Companion] = ()
+        self._workers: Sequence[BackgroundWorker] = ()
         self._commands = 0
 
     async def _until_caught_up(self) -> None:
         await self.caught_up.wait()
 
-    def _has_heard(self, token: Token) -> bool:
-        return token.position <= self.heard_to
+    def _has_received(self, token: Token) -> bool:
+        return token.position <= self.received_to
 
     async def start(self) -> None:
-        self._companions = self.context.companions(self._running)
-        for companion in self._companions:
-            await companion.start()
+        self._workers = self.context.background_workers(self._running)
+        for worker in self._workers:
+            await worker.start()
 
     async def stop(self) -> None:
-        for companion in reversed(self._companions):
-            await companion.stop()
+        for worker in reversed(self._workers):
+            await worker.stop()
 
-    async def hears(self, *facts: Any) -> None:
+    async def receives(self, *facts: Any) -> None:
         """One batch, one transaction."""
         assert self.context.react is not None
         heard = [_heard(fact) for fact in facts]
-        async with Reaction(self.streams) as reaction:
-            await self.context.react(reaction, heard)
-            await reaction.commit()
+        async with EventSession(self.streams) as session:
+            await self.context.react(session, heard)
+            await session.commit()
 
     async def is_told(self, command: Any) -> None:
         """An operator's command."""
@@ -153,9 +160,9 @@ class Process:
     async def is_told_of(self, letter: DeadLetter, fate: Fate) -> None:
         """As the inbox tells of a fact it could not take."""
         assert self.context.on_dead_letter is not None
-        async with Reaction(self.streams) as reaction:
-            await self.context.on_dead_letter(reaction, letter, fate)
-            await reaction.commit()
+        async with EventSession(self.streams) as session:
+            await self.context.on_dead_letter(session, letter, fate)
+            await session.commit()
 
     async def saga(self, order_id: str = "42") -> Saga:
         state: Saga = (await self.streams.load(f"fulfilment-{order_id}", fresh=True)).state
@@ -167,7 +174,7 @@ class Process:
 
     async def settled(self) -> None:
         """Return when every command in the outbox was accepted and waits for its fact, or none is left."""
-        dispatcher = self._companions[0]
+        dispatcher = self._workers[0]
         assert isinstance(dispatcher, Dispatcher)
 
         async def answered() -> bool:
@@ -177,11 +184,11 @@ class Process:
         await eventually(answered, "every command answered")
 
 
-def _heard(fact: Any) -> Heard:
+def _heard(fact: Any) -> ReceivedEvent:
     context = wire_name(type(fact)).partition(".")[0]
     metadata = Metadata(time=datetime.now(UTC), causation_id="x", correlation_id="shop-1", actor="shop")
     key = getattr(fact, "order_id", None) or fact.account
-    return Heard(context, fact, f"{context}-{key}", 1, 1, 0, metadata)
+    return ReceivedEvent(context, fact, f"{context}-{key}", 1, 1, 0, metadata)
 
 
 def for_order(order_id: str, fact: Any) -> Any:

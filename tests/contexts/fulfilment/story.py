@@ -1,4 +1,4 @@
-"""Sentences about the saga: given what it heard, when it hears a fact, then it asks for this."""
+"""Sentences about the saga: given what it heard, when it receives a fact, then it asks for this."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ async def test_commands_carry_their_step_and_their_cause(fulfilment: Play) -> No
     """The id says what it is about, so that a saga that lost its store sends it under the same."""
     async with fulfilment.process() as process:
         for fact in to_reserved:
-            await process.hears(fact)
+            await process.receives(fact)
             await process.settled()
         assert fulfilment.others.received[0][:2] == (
             "inventory.ReserveStock",
@@ -68,7 +68,7 @@ async def test_commands_carry_their_step_and_their_cause(fulfilment: Play) -> No
 async def test_a_batch_of_facts_is_one_transaction(fulfilment: Play) -> None:
     """Many orders go together, with their commands."""
     async with fulfilment.process() as process:
-        await process.hears(*[for_order(f"o{n}", placed) for n in range(50)])
+        await process.receives(*[for_order(f"o{n}", placed) for n in range(50)])
         assert process.store.commit_sizes.commits == 1
         assert len(await process.store.read_log(0, 100)) == 50
         await process.settled()
@@ -80,7 +80,7 @@ async def test_commands_of_an_order_wait_for_each_other(fulfilment: Play) -> Non
     others = fulfilment.others
     others.answer("ordering.ConfirmOrder", BUSY, BUSY, ACCEPTED)
     async with fulfilment.process() as process:
-        await process.hears(*to_authorized)
+        await process.receives(*to_authorized)
         await process.settled()
     assert others.names()[-4:] == [
         "ordering.ConfirmOrder",
@@ -95,9 +95,9 @@ async def test_an_order_does_not_wait_for_another(fulfilment: Play) -> None:
     others = fulfilment.others
     others.answer("payments.AuthorizePayment", None, ACCEPTED)
     async with fulfilment.process() as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await eventually(lambda: "payments.AuthorizePayment" in others.names(), "a payment asked for")
-        await process.hears(*[for_order("43", fact) for fact in to_reserved])
+        await process.receives(*[for_order("43", fact) for fact in to_reserved])
         await eventually(
             lambda: "fulfilment-43:payments.AuthorizePayment" in others.ids("payments.AuthorizePayment"),
             "another",
@@ -111,7 +111,7 @@ async def test_what_may_yet_be_carried_out_is_sent_again_under_its_id(fulfilment
     unavailable = Refused(RefusalKind.UNAVAILABLE, "the provider does not answer")
     others.answer("payments.AuthorizePayment", BUSY, unavailable, ACCEPTED)
     async with fulfilment.process() as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await process.settled()
         assert others.ids("payments.AuthorizePayment") == [AUTHORIZE_ID] * 3
         assert (await process.saga()).failures == ()
@@ -122,7 +122,7 @@ async def test_an_order_is_stuck_when_all_tries_are_used_up(fulfilment: Play) ->
     others = fulfilment.others
     others.answer("payments.AuthorizePayment", BUSY)
     async with fulfilment.process() as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await process.settled()
         assert len(others.ids("payments.AuthorizePayment")) == POLICY.tries
         assert (await process.events())[-1] == CommandFailed(
@@ -139,7 +139,7 @@ async def test_a_failed_command_does_not_hold_up_what_does_not_need_it(fulfilmen
     others = fulfilment.others
     others.answer("payments.CapturePayment", REJECTED)
     async with fulfilment.process() as process:
-        await process.hears(*to_dispatched)
+        await process.receives(*to_dispatched)
         await process.settled()
         sent = list(dict.fromkeys(others.names()))
         assert sent[-3:] == [
@@ -155,7 +155,7 @@ async def test_what_needs_a_failed_command_is_not_sent(fulfilment: Play) -> None
     others = fulfilment.others
     others.answer("ordering.MarkDispatched", REJECTED)
     async with fulfilment.process() as process:
-        await process.hears(*to_dispatched, captured, delivered)
+        await process.receives(*to_dispatched, captured, delivered)
         await process.settled()
         assert "ordering.CompleteOrder" not in others.names()
         assert len((await process.saga()).failures) == 2
@@ -173,9 +173,9 @@ async def test_a_refusal_that_a_fact_explains_is_no_failure(fulfilment: Play) ->
     others = fulfilment.others
     others.answer("ordering.ConfirmOrder", REJECTED)
     async with fulfilment.process(policy=POLICY) as process:
-        await process.hears(*to_authorized)
+        await process.receives(*to_authorized)
         await eventually(lambda: "ordering.ConfirmOrder" in others.names(), "a confirmation")
-        await process.hears(cancelled)
+        await process.receives(cancelled)
         await process.settled()
         assert (await process.saga()).failures == ()
         assert "shipping.CreateShipment" not in others.names()
@@ -188,9 +188,9 @@ async def test_a_compensation_does_not_wait_for_what_it_undoes(fulfilment: Play)
     others.answer("payments.AuthorizePayment", BUSY)
     slow = RetryPolicy(first_pause=3_600.0, longest_pause=3_600.0)
     async with fulfilment.process(policy=slow) as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await eventually(lambda: "payments.AuthorizePayment" in others.names(), "a payment asked for")
-        await process.hears(cancelled)
+        await process.receives(cancelled)
         await process.settled()
         assert others.names()[-2:] == ["payments.VoidPayment", "inventory.ReleaseReservation"]
 
@@ -200,9 +200,9 @@ async def test_a_failure_recovers_when_its_effect_is_heard_after_all(fulfilment:
     others = fulfilment.others
     others.answer("ordering.MarkDispatched", BUSY)
     async with fulfilment.process() as process:
-        await process.hears(*to_dispatched)
+        await process.receives(*to_dispatched)
         await process.settled()
-        await process.hears(marked)
+        await process.receives(marked)
         assert await process.store.notes("failed") == {}
         assert (await process.saga()).failures == ()
 
@@ -210,11 +210,11 @@ async def test_a_failure_recovers_when_its_effect_is_heard_after_all(fulfilment:
 async def test_an_accepted_command_waits_for_its_fact(fulfilment: Play) -> None:
     """It stays in the outbox until the saga has heard what the context recorded."""
     async with fulfilment.process() as process:
-        await process.hears(placed)
+        await process.receives(placed)
         await process.settled()
         assert set(await process.store.notes("outbox")) == {"fulfilment-42:inventory.ReserveStock"}
-        await process.hears(reserved)
-        process.heard_to = ACCEPTED.position
+        await process.receives(reserved)
+        process.received_to = ACCEPTED.position
         await eventually(lambda: _empty(process), "an empty outbox")
         assert (await process.saga()).failures == ()
         assert fulfilment.others.ids("inventory.ReserveStock") == ["fulfilment-42:inventory.ReserveStock"]
@@ -223,8 +223,8 @@ async def test_an_accepted_command_waits_for_its_fact(fulfilment: Play) -> None:
 async def test_an_accepted_command_that_no_fact_follows_makes_the_order_stuck(fulfilment: Play) -> None:
     """Everything up to the answer was heard: the fact the saga waits for will not come."""
     async with fulfilment.process() as process:
-        await process.hears(placed)
-        process.heard_to = ACCEPTED.position
+        await process.receives(placed)
+        process.received_to = ACCEPTED.position
         await eventually(lambda: _stuck(process), "a stuck order")
         (failure,) = (await process.saga()).failures
         assert failure.command == "inventory.ReserveStock"
@@ -236,8 +236,8 @@ async def test_an_accepted_command_that_no_fact_follows_makes_the_order_stuck(fu
 async def test_nothing_is_sent_before_everything_that_happened_was_heard(fulfilment: Play) -> None:
     """A saga that lost its store would ask for what was done long ago; what a fact shows is not sent."""
     async with fulfilment.process(caught_up=False, payment_timeout=0.05) as process:
-        await process.hears(*to_reserved)
-        await process.hears(authorized)
+        await process.receives(*to_reserved)
+        await process.receives(authorized)
         assert fulfilment.others.received == []
         process.caught_up.set()
         await process.settled()
@@ -248,7 +248,7 @@ async def test_an_order_is_stuck_while_a_fact_of_it_is_a_dead_letter(fulfilment:
     """Nothing can be retried for it; once it is retried or skipped the order goes on."""
     letter = DeadLetter("shipping", "shipment-42", 17, "shipping.ShipmentDispatched", "{}", "no carrier")
     async with fulfilment.process() as process:
-        await process.hears(*to_confirmed)
+        await process.receives(*to_confirmed)
         await process.is_told_of(letter, "parked")
         assert [it.failure_id for it in (await process.saga()).failures] == ["shipping:17"]
         await process.is_told_of(letter, "retried")
@@ -260,7 +260,7 @@ async def test_an_abandoned_order_is_settled_by_the_saga(fulfilment: Play) -> No
     others = fulfilment.others
     others.answer("payments.CapturePayment", REJECTED)
     async with fulfilment.process() as process:
-        await process.hears(*to_dispatched, left_stock)
+        await process.receives(*to_dispatched, left_stock)
         await process.settled()
         await process.is_told(abandon)
         await process.settled()
@@ -270,7 +270,7 @@ async def test_an_abandoned_order_is_settled_by_the_saga(fulfilment: Play) -> No
         await process.is_told(settle(payment=PaymentSettlement.CAPTURE))
         await process.settled()
         assert others.names()[-1] == "payments.CapturePayment"
-        await process.hears(captured)
+        await process.receives(captured)
         assert (await process.saga()).stage is Stage.SETTLED
         assert await process.store.notes("failed") == {}
 
@@ -288,10 +288,10 @@ async def test_nothing_is_sent_for_an_abandoned_order(fulfilment: Play) -> None:
     others = fulfilment.others
     others.answer("ordering.ConfirmOrder", BUSY)
     async with fulfilment.process() as process:
-        await process.hears(*to_authorized)
+        await process.receives(*to_authorized)
         await eventually(lambda: _stuck(process), "a stuck order")
         await process.is_told(abandon)
-        await process.hears(confirmed, dispatched)
+        await process.receives(confirmed, dispatched)
         await process.settled()
         assert others.names()[-2:] == ["ordering.AbandonOrder", "shipping.AbandonShipment"]
         assert "shipping.CreateShipment" not in others.names()
@@ -303,7 +303,7 @@ async def test_unsettled_commands_are_sent_again_after_a_restart(fulfilment: Pla
     others = fulfilment.others
     others.answer("inventory.ReserveStock", None)
     async with fulfilment.process() as process:
-        await process.hears(placed)
+        await process.receives(placed)
         await eventually(lambda: others.names() == ["inventory.ReserveStock"], "a first try")
     others.answer("inventory.ReserveStock", ACCEPTED)
     async with fulfilment.process() as process:
@@ -324,13 +324,13 @@ async def test_a_restart_sends_what_is_unsettled_and_nothing_else(fulfilment: Pl
         order = [for_order(f"k{number}", fact) for fact in to_dispatched]
         others.answer(name, None)
         async with fulfilment.process() as process:
-            await process.hears(*order)
+            await process.receives(*order)
             step = f"fulfilment-k{number}:{name}"
             await eventually(lambda name=name, step=step: step in others.ids(name), f"{name} sent")
             # What was accepted before is shown by its fact; orders of earlier rounds are done.
             done = [(number, fact) for fact in list(path.values())[:number]]
             done += [(earlier, fact) for earlier in range(number) for fact in path.values()]
-            await process.hears(*(for_order(f"k{which}", fact) for which, fact in done))
+            await process.receives(*(for_order(f"k{which}", fact) for which, fact in done))
         others.answer(name, ACCEPTED)
         seen = len(others.received)
         async with fulfilment.process() as process:
@@ -343,9 +343,9 @@ async def test_a_command_whose_effect_was_heard_before_the_restart_is_not_sent(f
     others = fulfilment.others
     others.answer("inventory.ReserveStock", None)
     async with fulfilment.process() as process:
-        await process.hears(placed)
+        await process.receives(placed)
         await eventually(lambda: others.names() == ["inventory.ReserveStock"], "a first try")
-        await process.hears(reserved)
+        await process.receives(reserved)
     async with fulfilment.process() as process:
         await process.settled()
     assert others.names() == ["inventory.ReserveStock", "payments.AuthorizePayment"]
@@ -366,7 +366,7 @@ async def test_a_command_left_by_an_uncertain_commit_is_found(
     The notes are as earlier versions wrote them: an upgrade finds such ones.
     """
     async with fulfilment.process() as process:
-        await process.hears(*to_confirmed)
+        await process.receives(*to_confirmed)
         await process.settled()
         left = (
             b'{"order_id":"42","version":9,"number":1,"name":"ordering.MarkDispatched","body":'
@@ -392,8 +392,8 @@ async def test_facts_are_not_heard_faster_than_commands_are_sent(fulfilment: Pla
     others.answer("inventory.ReserveStock", BUSY)
     narrow = RetryPolicy(waiting=3, first_pause=0.02, longest_pause=0.02, tries=1_000)
     async with fulfilment.process(policy=narrow) as process:
-        await process.hears(*[for_order(f"o{n}", placed) for n in range(3)])
-        hearing = asyncio.create_task(process.hears(for_order("late", placed)))
+        await process.receives(*[for_order(f"o{n}", placed) for n in range(3)])
+        hearing = asyncio.create_task(process.receives(for_order("late", placed)))
         await eventually(lambda: len(others.received) > 20, "many tries")
         assert not hearing.done()
         others.answer("inventory.ReserveStock", ACCEPTED)

@@ -173,7 +173,7 @@ def test_every_repeated_fact_changes_nothing() -> None:
 
 @given(st.permutations(to_completed[1:]))
 def test_facts_heard_before_the_order_count_once_it_is_heard(facts: list[Fact]) -> None:
-    """A saga that lost its store hears the contexts in any order; what was done is not asked for again."""
+    """A saga that lost its store receives the contexts in any order; what was done is not asked for again."""
     story = order
     for fact in facts:
         story.when(fact).then_remembered()

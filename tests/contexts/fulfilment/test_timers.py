@@ -20,7 +20,7 @@ COMPENSATION = ["payments.VoidPayment", "inventory.ReleaseReservation", "orderin
 async def test_an_unanswered_payment_times_out(fulfilment: Play) -> None:
     """The alarm clock is JetStream's; what follows is an ordinary step of the saga."""
     async with fulfilment.process(payment_timeout=0.3) as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await eventually(lambda: fulfilment.others.names()[-3:] == COMPENSATION, "the compensation")
         assert (await process.events())[-1].heard == payment_due  # type: ignore[union-attr]
         assert await process.store.notes("timer") == {}
@@ -29,16 +29,16 @@ async def test_an_unanswered_payment_times_out(fulfilment: Play) -> None:
 async def test_an_answered_payment_has_no_timer_left(fulfilment: Play) -> None:
     """Neither in the store nor, when it was set, on the clock."""
     async with fulfilment.process() as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         assert set(await process.store.notes("timer")) == {"42:payment"}
-        await process.hears(authorized)
+        await process.receives(authorized)
         assert await process.store.notes("timer") == {}
 
 
 async def test_a_timer_that_came_due_while_nobody_ran_rings_at_the_start(fulfilment: Play) -> None:
     """The clock was never even set: the store knows."""
     async with fulfilment.process(payment_timeout=0.05) as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await process.settled()
     async with fulfilment.process(payment_timeout=900):
         await eventually(lambda: fulfilment.others.names()[-3:] == COMPENSATION, "the compensation")
@@ -48,7 +48,7 @@ async def test_a_ring_of_a_timer_that_is_not_due_changes_nothing(fulfilment: Pla
     """It was set anew, or cancelled, after it was put on the clock."""
     client = await connect(Settings(nats_url=nats.url), "test")
     async with fulfilment.process() as process:
-        await process.hears(*to_reserved)
+        await process.receives(*to_reserved)
         await process.settled()
         clock = Timers(client, "fulfilment")
         await eventually(lambda: _made(clock), "a clock")

@@ -68,12 +68,12 @@ from contexts.payments.provider import (
     Declined,
     Done,
     Impossible,
-    Look,
     Missing,
     Pending,
     Request,
+    StatusRequest,
 )
-from contexts.payments.standing import Refund, Standing, Stands
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus, Refund
 from contexts.shipping import decider as shipping
 from contexts.shipping.commands import DeliverShipment, DispatchShipment
 from tests.contexts.fulfilment.messages import NOON, ORDER, TIMEOUT, placed
@@ -105,7 +105,7 @@ class Provider:
     def answer(self, request: Request) -> Answer:
         """Every request is idempotent, as the port demands."""
         answer = self._answer(request)
-        if self.silent and not isinstance(request, Look):
+        if self.silent and not isinstance(request, StatusRequest):
             self.silent = False
             raise Silent
         return answer
@@ -141,7 +141,7 @@ class Provider:
             case RefundRequested():
                 self.refunds[request.return_id] = request.amount
                 return Done()
-            case Look():
+            case StatusRequest():
                 return self._standing(self.asked)
 
     def decide(self, manner: str) -> None:
@@ -165,8 +165,8 @@ class Provider:
         """What it holds of what it was asked for."""
         return 1 if self.manner == "mismatch" else asked.amount
 
-    def _standing(self, asked: PaymentRequested) -> Standing:
-        return Standing(
+    def _standing(self, asked: PaymentRequested) -> ProviderPayment:
+        return ProviderPayment(
             order_id=asked.order_id,
             status=self._status(),
             amount=self.amount(asked),
@@ -175,14 +175,14 @@ class Provider:
             refunds=tuple(Refund(return_id, amount) for return_id, amount in self.refunds.items()),
         )
 
-    def _status(self) -> Stands:
+    def _status(self) -> ProviderStatus:
         if self.waits:
-            return Stands.PENDING
+            return ProviderStatus.PENDING
         if self.charges:
-            return Stands.CAPTURED
+            return ProviderStatus.CAPTURED
         if self.manner == "decline":
-            return Stands.DECLINED
-        return Stands.AUTHORIZED if self.held else Stands.VOIDED
+            return ProviderStatus.DECLINED
+        return ProviderStatus.AUTHORIZED if self.held else ProviderStatus.VOIDED
 
 
 class World:

@@ -16,7 +16,7 @@ import pytest
 from contexts.payments.events import CaptureRequested, PaymentRequested, RefundRequested, VoidRequested
 from contexts.payments.http_provider import HttpProvider
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
-from contexts.payments.standing import Standing, Standings
+from contexts.payments.provider_payment import PaymentPage, ProviderPayment
 from infra.embedded.servers import Process, listening
 from infra.security.webhook_signature import new_secret, read_secret, verify
 from infra.sockets import free_port
@@ -169,10 +169,10 @@ class Asking:
             )
         )
 
-    async def standing(self, order_id: str) -> Standing | Missing:
+    async def standing(self, order_id: str) -> ProviderPayment | Missing:
         return await self.http.standing(order_id)
 
-    async def changed_since(self, since: float, after: str | None = None) -> Standings:
+    async def changed_since(self, since: float, after: str | None = None) -> PaymentPage:
         return await self.http.changed_since(since, after)
 
 

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from contexts.payments.bookkeeping import OpenBooks
 from contexts.payments.books import BooksClosed, all_payments, one_payment
 from contexts.payments.http_provider import HttpProvider
-from contexts.payments.standing import Stands
+from contexts.payments.provider_payment import ProviderStatus
 from gateway.cli.verify import compared
 from infra.sockets import free_port
 from read_models.monitoring.payment_audit import CheckedPayments
@@ -41,7 +41,7 @@ async def test_the_books_are_shown_page_by_page_and_by_order(
     assert pages == [["o0", "o1"], ["o2", "o3"], ["o4"]]
     one = await one_payment(connection, "o3")
     assert one is not None
-    assert (one.status, one.held) == (Stands.AUTHORIZED, 950)
+    assert (one.status, one.held) == (ProviderStatus.AUTHORIZED, 950)
     assert await one_payment(connection, "nobodys") is None
     await shown.stop()
     await provider.close()

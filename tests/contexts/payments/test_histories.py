@@ -26,13 +26,13 @@ from contexts.payments.provider import (
     Declined,
     Done,
     Impossible,
-    Look,
     Missing,
     Pending,
     Request,
+    StatusRequest,
 )
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus, Refund
 from contexts.payments.reconciliation import differences
-from contexts.payments.standing import Refund, Standing, Stands
 
 ORDER = "42"
 TOTAL = 950
@@ -47,7 +47,7 @@ class Provider:
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
-        self.status: Stands | None = None
+        self.status: ProviderStatus | None = None
         self.amount = chance.choice([TOTAL, TOTAL, TOTAL, 1])
         self.refunds: dict[str, int] = {}
         self.given: dict[str, Answer] = {}
@@ -56,7 +56,7 @@ class Provider:
         self.reliable = False
 
     def ask(self, request: Request) -> Answer:
-        """What the caller hears; raises TimedOut."""
+        """What the caller receives; raises TimedOut."""
         fate = "answered" if self.reliable else self.chance.choice(["answered", "answered", "lost", "late"])
         if fate == "late":
             self.on_their_way.append(request)
@@ -72,31 +72,31 @@ class Provider:
             self._once(self.on_their_way.pop(self.chance.randrange(len(self.on_their_way))))
 
     def make_up_its_mind(self) -> None:
-        if self.status is Stands.PENDING:
-            self.status = self.chance.choice([Stands.AUTHORIZED, Stands.DECLINED])
+        if self.status is ProviderStatus.PENDING:
+            self.status = self.chance.choice([ProviderStatus.AUTHORIZED, ProviderStatus.DECLINED])
 
     def by_hand(self) -> None:
         """Somebody works in the dashboard."""
-        if self.status is Stands.AUTHORIZED:
-            self.status = self.chance.choice([Stands.VOIDED, Stands.CAPTURED])
-            self.charges += self.status is Stands.CAPTURED
-        elif self.status is Stands.CAPTURED and sum(self.refunds.values()) < self.amount:
+        if self.status is ProviderStatus.AUTHORIZED:
+            self.status = self.chance.choice([ProviderStatus.VOIDED, ProviderStatus.CAPTURED])
+            self.charges += self.status is ProviderStatus.CAPTURED
+        elif self.status is ProviderStatus.CAPTURED and sum(self.refunds.values()) < self.amount:
             self.refunds[f"d{len(self.refunds)}"] = 1
 
-    def standing(self) -> Standing | None:
+    def standing(self) -> ProviderPayment | None:
         if self.status is None:
             return None
-        return Standing(
+        return ProviderPayment(
             order_id=ORDER,
             status=self.status,
             amount=self.amount,
             currency="GBP",
-            captured=self.amount if self.status is Stands.CAPTURED else 0,
+            captured=self.amount if self.status is ProviderStatus.CAPTURED else 0,
             refunds=tuple(Refund(name, amount) for name, amount in self.refunds.items()),
         )
 
     def _once(self, request: Request) -> Answer:
-        if isinstance(request, Look):
+        if isinstance(request, StatusRequest):
             return self.standing() or Missing()
         if request.idempotency_key in self.given:
             return self.given[request.idempotency_key]
@@ -108,25 +108,29 @@ class Provider:
     def _do(self, request: Request) -> Answer:  # noqa: PLR0911 - a table
         match request, self.status:
             case PaymentRequested(), None:
-                self.status = self.chance.choice([Stands.AUTHORIZED, Stands.PENDING, Stands.DECLINED])
+                self.status = self.chance.choice(
+                    [ProviderStatus.AUTHORIZED, ProviderStatus.PENDING, ProviderStatus.DECLINED]
+                )
                 return self._do(request)
-            case PaymentRequested(), Stands.AUTHORIZED:
+            case PaymentRequested(), ProviderStatus.AUTHORIZED:
                 return Approved("p", self.amount, "GBP")
-            case PaymentRequested(), Stands.PENDING:
+            case PaymentRequested(), ProviderStatus.PENDING:
                 return Pending()
-            case PaymentRequested(), Stands.DECLINED:
+            case PaymentRequested(), ProviderStatus.DECLINED:
                 return Declined("no money")
             case _, None:
                 return Missing()
-            case VoidRequested(), Stands.PENDING:
+            case VoidRequested(), ProviderStatus.PENDING:
                 return Pending()
-            case VoidRequested(), Stands.AUTHORIZED | Stands.VOIDED | Stands.DECLINED:
-                self.status = Stands.VOIDED if self.status is Stands.AUTHORIZED else self.status
+            case VoidRequested(), ProviderStatus.AUTHORIZED | ProviderStatus.VOIDED | ProviderStatus.DECLINED:
+                self.status = (
+                    ProviderStatus.VOIDED if self.status is ProviderStatus.AUTHORIZED else self.status
+                )
                 return Done()
-            case CaptureRequested(), Stands.AUTHORIZED:
-                self.status, self.charges = Stands.CAPTURED, self.charges + 1
+            case CaptureRequested(), ProviderStatus.AUTHORIZED:
+                self.status, self.charges = ProviderStatus.CAPTURED, self.charges + 1
                 return Captured(self.amount, "GBP")
-            case RefundRequested(return_id=name, amount=amount), Stands.CAPTURED if (
+            case RefundRequested(return_id=name, amount=amount), ProviderStatus.CAPTURED if (
                 name not in self.refunds and sum(self.refunds.values()) + amount <= self.amount
             ):
                 self.refunds[name] = amount
@@ -193,7 +197,7 @@ def test_in_the_end_the_books_agree_and_nothing_that_was_given_up_is_held(
     voided = payments.send(VOID) if given_up else False
     while provider.on_their_way:
         provider.deliver()
-    while provider.status is Stands.PENDING:
+    while provider.status is ProviderStatus.PENDING:
         provider.make_up_its_mind()
     provider.reliable = True
     if given_up and voided is None:

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from contexts.payments.provider import Approved, Captured, Declined, Done, Impossible, Missing, Pending
-from contexts.payments.standing import Refund, Standing, Stands
+from contexts.payments.provider_payment import ProviderPayment, ProviderStatus, Refund
 from infra.runtime.context import Unavailable
 from infra.sockets import free_port
 from tests.contexts.payments.conftest import Asking, Books, Sandbox, WebhookListener, eventually
@@ -167,14 +167,18 @@ async def test_fifty_captures_at_once_charge_once(provider: Asking, books: Books
 
 async def test_the_books_say_how_a_payment_stands(provider: Asking) -> None:
     await provider.authorize("stands", 950, "GBP", "tok_approve")
-    held = Standing(
-        order_id="stands", status=Stands.AUTHORIZED, amount=950, currency="GBP", reference="pay_stands"
+    held = ProviderPayment(
+        order_id="stands",
+        status=ProviderStatus.AUTHORIZED,
+        amount=950,
+        currency="GBP",
+        reference="pay_stands",
     )
     assert await provider.standing("stands") == held
     await provider.capture("stands")
     await provider.refund("stands", "r1", 50)
     assert await provider.standing("stands") == replace(
-        held, status=Stands.CAPTURED, captured=950, refunds=(Refund("r1", 50),)
+        held, status=ProviderStatus.CAPTURED, captured=950, refunds=(Refund("r1", 50),)
     )
 
 

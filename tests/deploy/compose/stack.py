@@ -139,7 +139,7 @@ class Stack:
         """The first container of a service."""
         return self.containers(service)[0]
 
-    def last_words(self, container: str) -> str:
+    def last_log_line(self, container: str) -> str:
         """What a container said last."""
         return self.podman("logs", "--tail=2", container, check=False).strip()
 

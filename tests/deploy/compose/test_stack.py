@@ -188,7 +188,7 @@ async def test_it_stops_and_leaves_nothing_behind(stack: Stack) -> None:
     """Every process ends by itself when it is told to; none is killed."""
     running = stack.containers()
     await asyncio.to_thread(stack.compose, "stop")
-    words = {name: stack.last_words(name) for name in running if stack.ended(name).status}
+    words = {name: stack.last_log_line(name) for name in running if stack.ended(name).status}
     await asyncio.to_thread(stack.compose, "down", "--volumes")
     assert stack.left() == []
     assert PROJECT not in stack.run(["ps", "-eo", "args"])

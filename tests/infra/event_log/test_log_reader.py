@@ -111,7 +111,7 @@ async def test_a_slow_reader_does_not_make_the_backlog_pile_up_in_memory(
     async with running(Relay(connection, ordering.store).run()):
         await published_up_to(connection, position)
         await reader.start({})
-        feed = reader._feeds[CONTEXT]
+        feed = reader._subscriptions[CONTEXT]
 
         async def full() -> bool:
             return feed._buffered >= 1_750

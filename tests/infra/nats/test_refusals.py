@@ -170,7 +170,7 @@ async def test_no_durable_is_touched_but_its_own(user: str, intruder: Intruder) 
     others = [
         (f"EV_{heard}", f"{name}-inbox")
         for name, context in contexts().items()
-        for heard in context.hears
+        for heard in context.receives
         if name != user
     ]
     others += [("TIMERS_fulfilment", "alarm")] if user != "fulfilment" else []
@@ -194,7 +194,7 @@ async def test_no_durable_is_touched_but_its_own(user: str, intruder: Intruder) 
 
 async def test_its_own_durables_are_its_to_use(user: str, intruder: Intruder) -> None:
     known = contexts()
-    mine = [(f"EV_{heard}", f"{user}-inbox") for heard in (known[user].hears if user in known else ())]
+    mine = [(f"EV_{heard}", f"{user}-inbox") for heard in (known[user].receives if user in known else ())]
     mine += [("TIMERS_fulfilment", "alarm")] if user == "fulfilment" else []
     mine += [(f"EV_{name}", "rm-orders_v2-0_to_7") for name in NAMES] if user in READERS else []
     uses = [
@@ -213,9 +213,9 @@ async def test_its_own_durables_are_its_to_use(user: str, intruder: Intruder) ->
 
 
 async def test_no_log_is_read_that_it_need_not_know(user: str, intruder: Intruder) -> None:
-    """A context reads those it hears, and of its own stream how far it has published."""
+    """A context reads those it receives, and of its own stream how far it has published."""
     known = contexts()
-    read = set(known[user].hears) if user in known else set(NAMES)
+    read = set(known[user].receives) if user in known else set(NAMES)
     seen = read | {user} if user in known else set(NAMES if user in READERS else ())
     taken = await intruder.published(
         subject
@@ -235,9 +235,9 @@ async def test_no_log_is_read_that_it_need_not_know(user: str, intruder: Intrude
 
 async def test_only_who_reads_a_log_hears_how_far_it_goes(user: str, intruder: Intruder) -> None:
     known = contexts()
-    hears = known[user].hears if user in known else NAMES if user in READERS else ()
+    receives = known[user].receives if user in known else NAMES if user in READERS else ()
     assert set(await intruder.subscribed(f"head.{name}" for name in NAMES)) == {
-        f"head.{name}" for name in hears
+        f"head.{name}" for name in receives
     }
 
 
@@ -251,7 +251,7 @@ async def test_a_question_is_put_by_those_alone_who_need_its_answer(user: str, i
         **{f"svc.{name}.dead-letters": {"operator"} for name in NAMES},
     }
     every = {
-        f"svc.{name}.{question}" for name, context in contexts().items() for question in context.questions
+        f"svc.{name}.{question}" for name, context in contexts().items() for question in context.requests
     }
     assert every <= askers.keys()
     taken = set(await intruder.published(askers))
@@ -266,7 +266,7 @@ async def test_only_a_context_itself_answers_for_it(user: str, intruder: Intrude
             f"svc.{name}.relay",
             *(
                 f"svc.{name}.{question} svc-{name}"
-                for question in ("log", "behind", "dead-letters", *context.questions)
+                for question in ("log", "behind", "dead-letters", *context.requests)
             ),
         ]
         for name, context in contexts().items()

@@ -1,4 +1,4 @@
-"""Ordering at work on what it hears of the catalog, one event of which may be broken in its store."""
+"""Ordering at work on what it receives of the catalog, one event of which may be broken in its store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from infra.event_store.store import EventStore
 from infra.messages.codec import EventCodec
 from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
 from infra.nats.connection import connect
-from infra.runtime.context import Reaction
+from infra.runtime.context import EventSession
 from infra.runtime.dead_letters.client import DeadLetterClient
 from infra.runtime.dead_letters.server import DeadLetterService
 from infra.runtime.dead_letters.store import DeadLetter, Fate
@@ -85,12 +85,12 @@ class Ordering:
         self.failing = False
         self.inbox: Inbox
 
-    async def on_dead_letter(self, reaction: Reaction, letter: DeadLetter, fate: Fate) -> None:
+    async def on_dead_letter(self, session: EventSession, letter: DeadLetter, fate: Fate) -> None:
         """Keep what is told, in the transaction it is told in."""
         if self.failing:
             raise RuntimeError("what is kept of it cannot be read")
-        reaction.note("told", letter.note_key, fate.encode())
-        reaction.after_commit(lambda: self.told.append((letter.event_id, fate)))
+        session.note("told", letter.note_key, fate.encode())
+        session.after_commit(lambda: self.told.append((letter.event_id, fate)))
 
     async def price(self, sku: str) -> int | None:
         """A product's price as ordering knows it."""
@@ -130,7 +130,7 @@ async def at_work(
     for service in served:
         await service.start()
     context = replace(
-        ordering(Settings()), on_dead_letter=made.on_dead_letter, hears={"catalog": CatalogEvent}
+        ordering(Settings()), on_dead_letter=made.on_dead_letter, receives={"catalog": CatalogEvent}
     )
     streams = Streams(store, EventCodec(context.events), context.initial, context.evolve)
     made.inbox = Inbox(context, streams, connection)

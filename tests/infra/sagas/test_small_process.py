@@ -35,7 +35,7 @@ async def test_a_command_is_tried_until_it_is_accepted_and_not_sent_again_after_
     busy = Refused(RefusalKind.BUSY, "busy")
     play.others.answer(OPEN, busy, busy, ACCEPTED)
     async with play.process(context=trials(POLICY)) as process:
-        await process.hears(started, paid)
+        await process.receives(started, paid)
         await process.settled()
     assert play.others.ids(OPEN) == [ID, ID, ID]
     async with play.process(context=trials(POLICY)) as process:
@@ -45,7 +45,7 @@ async def test_a_command_is_tried_until_it_is_accepted_and_not_sent_again_after_
 
 async def test_a_timer_that_fires_compensates(play: Stage) -> None:
     async with play.process(context=trials(POLICY)) as process:
-        await process.hears(started)
+        await process.receives(started)
         await eventually(lambda: play.others.names() == [OPEN, CLOSE], "the compensation")
         assert await events(process) == [Took(account="ada", received="started"), TimedOut(account="ada")]
         assert await process.store.notes("timer") == {}
@@ -53,7 +53,7 @@ async def test_a_timer_that_fires_compensates(play: Stage) -> None:
 
 async def test_a_timer_that_is_cancelled_is_forgotten(play: Stage) -> None:
     async with play.process(context=trials(POLICY)) as process:
-        await process.hears(started, paid)
+        await process.receives(started, paid)
         assert await process.store.notes("timer") == {}
 
 
@@ -61,7 +61,7 @@ async def test_a_command_that_fails_is_recorded_and_sent_again_under_its_id(play
     play.others.answer(OPEN, Refused(RefusalKind.INVALID, "no such plan"), ACCEPTED)
 
     async with play.process(context=trials(POLICY)) as process:
-        await process.hears(started, paid)
+        await process.receives(started, paid)
 
         async def failed() -> bool:
             return Failed(account="ada", command_id=ID, reason="no such plan") in await events(process)

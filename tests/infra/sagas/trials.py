@@ -130,8 +130,8 @@ def trials(policy: RetryPolicy) -> Context:
         evolve=evolve,
         primary=lambda command: f"trials-{command.account}",
         handle=handle,
-        hears={"shop": TrialStarted | TrialPaid},
+        receives={"shop": TrialStarted | TrialPaid},
         react=runner.react,
         on_dead_letter=runner.on_dead_letter,
-        companions=runner.companions,
+        background_workers=runner.background_workers,
     )

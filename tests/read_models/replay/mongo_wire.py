@@ -20,7 +20,7 @@ UNHEARD = frozenset({"hello", "isMaster", "ismaster", "ping"})
 
 @dataclass(frozen=True)
 class Moment:
-    """A command is asked for the `nth` time: before the server hears of it, or before its answer is heard."""
+    """The `nth` request of a command: before the server receives it, or before its answer arrives."""
 
     command: str
     """With its collection, as `update stock`."""

@@ -16,7 +16,7 @@ from read_models.orders import ORDERS
 from read_models.replay.concurrency import Turns
 from read_models.replay.start import begin
 from read_models.replay.state import State, replay_of
-from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, GivingWay, Stride
+from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, AdaptiveBatchSize, Backpressure
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored
@@ -36,26 +36,26 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
 
 def test_a_replay_gives_way_until_live_models_have_caught_up() -> None:
     seconds = iter((1.9, 2.1, 1.5, 0.9, 1.5, 60.0))
-    giving_way = GivingWay(lambda: next(seconds))
+    giving_way = Backpressure(lambda: next(seconds))
     assert [giving_way.now(above=2.0) for _ in range(5)] == [False, True, True, False, False]
     assert not giving_way.now(above=None)
 
 
 def test_transactions_are_small_under_traffic_and_large_without() -> None:
     busy = True
-    stride = Stride(lambda: busy)
-    assert stride.events == LEAST_BATCH
+    batch_size = AdaptiveBatchSize(lambda: busy)
+    assert batch_size.events == LEAST_BATCH
     for _ in range(10):
-        stride.took(stride.events, stride.events / 4_000)
-    assert stride.events == 2_000
-    stride.took(2_000, 5.0)
-    assert stride.events == LEAST_BATCH
-    parts = list(stride.commands(range(COMMAND)))
+        batch_size.took(batch_size.events, batch_size.events / 4_000)
+    assert batch_size.events == 2_000
+    batch_size.took(2_000, 5.0)
+    assert batch_size.events == LEAST_BATCH
+    parts = list(batch_size.commands(range(COMMAND)))
     assert [item for part in parts for item in part] == list(range(COMMAND))
     assert len(parts[0]) < COMMAND
     busy = False
-    assert stride.events == BATCH
-    assert list(stride.commands(range(COMMAND))) == [range(COMMAND)]
+    assert batch_size.events == BATCH
+    assert list(batch_size.commands(range(COMMAND))) == [range(COMMAND)]
 
 
 async def test_what_a_live_version_lacks_has_been_waiting_since_it_was_seen(

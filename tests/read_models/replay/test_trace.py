@@ -62,7 +62,7 @@ LIFE = [
     event(7, "fulfilment-42@4", "fulfilment.CommandFailed", "fulfilment-42:shipping.CreateShipment"),
     event(8, "order-42@3", "ordering.OrderCancelled", "cmd-2", "ada"),
 ]
-"""An order; its payment is authorised by a webhook while the saga's own attempt hears nothing."""
+"""An order; its payment is authorised by a webhook while the saga's own attempt receives nothing."""
 
 
 def shape(cause: Cause) -> Any:

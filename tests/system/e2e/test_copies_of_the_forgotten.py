@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from contexts.customers.encryption import Encryption
 from contexts.customers.events import EmailChanged
 from contexts.customers.personal_data import PersonalData
-from contexts.customers.privacy import Privacy
 from gateway.cli.erasure.files import search_files
 from gateway.cli.erasure.search_terms import read_texts
 from gateway.cli.keys import new
@@ -93,7 +93,7 @@ async def opened(data: Path, keys: Path, customer_id: str, store: Path) -> Perso
     settings = Settings(data=data, master_key_file=keys / "keys" / "master-keys")
     vault = KeyStore(settings.key_store_url, MasterKeySource(settings))
     try:
-        return await Privacy(vault).read(customer_id, sealed_in(store, customer_id))
+        return await Encryption(vault).read(customer_id, sealed_in(store, customer_id))
     finally:
         await vault.close()
 

@@ -37,7 +37,7 @@ async def test_replaying_everything_orders_nothing_and_charges_nobody(
     await shop.customer("again")
     await shop.order("again-1", "again", {"AGAIN-MUG": 2})
     await shop.stage_becomes("again-1", "awaiting-dispatch")
-    # The order's document hears of the parcel at its own pace.
+    # The order's document learns of the parcel at its own pace.
     before = await eventually(
         lambda: shop.get("/v1/orders/again-1"),
         lambda order: order["shipment"]["status"] == "created",

@@ -7,13 +7,13 @@ import asyncio
 import msgspec
 import structlog
 
-from contexts.customers.disclosure import QUESTION, Opened, OpenRequest
+from contexts.customers.disclosure import REQUEST, Opened, OpenRequest
+from contexts.customers.encryption import Encryption
 from contexts.customers.events import CustomerForgotten
-from contexts.customers.privacy import Privacy
 from contexts.messages import wire_name
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.events import key_of
-from infra.nats.request_reply import Impaired, QuestionService
+from infra.nats.request_reply import Impaired, RequestServer
 from infra.runtime.context import RunningContext, Unavailable
 from infra.vault.key_store import KeyStore
 
@@ -25,29 +25,29 @@ LONGEST_PAUSE = 5.0
 log = structlog.get_logger()
 
 
-class Disclosure:
+class DisclosureService:
     """Answers `svc.customers.open`."""
 
-    def __init__(self, running: RunningContext, privacy: Privacy) -> None:
-        self._questions = QuestionService(running.nats, "customers")
-        self._privacy = privacy
+    def __init__(self, running: RunningContext, privacy: Encryption) -> None:
+        self._requests = RequestServer(running.nats, "customers")
+        self._encryption = privacy
 
     async def start(self) -> None:
-        await self._questions.serve(QUESTION, self._open)
+        await self._requests.serve(REQUEST, self._open)
 
     async def stop(self) -> None:
-        await self._questions.stop()
+        await self._requests.stop()
 
     async def _open(self, data: bytes) -> bytes:
         asked = msgspec.json.decode(data, type=OpenRequest)
         try:
-            personal = await self._privacy.read(asked.customer_id, asked.sealed)
+            personal = await self._encryption.read(asked.customer_id, asked.sealed)
         except Unavailable as error:
             raise Impaired(str(error)) from error
         return msgspec.json.encode(Opened(personal))
 
 
-class Shredder:
+class KeyShredder:
     """Destroys the key of every customer who was forgotten, as often as it takes.
 
     The event comes first and the key goes after: killed in between, the next process finds the event. Each

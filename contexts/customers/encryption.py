@@ -25,7 +25,7 @@ UNREADABLE = (KeyMissing, MasterKeyUnknown, SealBroken, SettingsInvalid, KeyStor
 E = TypeVar("E", bound=CustomersEvent)
 
 
-class Privacy:
+class Encryption:
     """The keys of customers at work. Every method may raise StoreUnavailable."""
 
     def __init__(self, keys: KeyStore) -> None:

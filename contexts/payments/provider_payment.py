@@ -9,7 +9,7 @@ import msgspec
 from contexts.messages import Amount, Currency, OrderId, ReturnId
 
 
-class Stands(StrEnum):
+class ProviderStatus(StrEnum):
     """Where a payment is in the provider's books."""
 
     PENDING = "pending"
@@ -26,11 +26,11 @@ class Refund(msgspec.Struct, frozen=True):
     amount: Amount
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment in the provider's books; `amount` is what was authorised, if it was."""
 
     order_id: OrderId
-    status: Stands
+    status: ProviderStatus
     amount: Amount
     currency: Currency
     captured: Amount = 0
@@ -41,7 +41,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def held(self) -> int:
         """What the provider may still collect, in minor units."""
-        return self.amount if self.status is Stands.AUTHORIZED else 0
+        return self.amount if self.status is ProviderStatus.AUTHORIZED else 0
 
     @property
     def refunded(self) -> int:
@@ -49,8 +49,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return sum(refund.amount for refund in self.refunds)
 
 
-class Standings(msgspec.Struct, frozen=True):
+class PaymentPage(msgspec.Struct, frozen=True):
     """A page of the provider's payments; `next` asks for the page after it, None after the last one."""
 
-    payments: tuple[Standing, ...]
+    payments: tuple[ProviderPayment, ...]
     next: str | None = None

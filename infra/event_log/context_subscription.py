@@ -53,7 +53,7 @@ class _Restart(Exception):
     """Look anew where to go on in the stream."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class StreamPosition(msgspec.Struct, frozen=True):
     """A message seen in a stream: its sequence, its event's position, the stream's identity."""
 
     sequence: int = 0
@@ -71,15 +71,15 @@ class Chunk(msgspec.Struct):
     taken: int = 0
 
 
-class Portion(msgspec.Struct, frozen=True):
+class ContextBatch(msgspec.Struct, frozen=True):
     """Some events in order; from JetStream with the place up to which all is seen, and how to acknowledge."""
 
     events: list[Delivered]
-    place: Place | None
+    place: StreamPosition | None
     acknowledgement: tuple[int, str] | None
 
 
-class Feed:
+class ContextSubscription:
     """Follows some partitions of one context's log; what it hands out is in order, gap-free and new."""
 
     def __init__(
@@ -118,7 +118,7 @@ class Feed:
         self._compared = False
         self._suspicious = asyncio.Event()
 
-    def take(self, limit: int) -> Portion | None:
+    def take(self, limit: int) -> ContextBatch | None:
         """Up to `limit` events, if there are any; raises what ended the feed when all before it was taken."""
         if not self._chunks:
             if self.failure is not None:
@@ -133,11 +133,11 @@ class Feed:
         self._buffered -= len(events)
         self._wake.set()
         if not chunk.replies:
-            return Portion(events, None, None)
+            return ContextBatch(events, None, None)
         last = events[-1]
-        return Portion(
+        return ContextBatch(
             events,
-            Place(last.sequence, last.position, chunk.created),
+            StreamPosition(last.sequence, last.position, chunk.created),
             (chunk.epoch, chunk.replies[chunk.taken - 1]),
         )
 
@@ -277,7 +277,7 @@ class Feed:
         position = int(written) if written.isdecimal() else 0
         # A redelivered message is older than what was seen already.
         if created != self._place.created or position > self._place.position:
-            self._place = Place(stream_sequence(message.reply), position, created)
+            self._place = StreamPosition(stream_sequence(message.reply), position, created)
             self._seen_to = position
 
     async def _bridge(self, message: Msg, created: str) -> None:
@@ -396,9 +396,9 @@ class Feed:
             pass
 
 
-def _lowest(checkpoints: Collection[Checkpoint]) -> Place:
+def _lowest(checkpoints: Collection[Checkpoint]) -> StreamPosition:
     """The place after which no partition misses anything; a stream's first if they do not agree on one."""
     if len({checkpoint.created for checkpoint in checkpoints}) != 1:
-        return Place()
+        return StreamPosition()
     lowest = min(checkpoints, key=lambda checkpoint: checkpoint.sequence)
-    return Place(lowest.sequence, lowest.sequence_position, lowest.created)
+    return StreamPosition(lowest.sequence, lowest.sequence_position, lowest.created)
