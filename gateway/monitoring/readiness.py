@@ -150,7 +150,7 @@ class Readiness:
         self._contexts.logs  # noqa: B018 - raises a Problem while there is no connection
 
     async def _context(self, name: str) -> None:
-        await self._contexts.logs.page(name, 0, limit=0)
+        await self._contexts.logs.heads(name)
 
     async def _ahead(self, model: str) -> list[Ahead]:
         """Where a model has read more than there is; nothing where that cannot be told."""

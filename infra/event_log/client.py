@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -26,13 +27,12 @@ __all__ = ["ContextUnavailable", "LogClient", "LogPage"]
 class LogPage(msgspec.Struct, frozen=True):
     """Part of a context's log: all that was asked for up to position `through`.
 
-    `head` and `partition_heads` are where the log ended when the question was answered.
+    `head` is where the log ended when the question was answered.
     """
 
     events: list[Delivered]
     through: int
     head: int
-    partition_heads: list[int]
 
 
 class LogClient:
@@ -73,10 +73,7 @@ class LogClient:
             # One event whose data is not JSON must not hide the others.
             found = await self._page(context, msgspec.structs.replace(asked, checked=True))
         return LogPage(
-            [_delivered(context, event) for event in found.events],
-            found.through,
-            max(found.heads),
-            list(found.heads),
+            [_delivered(context, event) for event in found.events], found.through, max(found.heads)
         )
 
     async def read(
@@ -100,6 +97,16 @@ class LogClient:
             after = page.through
             if page.events:
                 yield page.events
+
+    async def heads(self, context: str) -> list[int]:
+        """Where each partition of a context's log ends: the position of its last event, 0 if it has none."""
+        return list((await self._page(context, LogRequest(limit=0))).heads)
+
+    async def all_heads(self, contexts: Iterable[str]) -> dict[str, list[int]]:
+        """The heads of several contexts, asked at the same time."""
+        names = list(contexts)
+        found = await asyncio.gather(*map(self.heads, names))
+        return dict(zip(names, found, strict=True))
 
     async def behind(self, context: str, positions: Sequence[int]) -> list[Behind]:
         """How much lies after each partition's position."""

@@ -346,12 +346,12 @@ class ContextSubscription:
         while True:
             positions = dict(self._positions)
             try:
-                page = await self._client.page(self._context, 0, limit=0)
+                heads = await self._client.heads(self._context)
             except ContextUnavailable as error:
                 log.debug("store cannot be compared yet", context=self._context, error=str(error))
             else:
                 self._compared = True
-                self._heads = page.partition_heads
+                self._heads = heads
                 self._compare(positions)
             self._suspicious.clear()
             await self._suspicious.wait()

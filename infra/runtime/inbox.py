@@ -332,8 +332,8 @@ async def _heads(client: LogClient, context: str) -> list[Token]:
     """Where a context's log ends, partition by partition, as soon as it answers."""
     while True:
         try:
-            page = await client.page(context, 0, limit=0)
+            heads = await client.heads(context)
         except ContextUnavailable:
             await asyncio.sleep(LONGEST_PAUSE)
         else:
-            return [Token(context, head, partition) for partition, head in enumerate(page.partition_heads)]
+            return [Token(context, head, partition) for partition, head in enumerate(heads)]

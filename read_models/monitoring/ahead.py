@@ -44,7 +44,4 @@ async def models_ahead(models: ReadModels, log: LogClient, name: str) -> list[Ah
     """Where a model's live version is ahead; raises MongoUnavailable and ContextUnavailable."""
     live = await models.live(name)
     known = await checkpoints.positions(models.mongo, live, MODELS[name].contexts)
-    heads = {
-        context: (await log.page(context, 0, limit=0)).partition_heads for context in MODELS[name].contexts
-    }
-    return ahead(live, known, heads)
+    return ahead(live, known, await log.all_heads(MODELS[name].contexts))

@@ -74,11 +74,11 @@ class LiveLag:
 
     async def _ask_heads(self) -> dict[Place, int]:
         contexts = sorted({context for model in self._models.values() for context in model.contexts})
-        pages = await asyncio.gather(*(self._log.page(context, 0, limit=0) for context in contexts))
+        found = await self._log.all_heads(contexts)
         return {
             (context, partition): head
-            for context, page in zip(contexts, pages, strict=True)
-            for partition, head in enumerate(page.partition_heads)
+            for context, heads in found.items()
+            for partition, head in enumerate(heads)
         }
 
     def _waiting(self, live: str, positions: Mapping[Place, int]) -> float:

@@ -120,7 +120,7 @@ class ReadModelFigures:
 async def _heads(log: LogClient, context: str) -> list[int] | None:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return (await log.page(context, 0, limit=0)).partition_heads
+            return await log.heads(context)
     except (ContextUnavailable, TimeoutError):
         return None
 

@@ -135,7 +135,7 @@ class Verification:
         `tell` is given how many of how many partitions are done. Raises NatsUnavailable, MongoUnavailable and
         ContextUnavailable.
         """
-        heads = await self._heads()
+        heads = await self._log.all_heads(CONTEXTS)
         await self._catch_up(heads, wait)
         streams = {context: await stream_state(self._nats, context) for context in CONTEXTS}
         snapshots = [await self._snapshot(model) for model in MODELS.values()]
@@ -155,10 +155,6 @@ class Verification:
         await self._find_dead_letters()
         await self._find_stuck()
         return self.report
-
-    async def _heads(self) -> Heads:
-        pages = await asyncio.gather(*(self._log.page(context, 0, limit=0) for context in CONTEXTS))
-        return {context: page.partition_heads for context, page in zip(CONTEXTS, pages, strict=True)}
 
     async def _catch_up(self, heads: Heads, wait: float) -> None:
         deadline = asyncio.get_running_loop().time() + wait

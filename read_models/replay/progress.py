@@ -46,15 +46,10 @@ class Progress:
         while True:
             asked_at = time.monotonic()
             try:
-                pages = await asyncio.gather(
-                    *(self._log.page(context, 0, limit=0) for context in self._contexts)
-                )
+                self._heads = await self._log.all_heads(self._contexts)
             except (ContextUnavailable, NatsUnavailable) as error:
                 logger.debug("heads are not known", reason=str(error))
             else:
-                self._heads = {
-                    context: page.partition_heads for context, page in zip(self._contexts, pages, strict=True)
-                }
                 self._looks.append((asked_at, self._heads))
             await asyncio.sleep(LOOK_SECONDS)
             # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes as it returns.

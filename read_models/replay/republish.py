@@ -131,7 +131,7 @@ class Publication:
             ) from None
 
     async def _head(self) -> int:
-        return (await self._log.page(self._context, 0, limit=0)).head
+        return max(await self._log.heads(self._context))
 
     async def _published(self, head: int, report: RelayReport) -> Published:
         state = await stream_state(self._nats, self._context)

@@ -136,7 +136,7 @@ async def _contexts(nats: Client, stores: Path, settings: Settings) -> AsyncIter
     )
     try:
         for context in CODECS:
-            await LogClient(nats, timeout=20).page(context, 0, limit=0)
+            await LogClient(nats, timeout=20).heads(context)
         yield
     finally:
         serving.terminate()

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 
 from infra.event_log.messages import Heads
 from infra.event_log.server import ContextUnavailable, LogClient, LogService
+from infra.messages.events import PARTITIONS
 from infra.nats.connection import request
 from tests.conftest import Server
 from tests.infra.event_log.ordering_log import CONTEXT, METADATA, OrderingLog, chained
@@ -39,7 +40,17 @@ async def test_a_page_has_the_events_as_they_are_stored_with_their_chain(
     assert {event.metadata for event in page.events} == {METADATA}
     assert {event.name for event in page.events} == {"ordering.OrderPlaced"}
     assert (page.head, page.through) == (50, 50)
-    assert page.partition_heads == await ordering.store.partition_heads()
+
+
+async def test_heads_are_the_last_position_of_each_partition(
+    service: LogService, connection: Client, ordering: OrderingLog
+) -> None:
+    client = LogClient(connection)
+    assert await client.heads(CONTEXT) == [0] * PARTITIONS
+    await ordering.add(50)
+    heads = await ordering.store.partition_heads()
+    assert await client.heads(CONTEXT) == heads
+    assert await client.all_heads([CONTEXT]) == {CONTEXT: heads}
 
 
 async def test_a_page_of_some_partitions_has_their_chains(

@@ -70,7 +70,7 @@ async def published(logs: Logs, connection: Client) -> None:
     await logs.happened(*shop_opened(), *lives(0, 30))
     log = LogClient(connection)
     for context in CONTEXTS:
-        head = (await log.page(context, 0, limit=0)).head
+        head = max(await log.heads(context))
 
         async def there(context: str = context, head: int = head) -> bool:
             return (await stream_state(connection, context)).position >= head

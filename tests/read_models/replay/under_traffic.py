@@ -165,7 +165,7 @@ async def _differences(lag: _Lag) -> int:
 
 async def _events(lag: _Lag) -> int:
     contexts = {context for model in MODELS.values() for context in model.contexts}
-    return sum([(await lag.log.page(context, 0, limit=0)).head for context in contexts])
+    return sum(max(heads) for heads in (await lag.log.all_heads(contexts)).values())
 
 
 @asynccontextmanager
