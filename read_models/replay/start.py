@@ -20,13 +20,12 @@ async def begin(
     mongo: Mongo,
     models: Sequence[ReadModel[Any]],
     *,
-    source: str,
     limit: float | None,
     switch: bool,
     yield_above: float | None = None,
 ) -> list[Replay]:
     """Begin a replay of each of these read models, or of none; raises ReplayFailed."""
-    wanted = {"source": source, "limit": limit, "switch": switch, "yield_above": yield_above}
+    wanted = {"limit": limit, "switch": switch, "yield_above": yield_above}
 
     async def work(transaction: Transaction) -> list[Replay]:
         return [await _begin(transaction, model.name, wanted) for model in models]

@@ -41,7 +41,7 @@ UNDER_WAY = (State.WAITING, State.RUNNING, State.PAUSED, State.FAILED)
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """A read model's last replay.
 
-    `source`: stores or jetstream. `limit`, `speed`: events a second. `done` of `total` events; their times
+    `limit`, `speed`: events a second. `done` of `total` events; their times
     are seconds since 1970. `worker` is who works on it, by its own last word at `heartbeat`; while it is
     `yielding` it waits until the live versions, `live_lag` seconds late, are no more than `yield_above` late.
     """
@@ -49,7 +49,6 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     collection: str
     state: State
-    source: str
     limit: float | None
     switch: bool
     started_at: float

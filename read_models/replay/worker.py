@@ -13,18 +13,14 @@ from typing import Any
 
 import msgspec
 import structlog
-from nats.aio.client import Client
 
 from infra.event_log.client import ContextUnavailable, LogClient
-from infra.event_log.subscription import LogDiffers, LogReader
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats.connection import NatsUnavailable
-from infra.nats.jetstream import JetStreamRefused, delete_consumers, stream_name
 from read_models.monitoring.live_lag import LiveLag
 from read_models.projection import checkpoints
 from read_models.projection.checkpoints import CheckpointMoved, Place
 from read_models.projection.model import ReadModel
-from read_models.projection.projector import EventReader
 from read_models.projection.versions import transact, versions_of, write_versions
 from read_models.replay.concurrency import Turns
 from read_models.replay.errors import ReplayFailed
@@ -66,7 +62,6 @@ class Worker:
 
     def __init__(
         self,
-        nats: Client,
         mongo: Mongo,
         log: LogClient,
         model: ReadModel[Any],
@@ -77,7 +72,6 @@ class Worker:
         live: LiveLag | None = None,
     ) -> None:
         """It works in its turn, and gives way to the live versions if it is told how far behind they are."""
-        self._nats = nats
         self._mongo = mongo
         self._model = model
         self._log = log
@@ -100,7 +94,7 @@ class Worker:
         collection = self._replay.collection
         self._known = await checkpoints.positions(self._mongo, collection, self._model.contexts)
         self._progress = Progress(self._log, self._model.contexts)
-        self._pace = PacedReader(self._reader(), self._replay.limit)
+        self._pace = PacedReader(StoreReader(self._log, self._model.contexts), self._replay.limit)
         batch_size = AdaptiveBatchSize(lambda: self._live is not None and self._live.busy, self._batch)
         self._rebuilder = Rebuilder(self._mongo, self._pace, self._model, collection, batch_size)
         reporting = [asyncio.create_task(self._progress.follow()), asyncio.create_task(self._report())]
@@ -126,23 +120,6 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*reporting, return_exceptions=True)
             await self._rebuilder.close()
-            await self._forget_reader()
-
-    def _reader(self) -> EventReader:
-        if self._replay.source == "jetstream":
-            return LogReader(self._nats, self._durable, self._model.contexts)
-        return StoreReader(self._log, self._model.contexts)
-
-    @property
-    def _durable(self) -> str:
-        return f"replay-{self._replay.collection.replace('@', '_v')}"
-
-    async def _forget_reader(self) -> None:
-        if self._replay.source != "jetstream":
-            return
-        for context in self._model.contexts:
-            with contextlib.suppress(NatsUnavailable, JetStreamRefused):
-                await delete_consumers(self._nats, stream_name(context), self._durable)
 
     async def _take(self) -> Replay:
         def change(replay: Replay) -> Replay:
@@ -198,10 +175,8 @@ class Worker:
                 return await self._project(stopping)
             except RETRIED as error:
                 self._problem = str(error)
-                if self._stands_still:
+                if time.monotonic() - self._moved_at > self._patience:
                     raise
-            except LogDiffers as error:
-                raise ReplayFailed(str(error)) from error
             pause = FIRST_PAUSE if self._moved_at > moved_at else min(pause * 2, LONGEST_PAUSE)
             await _wait(stopping, pause)
 
@@ -211,20 +186,12 @@ class Worker:
                 self._moved()
                 await _wait(stopping, POLL_SECONDS)
                 continue
-            came = await self._rebuilder.step()
-            if came:
+            if await self._rebuilder.step():
                 self._moved()
             # Under traffic there is always something more.
             if self._progress.up_to_date(self._rebuilder.positions):
                 return True
-            if not came and self._replay.source == "jetstream" and self._stands_still:
-                # Its reader waits for ever; that of the stores tells who does not answer.
-                raise NatsUnavailable(f"nothing came from JetStream for {self._patience:g} s")
         return False
-
-    @property
-    def _stands_still(self) -> bool:
-        return time.monotonic() - self._moved_at > self._patience
 
     def _moved(self) -> None:
         self._moved_at = time.monotonic()

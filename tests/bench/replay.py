@@ -167,8 +167,8 @@ async def _replay(mongo: Mongo, nats: Client) -> tuple[float, int]:
 
     began = time.perf_counter()
     watching = asyncio.create_task(watch())
-    await begin(mongo, [ORDERS], source="stores", limit=None, switch=False)
-    await Worker(nats, mongo, LogClient(nats), ORDERS).run(asyncio.Event())
+    await begin(mongo, [ORDERS], limit=None, switch=False)
+    await Worker(mongo, LogClient(nats), ORDERS).run(asyncio.Event())
     took = time.perf_counter() - began
     watching.cancel()
     return took, peak - before

@@ -68,7 +68,6 @@ async def _one(
     connection: Connection, model: ReadModel[Any], turns: Turns, live: LiveLag, stopping: asyncio.Event
 ) -> Replay:
     worker = Worker(
-        connection.nats,
         connection.mongo,
         connection.log,
         model,

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,20 +46,10 @@ YieldAbove = Annotated[
 YIELD_ABOVE = 2.0
 
 
-class Source(StrEnum):
-    """Where events are read."""
-
-    STORES = "stores"
-    JETSTREAM = "jetstream"
-
-
 def start(
     names: Names = None,
     *,
     every: All = False,
-    source: Annotated[
-        Source, typer.Option("--from", help="Read events from the contexts' stores or from JetStream.")
-    ] = Source.STORES,
     rate: Rate = None,
     switch: Annotated[
         bool, typer.Option("--switch", help="Switch when it is ready, if nothing differs.")
@@ -69,14 +58,13 @@ def start(
     yield_above: YieldAbove = YIELD_ABOVE,
     detach: Detach = False,
 ) -> None:
-    """Build a new version of read models beside the live ones, while everything goes on."""
+    """Build a new version of read models from the contexts' stores, beside the live ones."""
     models = models_of(names, every=every)
 
     async def run(connection: Connection) -> list[Replay]:
         await begin(
             connection.mongo,
             models,
-            source=source.value,
             limit=rate,
             switch=switch,
             yield_above=yield_above or None,

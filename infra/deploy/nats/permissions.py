@@ -148,16 +148,17 @@ def operator_user(contexts: Iterable[Context]) -> User:
     return User(
         name="operator",
         why="the `orderfold` command: verify, replay, publish a log again",
-        subscribe=(inbox("operator"), *map(head, names)),
+        subscribe=(inbox("operator"),),
         publish={
             **{
                 name: (
-                    *reading(name, "*"),
+                    *looking(name),
                     request_subject(name, BEHIND),
                     request_subject(name, DEAD_LETTERS),
                     relay_subject(name),
                     f"$JS.API.STREAM.DELETE.{stream_name(name)}",
                     f"$JS.API.CONSUMER.NAMES.{stream_name(name)}",
+                    f"$JS.API.CONSUMER.DELETE.{stream_name(name)}.*",
                 )
                 for name in names
             },
@@ -184,11 +185,15 @@ def own_durable(context: str) -> str:
 
 def reading(context: str, durable: str) -> tuple[str, ...]:
     """What reading a context's log by a durable takes."""
+    return (*looking(context), *consuming(stream_name(context), durable))
+
+
+def looking(context: str) -> tuple[str, ...]:
+    """What looking into a context's log and stream takes."""
     stream = stream_name(context)
     return (
         request_subject(context, LOG),
         *(f"$JS.API.STREAM.{what}.{stream}" for what in ("INFO", "MSG.GET")),
-        *consuming(stream, durable),
     )
 
 

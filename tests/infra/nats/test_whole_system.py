@@ -42,7 +42,7 @@ async def test_the_whole_system_works_with_a_user_for_each_service(
         await shop.get("/v1/orders/paid/history")
         assert (await shop.get("/v1/customers/ada"))["email"] == "ada@example.org"
 
-        await system.orderfold("replay", "start", "orders", "--from", "jetstream", "--switch")
+        await system.orderfold("replay", "start", "orders", "--switch")
         await system.orderfold("replay", "drop", "orders", "--yes")
         await system.orderfold("replay", "publish", "ordering", "--anew")
 

@@ -22,12 +22,10 @@ from read_models.workers.supervisor import Projectors
 from tests.read_models import examples
 
 
-async def replayed(
-    nats: Client, mongo: Mongo, model: ReadModel[Any], *, source: str = "stores", batch: int = 50
-) -> Replay:
+async def replayed(nats: Client, mongo: Mongo, model: ReadModel[Any], *, batch: int = 50) -> Replay:
     """Replay a model to its end."""
-    await begin(mongo, [model], source=source, limit=None, switch=False)
-    return await Worker(nats, mongo, LogClient(nats), model, batch=batch).run(asyncio.Event())
+    await begin(mongo, [model], limit=None, switch=False)
+    return await Worker(mongo, LogClient(nats), model, batch=batch).run(asyncio.Event())
 
 
 @asynccontextmanager

@@ -102,8 +102,8 @@ async def test_a_replay_that_lost_mongodb_for_too_long_goes_on_when_it_is_back(
     try:
         await logs.open(*ORDERS.contexts)
         await logs.happened(*lives(0, 100))
-        await begin(mongo, [ORDERS], source="stores", limit=20, switch=False)
-        worker = Worker(connection, mongo, LogClient(connection), ORDERS, patience=0.5)
+        await begin(mongo, [ORDERS], limit=20, switch=False)
+        worker = Worker(mongo, LogClient(connection), ORDERS, patience=0.5)
         replaying = asyncio.create_task(worker.run(asyncio.Event()))
         await half_way(mongo, "orders")
         database.process.kill()
@@ -119,18 +119,15 @@ async def test_a_replay_that_lost_mongodb_for_too_long_goes_on_when_it_is_back(
         mongo.close()
 
 
-@pytest.mark.parametrize("source", ["stores", "jetstream"])
 async def test_a_replay_that_lost_nats_for_too_long_has_failed_and_goes_on_when_it_is_back(
-    mongo: Mongo, connection: Client, logs: Logs, nats: Server, source: str
+    mongo: Mongo, connection: Client, logs: Logs, nats: Server
 ) -> None:
     await logs.happened(
         *((f"stock-SKU{number % 10}", examples.received) for number in range(MORE_THAN_IS_READ_AHEAD))
     )
-    await begin(mongo, [STOCK], source=source, limit=300, switch=False)
+    await begin(mongo, [STOCK], limit=300, switch=False)
     asking = LogClient(connection, timeout=0.5)
-    replaying = asyncio.create_task(
-        Worker(connection, mongo, asking, STOCK, patience=0.5).run(asyncio.Event())
-    )
+    replaying = asyncio.create_task(Worker(mongo, asking, STOCK, patience=0.5).run(asyncio.Event()))
     await half_way(mongo, "stock")
     nats.process.kill()
     with pytest.raises(ReplayFailed, match="once that is mended, `replay resume stock` goes on"):
@@ -141,7 +138,7 @@ async def test_a_replay_that_lost_nats_for_too_long_has_failed_and_goes_on_when_
     assert 0 < failed.done < failed.total
     nats.process.start()
     await hurry(mongo, "stock")
-    resumed = await Worker(connection, mongo, LogClient(connection), STOCK).run(asyncio.Event())
+    resumed = await Worker(mongo, LogClient(connection), STOCK).run(asyncio.Event())
     assert resumed.state is State.READY
     assert await stored(mongo, "stock@2") == await logs.expected(STOCK)
 
@@ -152,8 +149,8 @@ async def test_nats_killed_in_the_middle_only_delays_a_replay(
     await logs.happened(
         *((f"stock-SKU{number % 10}", examples.received) for number in range(MORE_THAN_IS_READ_AHEAD))
     )
-    await begin(mongo, [STOCK], source="stores", limit=300, switch=False)
-    worker = Worker(connection, mongo, LogClient(connection), STOCK)
+    await begin(mongo, [STOCK], limit=300, switch=False)
+    worker = Worker(mongo, LogClient(connection), STOCK)
     replaying = asyncio.create_task(worker.run(asyncio.Event()))
     await half_way(mongo, "stock")
     nats.process.kill()

@@ -24,18 +24,14 @@ from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.read_models.replay.replaying import lives, projectors, replayed, shop_opened
-from tests.support.deadlines import HOLDS_SECONDS
 
 
-@pytest.mark.parametrize("source", ["stores", "jetstream"])
-async def test_every_model_is_rebuilt_the_same_from_the_stores_and_from_jetstream(
-    mongo: Mongo, connection: Client, logs: Logs, source: str
-) -> None:
+async def test_every_model_is_rebuilt_the_same(mongo: Mongo, connection: Client, logs: Logs) -> None:
     contexts = {context for model in MODELS.values() for context in model.contexts}
     await logs.open(*contexts)
     await logs.happened(*shop_opened(), *lives(0, 20))
     for model in MODELS.values():
-        replay = await replayed(connection, mongo, model, source=source, batch=17)
+        replay = await replayed(connection, mongo, model, batch=17)
         assert replay.state is State.READY
         expected = await logs.expected(model)
         assert expected
@@ -78,21 +74,11 @@ async def test_a_rebuilt_model_is_the_same_for_every_split_of_its_partitions(
             assert await stored(mongo, version) == await logs.expected(ORDERS)
 
 
-async def test_a_replay_leaves_no_reader_behind_on_jetstream(
-    mongo: Mongo, connection: Client, logs: Logs
-) -> None:
-    await logs.open(*STOCK.contexts)
-    await logs.happened(*shop_opened())
-    await replayed(connection, mongo, STOCK, source="jetstream")
-    names = await connection.request("$JS.API.CONSUMER.NAMES.EV_inventory", timeout=HOLDS_SECONDS)
-    assert b"replay-" not in names.data
-
-
 async def test_a_context_that_does_not_answer_fails_a_replay_that_can_then_be_resumed(
     mongo: Mongo, connection: Client, logs: Logs
 ) -> None:
-    await begin(mongo, [STOCK], source="stores", limit=None, switch=False)
-    impatient = Worker(connection, mongo, LogClient(connection, timeout=0.2), STOCK, patience=0.1)
+    await begin(mongo, [STOCK], limit=None, switch=False)
+    impatient = Worker(mongo, LogClient(connection, timeout=0.2), STOCK, patience=0.1)
     with pytest.raises(ReplayFailed, match="the replay of stock failed: inventory did not answer"):
         await impatient.run(asyncio.Event())
     failed = await replay_of(mongo, "stock")
@@ -100,7 +86,7 @@ async def test_a_context_that_does_not_answer_fails_a_replay_that_can_then_be_re
     assert failed.problem is not None
     assert not failed.attended
     await logs.happened(*shop_opened())
-    replay = await Worker(connection, mongo, LogClient(connection), STOCK).run(asyncio.Event())
+    replay = await Worker(mongo, LogClient(connection), STOCK).run(asyncio.Event())
     assert replay.state is State.READY
     assert await stored(mongo, "stock@2") == await logs.expected(STOCK)
 
@@ -114,8 +100,8 @@ async def test_a_database_that_is_killed_in_the_middle_only_delays_a_replay(
     try:
         await logs.open(*ORDERS.contexts)
         await logs.happened(*lives(0, 200))
-        await begin(mongo, [ORDERS], source="stores", limit=50, switch=False)
-        worker = Worker(connection, mongo, LogClient(connection), ORDERS)
+        await begin(mongo, [ORDERS], limit=50, switch=False)
+        worker = Worker(mongo, LogClient(connection), ORDERS)
         replaying = asyncio.create_task(worker.run(asyncio.Event()))
 
         async def half_way() -> bool:
@@ -135,10 +121,10 @@ async def test_a_database_that_is_killed_in_the_middle_only_delays_a_replay(
 
 async def test_a_wiped_database_ends_a_replay(mongo: Mongo, connection: Client, logs: Logs) -> None:
     await logs.open(*ORDERS.contexts)
-    await begin(mongo, [ORDERS], source="stores", limit=None, switch=False)
+    await begin(mongo, [ORDERS], limit=None, switch=False)
     # Paused, it has no transaction that would hold the wipe up.
     await change_replay(mongo, "orders", lambda replay: structs.replace(replay, state=State.PAUSED))
-    worker = Worker(connection, mongo, LogClient(connection), ORDERS)
+    worker = Worker(mongo, LogClient(connection), ORDERS)
     replaying = asyncio.create_task(worker.run(asyncio.Event()))
 
     async def attended() -> bool:

@@ -163,7 +163,7 @@ async def test_there_must_be_a_version_to_go_to(mongo: Mongo, connection: Client
         await switch(mongo, ORDERS)
     with pytest.raises(ReplayFailed, match="no version of orders to go back to"):
         await rollback(mongo, ORDERS)
-    await begin(mongo, [ORDERS], source="stores", limit=None, switch=False)
+    await begin(mongo, [ORDERS], limit=None, switch=False)
     with pytest.raises(ReplayFailed, match="orders@2 is not ready: its replay is waiting at 0 of 0"):
         await switch(mongo, ORDERS)
 

@@ -106,8 +106,8 @@ async def test_a_replay_waits_while_the_live_version_is_late(
         return live.seconds > 0.2
 
     await eventually(late)
-    await begin(mongo, [ORDERS], source="stores", limit=None, switch=False, yield_above=0.2)
-    worker = Worker(connection, mongo, LogClient(connection), ORDERS, live=live)
+    await begin(mongo, [ORDERS], limit=None, switch=False, yield_above=0.2)
+    worker = Worker(mongo, LogClient(connection), ORDERS, live=live)
     replaying = asyncio.create_task(worker.run(asyncio.Event()))
 
     async def yields() -> bool:
