@@ -15,8 +15,7 @@ from gateway.problems import Problem
 from infra.embedded.stack import DOCUMENTS
 from infra.event_log.server import ContextUnavailable
 from infra.mongo import MongoUnavailable
-from read_models.monitoring.ahead import Ahead, models_ahead
-from read_models.monitoring.lag import Lag, lag
+from read_models.monitoring.lag import Ahead, Lag, live_ahead, live_lag
 from read_models.projection.documents import ReadModels
 from read_models.projection.losses import losses_of_live
 from read_models.registry import MODELS
@@ -156,20 +155,23 @@ class Readiness:
         """Where a model has read more than there is; nothing where that cannot be told."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await models_ahead(self._models, self._contexts.logs, model)
+                return await live_ahead(self._models, self._contexts.logs, model)
         except (Problem, ContextUnavailable, MongoUnavailable, TimeoutError):
             return []
 
     async def _lag(self, model: str) -> ModelLag:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                found = await lag(self._models, self._contexts.logs, (model,))
-        except (Problem, ContextUnavailable, MongoUnavailable, TimeoutError):
+                by_context = await live_lag(self._models, self._contexts.logs, model)
+        except (Problem, MongoUnavailable, TimeoutError):
             return ModelLag(None, None)
+        found: list[Lag] = []
+        for lags in by_context.values():
+            if lags is None:
+                return ModelLag(None, None)
+            found += lags
         return ModelLag(
-            sum(item.events for item in found),
-            max((item.seconds for item in found), default=0.0),
-            [item for item in found if item.events],
+            sum(item.events for item in found), max((item.seconds for item in found), default=0.0), found
         )
 
 

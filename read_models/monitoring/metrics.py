@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contexts.fulfilment.events import TERMINAL, Stage
-from infra.event_log.server import ContextUnavailable, LogClient
-from infra.messages.events import PARTITIONS
+from infra.event_log.client import LogClient
 from infra.observability.health.monitor import Monitor
 from infra.observability.metrics.gauges import (
     DEAD_LETTERS,
@@ -26,19 +25,13 @@ from infra.observability.metrics.gauges import (
     Sample,
 )
 from read_models import fulfilments
-from read_models.projection import checkpoints, dead_letters, losses
-from read_models.projection.checkpoints import Place
+from read_models.monitoring.lag import live_lag
+from read_models.projection import dead_letters, losses
 from read_models.projection.documents import ReadModels
 from read_models.projection.versions import all_versions
 from read_models.registry import MODELS
 
-ANSWER_SECONDS = 2.0
-"""How long a context may take to say how far its log goes."""
-
 UNDER_WAY = tuple(stage for stage in Stage if stage not in TERMINAL)
-
-Heads = Mapping[str, list[int]]
-"""Where each context's partitions end."""
 
 
 class ReadModelFigures:
@@ -57,24 +50,16 @@ class ReadModelFigures:
     async def lags(self) -> list[Sample]:
         """How far each model is behind the logs of those contexts that answer."""
         log = self._log()
-        contexts = sorted({context for model in MODELS.values() for context in model.contexts})
-        found = await asyncio.gather(*(_heads(log, context) for context in contexts))
-        heads = {context: item for context, item in zip(contexts, found, strict=True) if item is not None}
-        lags = await asyncio.gather(*(self._lag(log, name, heads) for name in MODELS))
-        return [sample for samples in lags for sample in samples]
-
-    async def _lag(self, log: LogClient, name: str, heads: Heads) -> list[Sample]:
-        contexts = [context for context in MODELS[name].contexts if context in heads]
-        if not contexts:
-            return []
-        known = await checkpoints.positions(self._models.mongo, await self._models.live(name), contexts)
-        found = await asyncio.gather(
-            *(_behind(log, context, _positions(known, context), heads[context]) for context in contexts)
-        )
-        return [
-            Sample(PROJECTOR_LAG_EVENTS, (name,), float(sum(events for events, _ in found))),
-            Sample(PROJECTOR_LAG_SECONDS, (name,), max(seconds for _, seconds in found)),
-        ]
+        found = await asyncio.gather(*(live_lag(self._models, log, name) for name in MODELS))
+        samples = []
+        for name, by_context in zip(MODELS, found, strict=True):
+            answered = [lags for lags in by_context.values() if lags is not None]
+            if answered:
+                lags = [lag for lags in answered for lag in lags]
+                seconds = max((lag.seconds for lag in lags), default=0.0)
+                samples.append(Sample(PROJECTOR_LAG_EVENTS, (name,), float(sum(lag.events for lag in lags))))
+                samples.append(Sample(PROJECTOR_LAG_SECONDS, (name,), seconds))
+        return samples
 
     async def dead_letters(self) -> list[Sample]:
         """How many events each model keeps back, in all its versions."""
@@ -115,29 +100,6 @@ class ReadModelFigures:
             samples.append(Sample(FULFILMENTS, (stage.value,), float(item.get("n", 0))))
             samples.append(Sample(FULFILMENT_OLDEST_SECONDS, (stage.value,), _age(item.get("oldest"))))
         return samples
-
-
-async def _heads(log: LogClient, context: str) -> list[int] | None:
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await log.heads(context)
-    except (ContextUnavailable, TimeoutError):
-        return None
-
-
-def _positions(known: Mapping[Place, int], context: str) -> list[int]:
-    return [known.get((context, partition), 0) for partition in range(PARTITIONS)]
-
-
-async def _behind(log: LogClient, context: str, positions: list[int], heads: list[int]) -> tuple[int, float]:
-    """Events after the positions, and the age of the oldest in seconds."""
-    if all(position >= head for position, head in zip(positions, heads, strict=True)):
-        return 0, 0.0
-    found = [item for item in await log.behind(context, positions) if item.oldest is not None]
-    if not found:
-        return 0, 0.0
-    oldest = min(item.oldest for item in found if item.oldest is not None)
-    return sum(item.events for item in found), max(0.0, (datetime.now(UTC) - oldest).total_seconds())
 
 
 def _age(since: str | None) -> float:

@@ -16,6 +16,7 @@ from infra.event_log.stream_audit import StreamState, complaints, stream_state
 from infra.event_store.errors import RESTORE_REMEDY
 from infra.messages.events import PARTITIONS
 from infra.runtime.dead_letters.client import DeadLetterClient
+from read_models.monitoring.lag import Heads, behind
 from read_models.monitoring.payment_audit import CheckedPayments
 from read_models.projection import checkpoints, losses
 from read_models.projection.checkpoints import Place
@@ -34,9 +35,6 @@ MOST_KEPT = 1_000
 LATE = "run it again with a longer --wait; `orderfold doctor` says whether read models are at work"
 
 CONTEXTS = tuple(sorted(NAMES))
-
-Heads = Mapping[str, list[int]]
-"""Context → the last position of each of its partitions."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -170,11 +168,7 @@ class Verification:
         for model in MODELS.values():
             live = await self._models.live(model.name)
             known = await checkpoints.positions(self._models.mongo, live, model.contexts)
-            if any(
-                known.get((context, partition), 0) < head
-                for context in model.contexts
-                for partition, head in enumerate(heads[context])
-            ):
+            if behind(known, {context: heads[context] for context in model.contexts}):
                 return False
         return True
 
@@ -200,13 +194,13 @@ class Verification:
         return Snapshot(model, checked, positions, digests, {letter.key for letter in letters}, skipped)
 
     def _compare_checkpoints(self, snapshot: Snapshot, heads: Heads) -> None:
-        for context in snapshot.model.contexts:
-            for partition, head in enumerate(heads[context]):
-                position = snapshot.position(context, partition)
-                if position < head:
-                    place = f"partition {partition} of {context}"
-                    what = f"has {place} up to {position:,}, the store ends at {head:,}"
-                    self._differs(snapshot, what, remedy=LATE)
+        for context, partition in behind(
+            snapshot.positions, {context: heads[context] for context in snapshot.model.contexts}
+        ):
+            place = f"partition {partition} of {context}"
+            position, head = snapshot.position(context, partition), heads[context][partition]
+            what = f"has {place} up to {position:,}, the store ends at {head:,}"
+            self._differs(snapshot, what, remedy=LATE)
 
     async def _compare_partition(
         self, partition: int, snapshots: list[Snapshot], streams: Mapping[str, StreamState]

@@ -13,6 +13,7 @@ import structlog
 
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.nats.connection import NatsUnavailable
+from read_models.monitoring.lag import behind
 from read_models.projection.checkpoints import Place
 
 LOOK_SECONDS = 0.5
@@ -64,11 +65,7 @@ class Progress:
         if not self._looks:
             return False
         # The oldest of them asks for least.
-        return all(
-            positions.get((context, partition), 0) >= head
-            for context, heads in self._looks[0][1].items()
-            for partition, head in enumerate(heads)
-        )
+        return not behind(positions, self._looks[0][1])
 
     def told(self, positions: Mapping[Place, int]) -> dict[str, Any]:
         """The fields of a replay's record. Positions stand for events: nearly every one is of an event."""

@@ -17,13 +17,13 @@ import structlog
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats.connection import NatsUnavailable
-from read_models.monitoring.live_lag import LiveLag
 from read_models.projection import checkpoints
 from read_models.projection.checkpoints import CheckpointMoved, Place
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import transact, versions_of, write_versions
 from read_models.replay.concurrency import Turns
 from read_models.replay.errors import ReplayFailed
+from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.progress import Progress
 from read_models.replay.rebuilder import Rebuilder
 from read_models.replay.state import (
@@ -69,7 +69,7 @@ class Worker:
         batch: int = BATCH,
         patience: float = PATIENCE_SECONDS,
         turns: Turns | None = None,
-        live: LiveLag | None = None,
+        live: ObservedLag | None = None,
     ) -> None:
         """It works in its turn, and gives way to the live versions if it is told how far behind they are."""
         self._mongo = mongo

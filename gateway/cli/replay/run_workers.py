@@ -12,13 +12,13 @@ from rich.console import Console
 
 from gateway.cli.replay.connection import Connection
 from gateway.cli.replay.progress import show_progress
-from read_models.monitoring.live_lag import LiveLag
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import versions_of
 from read_models.registry import MODELS
 from read_models.replay.concurrency import Turns
 from read_models.replay.diff import compare
 from read_models.replay.errors import ReplayFailed, ReplayInterrupted
+from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.state import Replay, State, replay_of
 from read_models.replay.switch import switch, was_begun
 from read_models.replay.worker import Worker
@@ -43,7 +43,7 @@ async def work(
         show_progress(connection.mongo, [model.name for model in models], console, ended)
     )
     turns = Turns(at_once)
-    live = LiveLag(connection.mongo, connection.log, list(MODELS.values()))
+    live = ObservedLag(connection.mongo, connection.log, list(MODELS.values()))
     watching = asyncio.create_task(live.watch())
     outcomes = await asyncio.gather(
         *(_one(connection, model, turns, live, stopping) for model in models), return_exceptions=True
@@ -65,7 +65,7 @@ async def work(
 
 
 async def _one(
-    connection: Connection, model: ReadModel[Any], turns: Turns, live: LiveLag, stopping: asyncio.Event
+    connection: Connection, model: ReadModel[Any], turns: Turns, live: ObservedLag, stopping: asyncio.Event
 ) -> Replay:
     worker = Worker(
         connection.mongo,

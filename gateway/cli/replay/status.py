@@ -12,7 +12,7 @@ from gateway.cli.replay.arguments import Names, models_of
 from gateway.cli.replay.connection import Connection, connected, out
 from gateway.cli.replay.listing import Column, print_rows
 from gateway.cli.replay.progress import line_of
-from infra.messages.events import PARTITIONS
+from read_models.monitoring.lag import lag
 from read_models.projection import checkpoints
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import Versions, all_versions
@@ -78,11 +78,8 @@ async def _of(
 
 async def _behind(connection: Connection, model: ReadModel[Any], collection: str) -> int:
     known = await checkpoints.positions(connection.mongo, collection, model.contexts)
-    total = 0
-    for context in model.contexts:
-        reached = [known.get((context, partition), 0) for partition in range(PARTITIONS)]
-        total += sum(item.events for item in await connection.log.behind(context, reached))
-    return total
+    lags = [await lag(connection.log, model.name, context, known) for context in model.contexts]
+    return sum(item.events for found in lags for item in found)
 
 
 def _role(versions: Versions, collection: str) -> str:

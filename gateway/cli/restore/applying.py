@@ -110,7 +110,7 @@ def rewinds(found: Findings) -> dict[str, list[CheckpointMove]]:
     """For each context with an inbox that has read too much, where it goes on."""
     moves: dict[str, list[CheckpointMove]] = {}
     for ahead in found.inboxes:
-        checkpoint = Checkpoint(position=ahead.ends)
+        checkpoint = Checkpoint(position=ahead.head)
         move = CheckpointMove(READER, ahead.context, ahead.partition, ahead.position, checkpoint)
         moves.setdefault(ahead.reader, []).append(move)
     return moves

@@ -17,7 +17,7 @@ from contexts import NAMES as CONTEXTS
 from gateway.cli.connection import running_settings
 from gateway.cli.errors import CommandFailed, Differs
 from gateway.cli.restore.applying import apply
-from gateway.cli.restore.findings import Ahead, Findings, look
+from gateway.cli.restore.findings import Findings, look
 from infra.embedded.data_folder import DataFolder, FolderUnusable
 from infra.embedded.servers import ServerFailed
 from infra.embedded.stack import EmbeddedStack
@@ -27,6 +27,7 @@ from infra.nats.connection import NatsUnavailable, connect
 from infra.nats.jetstream import JetStreamRefused
 from infra.settings import Settings, SettingsInvalid
 from infra.sockets import PortTaken
+from read_models.monitoring.lag import Ahead
 
 LEAD_SECONDS = 10.0
 MOST_SHOWN = 20

@@ -16,6 +16,7 @@ from infra.mongo import Mongo, decode_document
 from infra.runtime.context import Unavailable
 from infra.runtime.inbox import READER
 from infra.settings import Settings
+from read_models.monitoring.lag import Ahead, Heads, ahead
 from read_models.projection import checkpoints
 from read_models.projection.versions import versions_of
 
@@ -24,16 +25,6 @@ REHEARD = "fulfilment"
 other contexts' facts again gives both anew."""
 
 PAGE = 1_000
-
-
-class Ahead(msgspec.Struct, frozen=True):
-    """A reader that has read more of a context's partition than there will be: beyond `ends`."""
-
-    reader: str
-    context: str
-    partition: int
-    position: int
-    ends: int
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -99,23 +90,18 @@ async def _ends(store: EventStore, history: History, *, restored: bool) -> list[
     return list(await store.partition_heads(upto=history.common if history.behind else None))
 
 
-async def _inboxes_ahead(stores: Mapping[str, EventStore], ends: Mapping[str, list[int]]) -> list[Ahead]:
+async def _inboxes_ahead(stores: Mapping[str, EventStore], ends: Heads) -> list[Ahead]:
     found = []
     for reader, store in stores.items():
-        for (context, partition), checkpoint in sorted((await store.checkpoints(READER)).items()):
-            end = ends[context][partition]
-            if checkpoint.position > end:
-                found.append(Ahead(reader, context, partition, checkpoint.position, end))
+        read = {place: item.position for place, item in (await store.checkpoints(READER)).items()}
+        found += ahead(reader, read, ends)
     return found
 
 
-async def _models_ahead(mongo: Mongo, ends: Mapping[str, list[int]]) -> list[Ahead]:
+async def _models_ahead(mongo: Mongo, ends: Heads) -> list[Ahead]:
     found = []
     for collection, positions in sorted((await checkpoints.all_positions(mongo)).items()):
-        for (context, partition), position in sorted(positions.items()):
-            end = ends[context][partition]
-            if position > end:
-                found.append(Ahead(collection, context, partition, position, end))
+        found += ahead(collection, positions, ends)
     return found
 
 

@@ -10,10 +10,10 @@ from nats.aio.client import Client
 
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo
-from read_models.monitoring import live_lag
-from read_models.monitoring.live_lag import LiveLag
 from read_models.orders import ORDERS
+from read_models.replay import observed_lag
 from read_models.replay.concurrency import Turns
+from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.start import begin
 from read_models.replay.state import State, replay_of
 from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, AdaptiveBatchSize, Backpressure
@@ -62,9 +62,9 @@ async def test_what_a_live_version_lacks_has_been_waiting_since_it_was_seen(
     mongo: Mongo, connection: Client, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for within in ("BUSY_SECONDS", "STALLED_SECONDS"):
-        monkeypatch.setattr(live_lag, within, 3_600.0)
+        monkeypatch.setattr(observed_lag, within, 3_600.0)
     await logs.happened(*shop_opened())
-    seen = LiveLag(mongo, LogClient(connection), [STOCK])
+    seen = ObservedLag(mongo, LogClient(connection), [STOCK])
     await seen.look()
     await seen.look()
     # Nobody has ever begun to project it.
@@ -81,7 +81,7 @@ async def test_what_a_live_version_lacks_has_been_waiting_since_it_was_seen(
 
     await eventually(late)
     assert seen.busy
-    monkeypatch.setattr(live_lag, "STALLED_SECONDS", 0.05)
+    monkeypatch.setattr(observed_lag, "STALLED_SECONDS", 0.05)
 
     async def given_up() -> bool:
         await seen.look()
@@ -93,12 +93,12 @@ async def test_what_a_live_version_lacks_has_been_waiting_since_it_was_seen(
 async def test_a_replay_waits_while_the_live_version_is_late(
     mongo: Mongo, connection: Client, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_lag, "STALLED_SECONDS", 3_600.0)
+    monkeypatch.setattr(observed_lag, "STALLED_SECONDS", 3_600.0)
     await logs.open(*ORDERS.contexts)
     await logs.happened(*lives(0, 30))
     async with projectors(connection, mongo, ORDERS):
         await caught_up(mongo, logs, ORDERS)
-    live = LiveLag(mongo, LogClient(connection), [ORDERS])
+    live = ObservedLag(mongo, LogClient(connection), [ORDERS])
     watching = asyncio.create_task(live.watch())
     await logs.happened(*lives(30, 30))
 

@@ -18,9 +18,9 @@ from infra.embedded.stack import EmbeddedStack
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.nats.connection import connect
-from read_models.monitoring.live_lag import LOOK_SECONDS, LiveLag
 from read_models.registry import MODELS
 from read_models.replay.diff import compare, sides_of
+from read_models.replay.observed_lag import LOOK_SECONDS, ObservedLag
 from read_models.replay.switch import rollback, switch
 from tests.read_models.replay.traffic import Client, Orders, open_shop, running
 from tests.support.deadlines import HOLDS_SECONDS, WHOLE_RUN_SECONDS
@@ -135,7 +135,7 @@ async def demonstrate(
     return seen
 
 
-class _Lag(LiveLag):
+class _Lag(ObservedLag):
     """The live versions' lag, and the worst since somebody set it back."""
 
     def __init__(self, mongo: Mongo, log: LogClient) -> None:

@@ -1,8 +1,8 @@
-"""How long events have been waiting for the read models that queries read, as seen from outside.
+"""How long events have been waiting for the live read models, measured by a replay that must not slow them.
 
-Heads and checkpoints are looked at now and then, and the lag is told by the observer's own clock: what was
-there when it looked and is not projected yet has been waiting since then at least. That asks nothing of the
-contexts' stores, and two machines' clocks need not agree.
+`monitoring.lag` compares each checkpoint with the heads; the time is this process's: an event that was there
+at a look and is not projected yet has been waiting since then at least. So a replay does not yield for ever
+where two machines' clocks differ, and nothing is counted in the contexts' stores twice a second.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import structlog
 
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict
+from read_models.monitoring.lag import Heads, behind
 from read_models.projection import checkpoints
 from read_models.projection.checkpoints import Place
 from read_models.projection.model import ReadModel
@@ -33,14 +34,15 @@ STALLED_SECONDS = 15.0
 log = structlog.get_logger(__name__)
 
 
-class LiveLag:
+class ObservedLag:
     """Looks at the live versions of some models, again and again."""
 
     def __init__(self, mongo: Mongo, contexts: LogClient, models: Collection[ReadModel[Any]]) -> None:
         self._mongo = mongo
         self._log = contexts
         self._models = {model.name: model for model in models}
-        self._heads: deque[tuple[float, Mapping[Place, int]]] = deque(maxlen=KEPT)
+        self._contexts = sorted({context for model in models for context in model.contexts})
+        self._heads: deque[tuple[float, Heads]] = deque(maxlen=KEPT)
         self._moved: dict[str, tuple[float, int]] = {}
         self._came_in = float("-inf")
         self.seconds = 0.0
@@ -63,7 +65,7 @@ class LiveLag:
     async def look(self) -> None:
         """Look once; raises MongoUnavailable and ContextUnavailable."""
         at = time.monotonic()
-        heads = await self._ask_heads()
+        heads = await self._log.all_heads(self._contexts)
         if self._heads and heads != self._heads[-1][1]:
             self._came_in = at
         self._heads.append((at, heads))
@@ -72,37 +74,26 @@ class LiveLag:
         live = [item.live for item in versions.values()]
         self.seconds = max((self._waiting(name, positions.get(name, {})) for name in live), default=0.0)
 
-    async def _ask_heads(self) -> dict[Place, int]:
-        contexts = sorted({context for model in self._models.values() for context in model.contexts})
-        found = await self._log.all_heads(contexts)
-        return {
-            (context, partition): head
-            for context, heads in found.items()
-            for partition, head in enumerate(heads)
-        }
-
     def _waiting(self, live: str, positions: Mapping[Place, int]) -> float:
         """How long the oldest event has been waiting for this version, if anybody projects it."""
         now = time.monotonic()
         if not positions:
             return 0.0
-        behind = self._behind(positions)
+        missing_since = self._missing_since(positions)
         reached = sum(positions.values())
         since, before = self._moved.get(live, (now, reached))
-        if behind is None or reached != before:
+        if missing_since is None or reached != before:
             since = now
         self._moved[live] = since, reached
-        return 0.0 if behind is None or now - since > STALLED_SECONDS else now - behind
+        return 0.0 if missing_since is None or now - since > STALLED_SECONDS else now - missing_since
 
-    def _behind(self, positions: Mapping[Place, int]) -> float | None:
+    def _missing_since(self, positions: Mapping[Place, int]) -> float | None:
         """When something was first seen that is not there yet; None if everything is."""
         contexts = {context for context, _ in positions}
 
-        def reached(heads: Mapping[Place, int]) -> bool:
-            return all(
-                positions.get(place, 0) >= head for place, head in heads.items() if place[0] in contexts
-            )
+        def late(heads: Heads) -> bool:
+            return bool(behind(positions, {name: ends for name, ends in heads.items() if name in contexts}))
 
-        if reached(self._heads[-1][1]):
+        if not late(self._heads[-1][1]):
             return None
-        return next(at for at, heads in self._heads if not reached(heads))
+        return next(at for at, heads in self._heads if late(heads))
