@@ -23,7 +23,7 @@ from gateway.http.exception_handlers import HANDLERS
 from gateway.http.guard import Guard, refuse_undeclared
 from gateway.http.middleware import Front
 from gateway.metrics import observation
-from gateway.monitoring.readiness import Readiness
+from gateway.monitoring.readiness import GatewayReadiness
 from gateway.monitoring.request_metrics import Metrics
 from gateway.openapi.routes import docs
 from gateway.orders import orders
@@ -73,7 +73,7 @@ def make_services(settings: Settings) -> Services:
         tokens=TokenVerifier(keys, settings.jwt_issuer, settings.jwt_audience, role_names(settings)),
         metrics=Metrics(),
         monitor=monitor,
-        readiness=Readiness(contexts, mongo.check, models, keys),
+        readiness=GatewayReadiness(contexts, mongo.check, models, keys),
         limits=limits(reads=settings.limit_reads, commands=settings.limit_commands, open=settings.limit_open),
         proxies=settings.proxies,
         webhook_key=None if settings.webhook_secret is None else read_secret(settings.webhook_secret),

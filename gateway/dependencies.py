@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway.auth.jwks import KeySet
 from gateway.auth.tokens import TokenVerifier
 from gateway.context_client import NatsLink
-from gateway.monitoring.readiness import Readiness
+from gateway.monitoring.readiness import GatewayReadiness
 from gateway.monitoring.request_metrics import Metrics
 from gateway.rate_limits.quota import Limits
 from infra.mongo import Mongo
@@ -27,7 +27,7 @@ class Services:
     tokens: TokenVerifier
     metrics: Metrics
     monitor: Monitor
-    readiness: Readiness
+    readiness: GatewayReadiness
     webhook_key: bytes | None
     limits: Limits
     proxies: int

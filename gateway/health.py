@@ -10,7 +10,8 @@ from gateway.http.guard import Access
 from gateway.http.request import incoming_of
 from gateway.http.response import UNSTORED, Answer, json_answer
 from gateway.http.route_contract import Contract
-from gateway.monitoring.readiness import Life, OwnReport, Report
+from gateway.monitoring.readiness import OwnReport, Report
+from infra.observability.health.readiness import Life
 
 
 @get(

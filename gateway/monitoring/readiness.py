@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -15,6 +15,7 @@ from gateway.problems import Problem
 from infra.embedded.stack import DOCUMENTS
 from infra.event_log.server import ContextUnavailable
 from infra.mongo import MongoUnavailable
+from infra.observability.health.readiness import Check, Probe, Readiness, evaluate, passed
 from read_models.monitoring.lag import Ahead, Lag, live_ahead, live_lag
 from read_models.projection.documents import ReadModels
 from read_models.projection.losses import losses_of_live
@@ -27,19 +28,6 @@ FRESH_SECONDS = 1.0
 """Anybody may ask; what they get may be this old, so that asking often costs nothing."""
 
 
-class Life(msgspec.Struct, frozen=True):
-    """The process answers."""
-
-    live: bool = True
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing that is needed; `problem` says what is wrong with it."""
-
-    ok: bool
-    problem: str | None = None
-
-
 class ModelLag(msgspec.Struct, frozen=True):
     """How far a read model is behind: in events, and in seconds since the oldest of them; null if unknown."""
 
@@ -49,11 +37,9 @@ class ModelLag(msgspec.Struct, frozen=True):
     """Those that are behind."""
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(Readiness, frozen=True):
     """Everything that was found out."""
 
-    ready: bool
-    checks: dict[str, Check]
     projectors: dict[str, ModelLag]
 
 
@@ -64,12 +50,10 @@ class OwnReport(msgspec.Struct, frozen=True):
     checks: dict[str, Check]
 
 
-class Readiness:
+class GatewayReadiness:
     """Finds out whether requests can be served; asked often, it looks once a second."""
 
-    def __init__(
-        self, contexts: NatsLink, mongo_check: Callable[[], Awaitable[None]], models: ReadModels, keys: KeySet
-    ) -> None:
+    def __init__(self, contexts: NatsLink, mongo_check: Probe, models: ReadModels, keys: KeySet) -> None:
         self._contexts = contexts
         self._mongo_check = mongo_check
         self._models = models
@@ -89,26 +73,27 @@ class Readiness:
             return self._report
 
     async def _look(self) -> Report:
-        (nats, mongo, customer_keys, *contexts), lags, ahead = await asyncio.gather(
-            asyncio.gather(
-                check(self._nats()),
-                check(self._mongo_check()),
-                self._customer_keys(),
-                *(check(self._context(name)) for name in CONTEXTS),
-            ),
+        own, shared, contexts, customer_keys, lags, ahead = await asyncio.gather(
+            self._own_checks(),
+            evaluate({"mongodb": self._mongo_check}, CHECK_SECONDS),
+            evaluate({f"context:{name}": self._context(name) for name in CONTEXTS}, CHECK_SECONDS),
+            self._customer_keys(),
             asyncio.gather(*(self._lag(name) for name in MODELS)),
             asyncio.gather(*(self._ahead(name) for name in MODELS)),
         )
         checks = {
-            "nats": nats,
-            "mongodb": mongo,
-            "keys": self._key_check(),
+            **own,
+            **shared,
             "customer-keys": customer_keys,
             "read-models": _models_check(ahead),
             **await self._lost_documents(),
-            **{f"context:{name}": found for name, found in zip(CONTEXTS, contexts, strict=True)},
+            **contexts,
         }
-        return Report(all(item.ok for item in checks.values()), checks, dict(zip(MODELS, lags, strict=True)))
+        return Report(passed(checks), checks, dict(zip(MODELS, lags, strict=True)))
+
+    async def _own_checks(self) -> dict[str, Check]:
+        keys = Check(self._keys.problem is None, self._keys.problem)
+        return {**await evaluate({"nats": self._nats}, CHECK_SECONDS), "keys": keys}
 
     async def _lost_documents(self) -> dict[str, Check]:
         """A check for each read model of which documents or checkpoints were deleted by hand."""
@@ -130,8 +115,8 @@ class Readiness:
         What all gateways lack alike is left away: none would be asked any more if a context were gone,
         not even for what has nothing to do with it.
         """
-        checks = {"nats": await check(self._nats()), "keys": self._key_check()}
-        return OwnReport(all(item.ok for item in checks.values()), checks)
+        checks = await self._own_checks()
+        return OwnReport(passed(checks), checks)
 
     async def _customer_keys(self) -> Check:
         """Whether customers' data can be opened; that some cannot is told, and the others are served."""
@@ -142,14 +127,14 @@ class Readiness:
             return Check(ok=True, problem=f"not known: {error}")
         return Check(not health.lasting, health.problem or None)
 
-    def _key_check(self) -> Check:
-        return Check(self._keys.problem is None, self._keys.problem)
-
     async def _nats(self) -> None:
         self._contexts.logs  # noqa: B018 - raises a Problem while there is no connection
 
-    async def _context(self, name: str) -> None:
-        await self._contexts.logs.heads(name)
+    def _context(self, name: str) -> Probe:
+        async def answers() -> None:
+            await self._contexts.logs.heads(name)
+
+        return answers
 
     async def _ahead(self, model: str) -> list[Ahead]:
         """Where a model has read more than there is; nothing where that cannot be told."""
@@ -179,15 +164,3 @@ def _models_check(ahead: Iterable[list[Ahead]]) -> Check:
     """Documents of what never happened are not to be shown as if all was well."""
     first = next((found[0] for found in ahead if found), None)
     return Check(first is None, None if first is None else str(first))
-
-
-async def check(found: Awaitable[None]) -> Check:
-    """Whether something is there, within its time."""
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await found
-    except TimeoutError:
-        return Check(ok=False, problem=f"no answer within {CHECK_SECONDS:g} s")
-    except (Problem, ContextUnavailable, MongoUnavailable) as error:
-        return Check(ok=False, problem=str(error))
-    return Check(ok=True)

@@ -20,6 +20,7 @@ from infra.embedded.pid_files import end_orphans
 from infra.embedded.ports import Ports, choose_ports
 from infra.embedded.servers import Process, ServerFailed, listening, mongo_server, nats_server
 from infra.embedded.supervisor import MOST_DEATHS, SupervisedProcess
+from infra.observability.health.readiness import not_ready, troubles
 from infra.security.development_issuer import SigningKeys, jwks_file, private_file, write_secret
 from infra.security.tls import client_context
 from infra.security.webhook_signature import new_secret
@@ -315,37 +316,3 @@ class EmbeddedStack:
         """End every process at once: for a user who will not wait."""
         for process in self._processes.values():
             process.hold()
-
-
-class Check(msgspec.Struct):
-    """One thing the gateway needs."""
-
-    ok: bool = False
-    problem: str | None = None
-
-
-class Readiness(msgspec.Struct):
-    """What the gateway's readiness answers."""
-
-    checks: dict[str, Check] = {}
-
-
-def not_ready(body: bytes) -> list[str]:
-    """The names of what a readiness answer says is not ready."""
-    return [name for name, check in _checks(body).items() if not check.ok]
-
-
-def troubles(body: bytes) -> list[str]:
-    """What a readiness answer says is wrong, in words, also where it does not keep anybody from working."""
-    return [
-        f"{name}: {check.problem}" if check.problem else name
-        for name, check in _checks(body).items()
-        if check.problem or not check.ok
-    ]
-
-
-def _checks(body: bytes) -> dict[str, Check]:
-    try:
-        return msgspec.json.decode(body, type=Readiness).checks
-    except msgspec.DecodeError:
-        return {}

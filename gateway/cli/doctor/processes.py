@@ -10,8 +10,8 @@ import httpx
 from gateway.cli.doctor.finding import Checked
 from infra.embedded.data_folder import DataFolder
 from infra.embedded.ports import read_ports
-from infra.embedded.stack import troubles
 from infra.embedded.supervisor import last_log_line
+from infra.observability.health.readiness import troubles
 from infra.settings import Settings
 
 SECONDS = 5.0

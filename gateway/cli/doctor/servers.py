@@ -12,9 +12,9 @@ import httpx
 
 from gateway.cli.connection import url_of
 from gateway.cli.doctor.finding import Checked
-from infra.embedded.stack import troubles
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats.connection import NatsUnavailable, connect
+from infra.observability.health.readiness import troubles
 from infra.security.tls import client_context
 from infra.settings import Settings, SettingsInvalid
 

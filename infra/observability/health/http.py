@@ -15,7 +15,8 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 import structlog
 
-from infra.observability.health.monitor import LOOK_SECONDS, Checked, Monitor, Readiness
+from infra.observability.health.monitor import LOOK_SECONDS, Monitor
+from infra.observability.health.readiness import Check, Life, Readiness
 from infra.observability.metrics.gauges import LOOP_SECONDS, Sample
 from infra.settings import Settings
 from infra.sockets import PortTaken, bind
@@ -30,12 +31,6 @@ JSON = "application/json"
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-class Life(msgspec.Struct, frozen=True):
-    """Whether the process gets on."""
-
-    live: bool
 
 
 class Hanging(Exception):
@@ -89,7 +84,7 @@ class _Asked:
         try:
             return self._ask(self._monitor.readiness(), LOOK_SECONDS + 1)
         except Hanging as error:
-            return Readiness(ready=False, checks={"process": Checked(ok=False, problem=str(error))})
+            return Readiness(ready=False, checks={"process": Check(ok=False, problem=str(error))})
 
     def _seconds(self) -> float:
         """How long the loop takes to answer; LIVE_SECONDS if it does not."""

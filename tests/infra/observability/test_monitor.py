@@ -48,7 +48,10 @@ async def test_a_process_that_gets_on_is_live_and_with_all_it_needs_ready(
     monitor.require("nats", there)
     live, ready = await http.get("/health/live"), await http.get("/health/ready")
     assert (live.status_code, live.json()) == (200, {"live": True})
-    assert (ready.status_code, ready.json()) == (200, {"ready": True, "checks": {"nats": {"ok": True}}})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"ready": True, "checks": {"nats": {"ok": True, "problem": None}}},
+    )
 
 
 async def test_what_is_missing_is_named_and_the_process_is_live_nevertheless(
