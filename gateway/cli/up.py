@@ -21,9 +21,9 @@ from gateway.cli.connection import mint
 from gateway.cli.customer_keys import require_keys
 from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.api_client import Shop
-from gateway.cli.importer.profile import ONLINE_RETAIL
-from gateway.cli.importer.report import report
-from gateway.cli.importer.run import Import, run
+from gateway.cli.importer.classification import ONLINE_RETAIL
+from gateway.cli.importer.command import Import, run
+from gateway.cli.importer.reconciliation import report
 from gateway.cli.importer.source import Source
 from infra.embedded.data_folder import FolderUnusable
 from infra.embedded.servers import ServerFailed
@@ -147,7 +147,7 @@ async def import_sample(stack: EmbeddedStack, console: Console) -> None:
                 concurrency=8,
                 profile=ONLINE_RETAIL,
             )
-            report(task, await run(task, stack.url, token, console, tls), console)
+            report(await run(task, stack.url, token, console, tls), console)
     except CommandFailed as error:
         console.print(f"the sample was not imported: {error}", highlight=False, markup=False)
 

@@ -8,13 +8,24 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.cli.errors import CommandFailed
-from gateway.cli.importer.classification import Classifier, Measures, Reading, Rejected, Sold
-from gateway.cli.importer.columns import COLUMNS
-from gateway.cli.importer.countries import country_code, country_names
-from gateway.cli.importer.dates import Dates, instant
-from gateway.cli.importer.identifiers import ID, guest, identifier, in_country
-from gateway.cli.importer.numbers import DecimalForm
-from gateway.cli.importer.profile import ONLINE_RETAIL, PLAIN, Profile, Reason
+from gateway.cli.importer.classification import (
+    ID,
+    ONLINE_RETAIL,
+    PLAIN,
+    Classifier,
+    Measures,
+    Profile,
+    Reading,
+    Reason,
+    Rejected,
+    Sold,
+    country_code,
+    country_names,
+    guest,
+    identifier,
+    in_country,
+)
+from gateway.cli.importer.columns import COLUMNS, Dates, DecimalForm, instant
 from gateway.cli.importer.source import Row
 
 LANTERN = {

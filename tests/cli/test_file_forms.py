@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.errors import CommandFailed
-from gateway.cli.importer.columns import column_names
-from gateway.cli.importer.dates import Dates
-from gateway.cli.importer.numbers import DecimalForm
+from gateway.cli.importer.columns import Dates, DecimalForm, column_names
 from gateway.cli.importer.source import Row, Source, Told, separator_of
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"

@@ -17,7 +17,7 @@ import pytest
 
 from gateway.cli.errors import CommandFailed
 from gateway.cli.importer.api_client import address_of
-from gateway.cli.importer.rejects import rejects_path
+from gateway.cli.importer.command import rejects_path
 from tests.cli.conftest import command, environment, run
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"

@@ -9,16 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.importer.classification import Rejected
+from gateway.cli.importer.classification import ONLINE_RETAIL, PLAIN, Profile, Reason, Rejected
 from gateway.cli.importer.columns import column_names
-from gateway.cli.importer.invoices import Invoice, invoices
-from gateway.cli.importer.profile import ONLINE_RETAIL, PLAIN, Profile, Reason
-from gateway.cli.importer.rejects import Rejects
-from gateway.cli.importer.run import Import
+from gateway.cli.importer.command import Import, Rejects
+from gateway.cli.importer.invoices import (
+    DaySales,
+    Group,
+    Invoice,
+    Need,
+    Sales,
+    Survey,
+    Tally,
+    invoices,
+    needs,
+    one_by_one,
+    parted,
+    survey,
+    together,
+)
+from gateway.cli.importer.reconciliation import Difference, differences, sales_differences
 from gateway.cli.importer.source import Source, Told
-from gateway.cli.importer.stock import Group, Need, needs, one_by_one, parted, together
-from gateway.cli.importer.survey import Survey, survey
-from gateway.cli.importer.tally import DaySales, Difference, Sales, Tally, differences, sales_differences
 from tests.support.online_retail import DECEMBER, tally_by_hand
 
 ROOT = Path(__file__).parents[2]

@@ -12,15 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.cli.errors import CommandFailed
-from gateway.cli.importer.classification import Rejected, Sold
-from gateway.cli.importer.columns import COLUMNS
-from gateway.cli.importer.dates import Dates, instant
-from gateway.cli.importer.invoices import invoices
-from gateway.cli.importer.numbers import DecimalForm
-from gateway.cli.importer.profile import ONLINE_RETAIL, PLAIN, Profile
-from gateway.cli.importer.run import Import
+from gateway.cli.importer.classification import ONLINE_RETAIL, PLAIN, Profile, Rejected, Sold
+from gateway.cli.importer.columns import COLUMNS, Dates, DecimalForm, instant
+from gateway.cli.importer.command import Import
+from gateway.cli.importer.invoices import invoices, survey
 from gateway.cli.importer.source import Source, Told
-from gateway.cli.importer.survey import survey
 
 HEADER = ",".join(COLUMNS) + "\n"
 MANY = settings(

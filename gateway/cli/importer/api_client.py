@@ -30,6 +30,7 @@ AWAY = frozenset({408, 425, 429, 502, 503, 504})
 """Statuses after which the same request may succeed later."""
 PAGE = 200
 LIVE = "/health/live"
+PRODUCTS, CUSTOMERS, ORDERS = "/v1/products", "/v1/customers", "/v1/orders"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -96,7 +97,7 @@ class Shop:
                 )
             await asyncio.sleep(LONGEST_PAUSE / 10)
         # Nothing is done yet if the token is refused.
-        self._page("/v1/products", await self.get("/v1/products", limit=1))
+        self._page(PRODUCTS, await self.get(PRODUCTS, limit=1))
 
     async def post(self, path: str, body: object, *, key: str, after: str = "", if_match: str = "") -> Answer:
         """Send a command under its idempotency key, after what the tokens in `after` name."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timezone
-from functools import lru_cache
+from enum import StrEnum
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pycountry
 
-from gateway.cli.importer.amounts import minor_units
-from gateway.cli.importer.countries import country_code
-from gateway.cli.importer.dates import Dates, instant
-from gateway.cli.importer.identifiers import identifier
-from gateway.cli.importer.numbers import DecimalForm, decimal, whole
-from gateway.cli.importer.profile import PLAIN, Profile, Reason
+from gateway.cli.errors import CommandFailed
+from gateway.cli.importer.columns import Dates, DecimalForm, decimal, instant, minor_units, whole
 from gateway.cli.importer.source import Row
 
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+MADE = re.compile(r".*-[0-9a-f]{12}|guest-[A-Z]{2}|.*--[A-Z]{2}")
+"""What ids made here look like: a name that looks like that gets a digest as well."""
+FOREIGN = re.compile(r"[^A-Za-z0-9_-]+")
+LONGEST_STEM = 47
+ROOM = 60
+"""Characters of an id that a country can be added to."""
 LARGEST_QUANTITY = 1_000_000
 LARGEST_PRICE = 10**11
 """What the API takes for one line, in units and minor units."""
@@ -30,6 +36,127 @@ CACHED = 20_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 SHOWN = 60
 """Characters of a wrong value that are repeated in its reason."""
+
+
+class Reason(StrEnum):
+    """Why a row is no sale."""
+
+    CREDIT_NOTE = "credit note"
+    CHARGE = "charge, not goods"
+    QUANTITY = "quantity ≤ 0"
+    PRICE = "price ≤ 0"
+    NO_COUNTRY = "no country with an ISO code"
+    BAD_ROW = "bad row"
+    BAD_INVOICE = "bad invoice"
+    REFUSED = "refused by the shop"
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of one data set. `currency` is the one its prices are in, if it has one."""
+
+    name: str
+    currency: str | None = None
+    credit_note: re.Pattern[str] | None = None
+    charges: frozenset[str] = frozenset()
+    customer: re.Pattern[str] | None = None
+    """What a customer's number looks like; its first group is the number. None: any text is one."""
+    countries: Mapping[str, str | None] = msgspec.field(default_factory=dict)
+    """Countries by the data set's own name, casefolded; None for what is no country."""
+    rules: frozenset[Reason] = frozenset()
+    """The reasons that are rules of the data set: rows rejected for them are as they should be."""
+
+
+PLAIN = Profile(name="plain")
+"""Every row is a sale; codes mean nothing."""
+
+ONLINE_RETAIL = Profile(
+    name="online-retail",
+    currency="GBP",
+    credit_note=re.compile(r"C[0-9]+"),
+    charges=frozenset(
+        {
+            *("POST", "DOT", "M", "m", "D", "S", "B", "C2", "C3", "CRUK", "PADS"),
+            *("BANK CHARGES", "AMAZONFEE", "ADJUST", "ADJUST2", "TEST001", "TEST002"),
+        }
+    ),
+    # A spreadsheet with rows that have no customer writes 17850 as 17850.0.
+    customer=re.compile(r"([1-9][0-9]{0,14})(?:\.0)?"),
+    countries={
+        "channel islands": "JE",  # they have no code together; Jersey is the largest
+        "czech republic": "CZ",
+        "eire": "IE",
+        "european community": None,
+        "korea": "KR",
+        "rsa": "ZA",
+        "unspecified": None,
+        "usa": "US",
+        "west indies": None,  # a dozen countries
+    },
+    rules=frozenset({Reason.CREDIT_NOTE, Reason.CHARGE, Reason.QUANTITY, Reason.PRICE, Reason.NO_COUNTRY}),
+)
+"""The UCI data sets «Online Retail» and «Online Retail II»."""
+
+PROFILES = {profile.name: profile for profile in (PLAIN, ONLINE_RETAIL)}
+
+
+def identifier(name: str) -> str:
+    """The id of a name: the name itself where it can be one, else what is left of it and its digest."""
+    trimmed = name.strip()
+    if ID.fullmatch(trimmed) and not MADE.fullmatch(trimmed):
+        return trimmed
+    return digested(trimmed)
+
+
+def digested(name: str) -> str:
+    """What is left of a name in an id, and the name's digest."""
+    stem = FOREIGN.sub("-", name).strip("-_")[:LONGEST_STEM].strip("-_")
+    return f"{stem or 'x'}-{digest(name.encode('utf-8', 'surrogatepass'))[:12]}"
+
+
+def guest(country: str) -> str:
+    """The customer that a country's sales without a customer belong to."""
+    return f"guest-{country}"
+
+
+def in_country(customer_id: str, country: str) -> str:
+    """The customer's further record in another country."""
+    short = customer_id if len(customer_id) <= ROOM else digested(customer_id)
+    return f"{short}--{country}"
+
+
+def digest(content: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def country_code(text: str) -> str | None:
+    """The alpha-2 code that a code or a name means; None if it means none.
+
+    `UK` is none: it is no code of the standard, and what else it may mean is not guessed.
+    """
+    return _known().get(text.strip().casefold())
+
+
+def country_names(given: list[str]) -> dict[str, str]:
+    """Read `--country`: `Atlantis=GR`; raises CommandFailed. The names are casefolded."""
+    names: dict[str, str] = {}
+    for pair in given:
+        name, equals, code = (part.strip() for part in pair.rpartition("="))
+        if not equals or len(code) != 2 or country_code(code) != code.upper():
+            raise CommandFailed(f"--country: {pair!r} is not NAME=CODE with an ISO 3166 code, as in UK=GB")
+        if names.setdefault(name.casefold(), code.upper()) != code.upper():
+            raise CommandFailed(f"--country: {name!r} is given two codes")
+    return names
+
+
+@cache
+def _known() -> dict[str, str]:
+    known: dict[str, str] = {}
+    for country in pycountry.countries:
+        names = (getattr(country, kind, None) for kind in ("name", "official_name", "common_name"))
+        for name in (country.alpha_2, *filter(None, names)):
+            known[name.casefold()] = country.alpha_2
+    return known
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -1,13 +1,19 @@
-"""`orderfold import`: what its options mean."""
+"""`orderfold import`: what its options mean, and one import from its file to its reconciliation."""
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import os
 import re
-from collections.abc import Sequence
-from contextlib import closing
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, timezone
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -15,21 +21,33 @@ from rich.console import Console
 
 from gateway.cli.connection import IMPORT_LIFETIME, mint, running_settings, settings_of, url_of
 from gateway.cli.errors import CommandFailed, Differs
-from gateway.cli.importer.api_client import address_of
-from gateway.cli.importer.columns import column_names
-from gateway.cli.importer.countries import country_names
-from gateway.cli.importer.dates import Dates
-from gateway.cli.importer.numbers import DecimalForm
-from gateway.cli.importer.profile import PROFILES, Profile
-from gateway.cli.importer.rejects import rejects_path
-from gateway.cli.importer.report import introduce, report
-from gateway.cli.importer.run import START_PATIENCE, Import, Result, dry_run, run
-from gateway.cli.importer.source import Source, Told, separator_of
+from gateway.cli.importer.api_client import Shop, address_of
+from gateway.cli.importer.classification import (
+    ONLINE_RETAIL,
+    PLAIN,
+    PROFILES,
+    Classifier,
+    Profile,
+    Reading,
+    Reason,
+    Rejected,
+    country_names,
+)
+from gateway.cli.importer.columns import Dates, DecimalForm, column_names, minor_digits
+from gateway.cli.importer.invoices import Sales, Survey, fixed, invoices, survey
+from gateway.cli.importer.reconciliation import Result, decided, report, settled_sales
+from gateway.cli.importer.sending import Delivery, placed_among
+from gateway.cli.importer.source import Row, Source, Told, separator_of
+from gateway.cli.progress import steps
 from gateway.http.codes import fault_of_currency
 from infra.security.tls import client_context
 
 PAYMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 QUOTES = ("double", "none")
+START_PATIENCE = 30.0
+"""Seconds a stack on this machine may take to come back when an import begins."""
+MOST_NUMBERS = 10_000
+"""Files of rejects that are not named."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,26 +99,33 @@ def import_file(file: Path, options: Options, out: Console, err: Console) -> Non
             countries=countries,
         )
         introduce(task, err)
-        result: Result
         if options.dry_run:
             result = dry_run(task, err)
         else:
             bearer = options.token or mint(settings, [], "import", IMPORT_LIFETIME)
+            tls = client_context(*settings.client_tls)
             # A gateway that was named is there or not; the stack's own may be starting again.
             patience = 0.0 if url else START_PATIENCE
-            result = asyncio.run(
-                run(
-                    task,
-                    url or url_of(settings),
-                    bearer,
-                    err,
-                    client_context(*settings.client_tls),
-                    patience,
-                )
-            )
-        report(task, result, out)
+            result = asyncio.run(run(task, url or url_of(settings), bearer, err, tls, patience))
+        report(result, out)
     if not result.reconciled:
         raise Differs
+
+
+def introduce(task: Import, console: Console) -> None:
+    """Say how the file is understood, before anything of it is sent."""
+    source, profile = task.source, task.profile
+    lines = [
+        f"{source.path.name}: {source.said}",
+        f"profile {profile.name}, currency {task.currency}, times without an offset are in {task.zone}",
+    ]
+    if profile is PLAIN and source.is_online_retail:
+        lines.append(
+            "its header is that of the UCI data set: the rules of that (charges, credit notes) are "
+            f"--profile {ONLINE_RETAIL.name}"
+        )
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def told_of(options: Options) -> Told:
@@ -157,3 +182,234 @@ def zone_of(name: str) -> ZoneInfo | timezone:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise CommandFailed(f"--time-zone: {name!r} is no time zone such as Europe/London") from None
+
+
+class Import(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for. `stock` is received of each SKU instead of what the file sells, if given.
+
+    `rejects` is None where the rows that are not taken are only counted.
+    """
+
+    source: Source
+    rejects: Path | None
+    overwrite: bool = False
+    currency: str
+    payment: str = "tok_approve"
+    stock: int | None = None
+    concurrency: int = 32
+    profile: Profile = PLAIN
+    zone: ZoneInfo | timezone = UTC
+    countries: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def classifier(self) -> Classifier:
+        """Tells this file's sales from its other rows."""
+        return Classifier(
+            Reading(
+                digits=minor_digits(self.currency),
+                dates=self.source.dates,
+                decimal=self.source.decimal,
+                zone=self.zone,
+                profile=self.profile,
+                countries=self.countries,
+            )
+        )
+
+    def result(self, found: Survey, ours: Sales | None = None) -> Result:
+        """What came of it if nothing was sent."""
+        return Result(
+            file=self.source.path,
+            currency=self.currency,
+            profile=self.profile,
+            rejects=self.rejects,
+            survey=found,
+            ours=ours or Sales(),
+            file_changed=self.source.changed,
+        )
+
+
+def read(task: Import, classifier: Classifier, console: Console) -> Survey:
+    """Read the rows, writing those that are no sales to the rejects."""
+    found = Survey()
+    with (
+        Rejects(task.rejects, task.source.header, overwrite=task.overwrite) as rejects,
+        steps(console, "rows") as shown,
+    ):
+        for found, row, kind in survey(task.source, classifier):
+            if isinstance(kind, Rejected):
+                rejects.write(row, kind)
+            if found.rows % 1000 == 0:
+                shown.at(found.rows)
+        shown.at(found.rows, found.rows)
+    return found
+
+
+def dry_run(task: Import, console: Console) -> Result:
+    """Read and tell; nothing is sent."""
+    found = read(task, task.classifier, console)
+    ours = Sales()
+    for invoice in invoices(task.source, task.classifier, found):
+        ours.add(invoice.placed_at.date(), invoice.country, invoice.sales)
+    return task.result(found, ours)
+
+
+async def run(
+    task: Import,
+    url: str,
+    token: str,
+    console: Console,
+    tls: ssl.SSLContext,
+    patience: float = START_PATIENCE,
+) -> Result:
+    """Import a file, telling on `console` how far it is; raises CommandFailed when it cannot go on.
+
+    `patience`: how many seconds the shop may take to answer for the first time.
+    """
+    classifier = task.classifier
+
+    def notice(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    async with Shop(url, token, task.concurrency, notice, tls) as shop:
+        await shop.meet(patience)
+        found = read(task, classifier, console)
+        if not found.accepted:
+            return task.result(found)
+        delivery = Delivery(shop, task.currency, minor_digits(task.currency), task.concurrency)
+        await send(task, delivery, shop, classifier, found, console)
+        accepted = delivery.accepted
+        with steps(console, "confirmed", len(accepted.orders)) as shown:
+            decisions = await decided(shop, accepted.orders, delivery.placed, shown)
+        confirmed = decisions.all_confirmed and not delivery.changed
+        theirs = await settled_sales(
+            shop, accepted.sales, task.currency, delivery.placed, confirmed=confirmed
+        )
+    reject_refused(task, delivery.refused, classifier, found)
+    result = task.result(found, accepted.sales)
+    return msgspec.structs.replace(result, delivery=delivery, decisions=decisions, theirs=theirs)
+
+
+async def send(
+    task: Import, delivery: Delivery, shop: Shop, classifier: Classifier, found: Survey, console: Console
+) -> None:
+    """Products, customers, stock and orders, in the order in which they need each other."""
+    await delivery.check_currency(found.products)
+    with steps(console, "products", len(found.products)) as shown:
+        await delivery.add_products(found.products, shown)
+    with steps(console, "customers", len(found.customers)) as shown:
+        await delivery.register_customers(found.customers, shown)
+    with steps(console, "orders there") as shown:
+        placed = await placed_among(shop, found.heads, shown)
+    sold = partial(invoices, task.source, classifier, found)
+    with steps(console, "stock") as shown:
+        if task.stock is None:
+            await delivery.receive_stock(sold, placed, shown)
+        else:
+            await delivery.receive(fixed(found.products, task.stock), shown)
+    with steps(console, "orders", found.invoices) as shown:
+        await delivery.place_orders(sold(), task.payment, placed, found.invoices, shown)
+
+
+def reject_refused(task: Import, refused: Mapping[str, str], classifier: Classifier, found: Survey) -> None:
+    """Add the rows of orders that the shop does not take to the rejects, with its reason."""
+    if not refused:
+        return
+    # The file is this import's own by now, if there is one.
+    mine = task.overwrite or found.rejected.total() > 0
+    with Rejects(task.rejects, task.source.header, overwrite=task.overwrite, added=mine) as rejects:
+        for row in task.source.rows():
+            kind = found.verdict(classifier.classify(row))
+            if not isinstance(kind, Rejected) and kind.invoice in refused:
+                rejects.write(row, Rejected(Reason.REFUSED, refused[kind.invoice]))
+                found.accepted -= 1
+                found.rejected[Reason.REFUSED] += 1
+
+
+class Rejects:
+    """Rows with their line before them, and the reason after. `path` is None in a dry run without a name."""
+
+    def __init__(
+        self, path: Path | None, header: Sequence[str], *, overwrite: bool = False, added: bool = False
+    ) -> None:
+        """`added`: the rows come after those that were written to it before."""
+        self.path = path
+        self._header = header
+        self._mode = "a" if added else "w" if overwrite else "x"
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        if self._mode == "w":
+            # What was there is of another import, even if this one rejects nothing.
+            self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with self._written():
+                file.close()
+
+    def write(self, row: Row, why: Rejected) -> None:
+        """Add a row; raises CommandFailed if the file cannot be made or written."""
+        file = self._file or self._open()
+        if file is not None:
+            padding = [""] * (len(self._header) - len(row.fields))
+            with self._written():
+                csv.writer(file).writerow([row.line, *row.fields, *padding, why.reason, why.detail])
+
+    def _open(self) -> IO[str] | None:
+        if self.path is None:
+            return None
+        with self._written():
+            self._file = self.path.open(self._mode, encoding="utf-8", errors="backslashreplace", newline="")
+            if self._mode != "a":
+                csv.writer(self._file).writerow(["Line", *self._header, "Reason", "Detail"])
+        return self._file
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Have what the system says against writing be the command's one line."""
+        assert self.path is not None
+        try:
+            yield
+        except FileExistsError:
+            raise CommandFailed(exists(self.path)) from None
+        except OSError as error:
+            raise CommandFailed(f"--rejects: {self.path} cannot be written: {error.strerror}") from None
+
+
+def rejects_path(given: Path | None, file: Path, *, overwrite: bool) -> Path:
+    """Where rejected rows go; raises CommandFailed if that would destroy anything.
+
+    A name that is not given has a number after it while there is such a file already.
+    """
+    if given is None:
+        stem = file.name.removesuffix(".gz").removesuffix(".csv")
+        names = (
+            f"{stem}.rejects{'' if number == 1 else f'-{number}'}.csv" for number in range(1, MOST_NUMBERS)
+        )
+        free = next((name for name in names if not os.path.lexists(name)), None)
+        if free is None:
+            raise CommandFailed(
+                f"there are {MOST_NUMBERS:,} files of rejects here; name another with --rejects"
+            )
+        given = Path(free)
+    try:
+        if given.exists() and file.exists() and given.samefile(file):
+            raise CommandFailed(f"--rejects: {given} is the file to be imported; name another")
+        if os.path.lexists(given) and not overwrite:
+            raise CommandFailed(exists(given))
+        if given.is_dir():
+            raise CommandFailed(f"--rejects: {given} is a folder; name a file")
+        if not given.parent.is_dir() or not os.access(given.parent, os.W_OK):
+            raise CommandFailed(f"--rejects: {given.parent} is no folder that files can be made in")
+    except OSError as error:
+        raise CommandFailed(f"--rejects: {given}: {error.strerror}") from None
+    return given
+
+
+def exists(path: Path) -> str:
+    """Why a file is not written."""
+    return f"--rejects: {path} exists; name another, or say --overwrite-rejects"

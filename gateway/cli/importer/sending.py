@@ -5,48 +5,98 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from gateway.cli.errors import CommandFailed
-from gateway.cli.importer.api_client import Answer, Shop
-from gateway.cli.importer.customers import (
-    CUSTOMERS,
-    Records,
-    countries_of,
-    country_of,
-    customer_body,
-    further_record,
-    was_imported,
-)
-from gateway.cli.importer.identifiers import digest
-from gateway.cli.importer.invoices import Invoice
-from gateway.cli.importer.placed import ORDERS, Placed, difference, placed_of
-from gateway.cli.importer.stock import (
+from gateway.cli.importer.api_client import CUSTOMERS, ORDERS, PRODUCTS, Answer, Shop
+from gateway.cli.importer.classification import digest, guest, in_country
+from gateway.cli.importer.invoices import (
+    Buyer,
     Group,
+    Invoice,
+    Placed,
+    Product,
     Receipt,
-    is_new,
+    Sales,
+    difference,
     needs,
     one_by_one,
     parted,
-    receive,
+    placed_of,
     together,
 )
-from gateway.cli.importer.survey import Buyer, Product
-from gateway.cli.importer.tally import Sales
 from gateway.cli.progress import Steps
 from infra.messages.commands import Token, TokenInvalid
 
 T = TypeVar("T")
-
-PRODUCTS = "/v1/products"
-
-REJECTED = 409
-NOT_FOUND = 404
+NOT_FOUND, REJECTED, STALE, KEY_REUSED = 404, 409, 412, 422
+NEVER = '"999999999999"'
+"""A version that no stock will have."""
 FOUND_SECONDS = 10.0
 """What was refused because it exists can be asked for this much later at the latest."""
 MOST_FAILURES_KEPT = 1_000
+
+
+class Records(msgspec.Struct):
+    """Which record of the shop a customer's purchases in a country belong to.
+
+    Sales count in the country of the customer's address. The file has no address but the country, so a
+    customer whom an import has made has a further record for each further country. A customer whom the shop
+    knows otherwise keeps the one record there is, with the address it has; the report tells where their sales
+    are counted then.
+    """
+
+    ids: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)
+    further: dict[str, str] = msgspec.field(default_factory=dict)
+    """A customer's further record → the customer."""
+    elsewhere: dict[str, str] = msgspec.field(default_factory=dict)
+    """Customer → the country their sales are counted in, though the file has another."""
+
+    def of(self, customer: str, country: str) -> str:
+        """The record's id."""
+        return self.ids.get((customer, country), customer)
+
+
+def countries_of(buyers: Mapping[str, Buyer]) -> list[str]:
+    """A customer's countries, the one of the first invoice first."""
+    return [buyer.country for buyer in sorted(buyers.values())]
+
+
+def was_imported(document: Mapping[str, Any], customer: str) -> bool:
+    """Whether a customer's record is one that an import made."""
+    return document.get("email") == email_of(customer)
+
+
+def country_of(document: Mapping[str, Any]) -> str | None:
+    """Where a customer lives by their record; None of one who was forgotten."""
+    country = (document.get("address") or {}).get("country")
+    return None if country is None else str(country)
+
+
+def customer_body(customer_id: str, country: str) -> dict[str, object]:
+    """A customer of whom the file says only the number and the country."""
+    name = f"Guest from {country}" if customer_id == guest(country) else f"Customer {customer_id}"
+    return {
+        "customer_id": customer_id,
+        "name": name,
+        "email": email_of(customer_id),
+        "address": {"line1": "unknown", "city": "unknown", "postcode": "unknown", "country": country},
+    }
+
+
+def email_of(customer_id: str) -> str:
+    """An address that cannot exist (RFC 2606)."""
+    return f"{customer_id if customer_id.startswith('guest-') else f'customer-{customer_id}'}@example.invalid"
+
+
+def further_record(records: Records, customer: str, country: str) -> str:
+    """Note that a customer has a further record in a country; its id."""
+    made = in_country(customer, country)
+    records.ids[customer, country] = made
+    records.further[made] = customer
+    return made
 
 
 class Tokens(msgspec.Struct):
@@ -335,3 +385,30 @@ def order_body(invoice: Invoice, customer_id: str, payment: str) -> dict[str, ob
         "payment_method": payment,
         "placed_at": invoice.placed_at.isoformat(),
     }
+
+
+async def receive(shop: Shop, receipt: Receipt, *, only_if_known: bool = False) -> Answer:
+    """Receive units, or only ask whether they were received."""
+    body = {"quantity": receipt.quantity, "reference": receipt.reference}
+    if_match = NEVER if only_if_known else ""
+    return await shop.post(f"/v1/stock/{receipt.sku}/receive", body, key=receipt.key, if_match=if_match)
+
+
+def is_new(answer: Answer) -> bool:
+    """Whether the shop does not know a receipt that it was only asked about."""
+    return answer.status in {STALE, KEY_REUSED}
+
+
+async def placed_among(shop: Shop, orders: Collection[str], steps: Steps) -> dict[str, Placed]:
+    """Those of the orders that the shop has."""
+    found: dict[str, Placed] = {}
+    seen = 0
+    async for document in shop.items(ORDERS):
+        seen += 1
+        steps.at(seen)
+        if document["order_id"] in orders:
+            placed = placed_of(document)
+            if placed is not None:
+                found[document["order_id"]] = placed
+    steps.at(seen, seen)
+    return found

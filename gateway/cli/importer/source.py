@@ -1,25 +1,134 @@
-"""A CSV file of invoice rows: how it is written is found out once, for the whole file, and told."""
+"""The rows of a CSV file: how it is written is found out once, for the whole file, and told."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Generator, Iterator, Mapping
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
 from gateway.cli.errors import CommandFailed
-from gateway.cli.importer.columns import COLUMNS, places
-from gateway.cli.importer.dates import DateColumn, Dates
-from gateway.cli.importer.encoding import encoding_of
-from gateway.cli.importer.numbers import DecimalColumn, DecimalForm
-from gateway.cli.importer.records import Format, Lines, Record, records
-from gateway.cli.importer.snapshot import Snapshot
+from gateway.cli.importer.columns import COLUMNS, DateColumn, Dates, DecimalColumn, DecimalForm, places
+from gateway.cli.importer.snapshot import Snapshot, encoding_of
 
+LONGEST_LINE = 1_000_000
+LONGEST_FIELD = 10_000
+"""Characters."""
+MOST_LINES = 100
+"""Lines of one record: more are a quote that is not closed."""
+LINE_END = re.compile(r"\r\n|\r|\n")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 NAMES = {character: name for name, character in SEPARATORS.items()}
+
+
+class Format(msgspec.Struct, frozen=True):
+    """How fields are told apart; `quoted` is whether double quotes mean anything."""
+
+    separator: str
+    quoted: bool
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row as it stands in the file; `line` is the physical line it begins on, counted from 1."""
+
+    line: int
+    fields: tuple[str, ...]
+    named: Mapping[str, str] | None = None
+    """The fields by the names of COLUMNS; None if the row does not have them all."""
+    problem: str = ""
+    """Why it does not."""
+
+
+class Lines:
+    """The physical lines of a text, counted, for one record after the other."""
+
+    def __init__(self, text: TextIO, file: str) -> None:
+        self._text = text
+        self._file = file
+        self.number = 0
+        self.began = 1
+        self.current = ""
+
+    def begin(self) -> None:
+        """The next line begins a record."""
+        self.began = self.number + 1
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_LINE + 1)
+        if not line:
+            raise StopIteration
+        if self.number + 1 - self.began >= MOST_LINES:
+            raise self.unclosed()
+        self.number += 1
+        self.current = line
+        if len(line) > LONGEST_LINE:
+            raise CommandFailed(
+                f"{self._file}: line {self.number} has more than {LONGEST_LINE:,} characters; name a CSV file"
+            )
+        return line
+
+    def unclosed(self) -> CommandFailed:
+        """A quote that was opened in the current record is not closed."""
+        return CommandFailed(
+            f"{self._file}: the quote opened in line {self.began} is not closed where its field ends; "
+            "mend it there, or say --quote none if quotes mean nothing in this file"
+        )
+
+
+def records(lines: Lines, form: Format, width: int | None = None) -> Iterator[Row]:
+    """Every record that is not an empty line; `width` is how many fields they should have.
+
+    Raises CommandFailed where a quoted field seems to contain other rows.
+    """
+    csv.field_size_limit(LONGEST_FIELD)
+    reader = csv.reader(
+        lines,
+        delimiter=form.separator,
+        quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE,
+        strict=True,
+    )
+    while True:
+        lines.begin()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if lines.number > lines.began or "unexpected end" in str(error):
+                raise lines.unclosed() from None
+            yield Row(lines.began, (lines.current.rstrip("\r\n"),), problem=f"unreadable: {error}")
+            continue
+        if width is not None and lines.number > lines.began and holds_rows(fields, form.separator, width):
+            raise lines.unclosed()
+        if fields:
+            yield Row(lines.began, tuple(fields))
+
+
+def holds_rows(fields: Sequence[str], separator: str, width: int) -> bool:
+    """Whether a record of several lines seems to be several rows, joined by a quote that is not closed.
+
+    A row ends and another one begins inside a field: the lines have the separators of whole rows.
+    """
+    if len(fields) != width:
+        return True
+    for place, field in enumerate(fields):
+        first, *others = [piece.count(separator) for piece in LINE_END.split(field)]
+        if not others:
+            continue
+        *between, last = others
+        if any(count >= width - 1 for count in between):
+            return True
+        if first >= width - 1 - place and last >= place:
+            return True
+    return False
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,17 +141,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     quoted: bool = True
     dates: Dates | None = None
     decimal: DecimalForm | None = None
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A row as it stands in the file; `line` is the physical line it begins on, counted from 1."""
-
-    line: int
-    fields: tuple[str, ...]
-    named: Mapping[str, str] | None
-    """The fields by the names of COLUMNS; None if the row does not have them all."""
-    problem: str = ""
-    """Why it does not."""
 
 
 class Source:
@@ -76,9 +174,9 @@ class Source:
     def rows(self) -> Iterator[Row]:
         """Every row of the file. Empty lines, and rows whose fields are all empty, are none."""
         with closing(self._records(self._format, len(self.header))) as every:
-            for record in self._after_header(every):
-                if record.fields[0] or any(field.strip() for field in record.fields):
-                    yield self._row(record)
+            for row in self._after_header(every):
+                if row.fields[0] or any(field.strip() for field in row.fields):
+                    yield self._named(row)
 
     def _read_form(self, told: Told) -> None:
         encoding = encoding_of(self._snapshot, told.encoding)
@@ -139,7 +237,7 @@ class Source:
                     return tuple(field.strip() for field in record.fields)
         raise CommandFailed(f"{self.path} is empty; name a CSV file with a header and rows")
 
-    def _after_header(self, every: Iterator[Record]) -> Iterator[Record]:
+    def _after_header(self, every: Iterator[Row]) -> Iterator[Row]:
         left = self._header_lines
         for record in every:
             if left and any(field.strip() for field in record.fields):
@@ -147,23 +245,20 @@ class Source:
                 continue
             yield record
 
-    def _records(self, form: Format, width: int | None) -> Generator[Record]:
+    def _records(self, form: Format, width: int | None) -> Generator[Row]:
         with self._text() as text:
             yield from records(Lines(text, str(self.path)), form, width)
 
     def _text(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(self._snapshot.open(), self._codec, newline="")
 
-    def _row(self, record: Record) -> Row:
-        fields = record.fields
-        if record.problem:
-            return Row(record.line, fields, None, record.problem)
-        if len(fields) != len(self.header):
-            return Row(
-                record.line, fields, None, f"{len(fields)} fields where the header has {len(self.header)}"
-            )
-        named = {column: fields[place] for column, place in self._places.items()}
-        return Row(record.line, fields, named)
+    def _named(self, row: Row) -> Row:
+        if row.problem:
+            return row
+        fields, width = row.fields, len(self.header)
+        if len(fields) != width:
+            return Row(row.line, fields, problem=f"{len(fields)} fields where the header has {width}")
+        return Row(row.line, fields, {column: fields[place] for column, place in self._places.items()})
 
 
 def separator_of(text: str | None) -> str | None:
