@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -20,6 +21,7 @@ from infra.messages.commands import Answer, Envelope
 from infra.nats.connection import NatsUnavailable, connect, subscribe
 from infra.nats.credentials import check_credentials
 from infra.nats.health import Connections
+from infra.retry import retry
 from infra.runtime.command_client import CommandClient
 from infra.settings import Settings
 
@@ -87,26 +89,28 @@ class NatsLink:
 
     async def run(self) -> None:
         """Connect, and again whenever the connection ended for good; never returns."""
-        pause = FIRST_PAUSE
         while True:
             ended = asyncio.Event()
-            try:
-                nats = await connect(self._settings, "gateway", on_closed=ended.set)
-                for subject, heard in self._heard.items():
-                    await subscribe(nats, subject, heard)
-            except NatsUnavailable as error:
-                log.warning("waiting for nats", error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-                continue
-            pause = FIRST_PAUSE
+            nats = await retry(
+                functools.partial(self._connected, ended),
+                NatsUnavailable,
+                first=FIRST_PAUSE,
+                longest=LONGEST_PAUSE,
+                report=lambda error: log.warning("waiting for nats", error=str(error)),
+            )
             self._nats = nats
             self.connections.connected("gateway", nats)
             self._commands = CommandClient(nats)
             self._logs = LogClient(nats, timeout=LOG_SECONDS)
             log.info("nats connected")
             await ended.wait()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(FIRST_PAUSE)
+
+    async def _connected(self, ended: asyncio.Event) -> Client:
+        nats = await connect(self._settings, "gateway", on_closed=ended.set)
+        for subject, heard in self._heard.items():
+            await subscribe(nats, subject, heard)
+        return nats
 
     async def close(self) -> None:
         """End the connection."""

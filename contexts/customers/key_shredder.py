@@ -11,9 +11,11 @@ from contexts.customers.disclosure import REQUEST, Opened, OpenRequest
 from contexts.customers.encryption import Encryption
 from contexts.customers.events import CustomerForgotten
 from contexts.messages import wire_name
+from infra.aio import wait_for_event
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.events import key_of
 from infra.nats.request_reply import Impaired, RequestServer
+from infra.retry import Backoff
 from infra.runtime.context import RunningContext, Unavailable
 from infra.vault.key_store import KeyStore
 
@@ -73,7 +75,7 @@ class KeyShredder:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         position, exchanges = 0, self._keys.exchanges
         while True:
             self._committed.clear()
@@ -81,18 +83,14 @@ class KeyShredder:
                 position, exchanges = 0, self._keys.exchanges
             try:
                 position = await self._shred(position)
-                pause, self._interrupted = FIRST_PAUSE, False
+                self._interrupted = False
+                backoff.reset()
             except StoreUnavailable as error:
                 self._interrupted = True
                 log.warning("keys of forgotten customers wait to be destroyed", error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await backoff.pause()
                 continue
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._committed.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(self._committed, LOOK_SECONDS)
 
     async def _shred(self, position: int) -> int:
         """Destroy what is due after a position, and return the position up to which nothing is due."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
@@ -16,9 +15,12 @@ from contexts.payments.provider import Approved, Captured, Declined, Done, Impos
 from contexts.payments.provider_payment import PaymentPage, ProviderPayment
 from infra.observability import tracing
 from infra.observability.metrics.instruments import provider_request
+from infra.retry import retry
 from infra.runtime.context import Unavailable
 
-PAUSES = (0.1, 0.3)
+TRIES = 3
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 0.4
 """Seconds before the second and the third try of a request that met a fault of the provider."""
 
 CONNECTIONS = 64
@@ -51,6 +53,10 @@ STANDING = msgspec.json.Decoder(ProviderPayment)
 STANDINGS = msgspec.json.Decoder(PaymentPage)
 
 T = TypeVar("T")
+
+
+class _Fault(Exception):
+    """The provider is at fault, or still at work on the request: it may be sent again."""
 
 
 class HttpProvider:
@@ -146,29 +152,44 @@ class HttpProvider:
         self, operation: str, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any
     ) -> tuple[httpx.Response, Body]:
         """Send a request; once more, and again, if the provider is at fault or still at work on it."""
-        for pause in (*PAUSES, None):
-            try:
-                with (
-                    provider_request(operation) as request,
-                    tracing.calling("provider", operation, path) as span,
-                ):
-                    carried = span.carry(dict(headers or {}))
-                    answer = await self._client.request(method, path, headers=carried, **content)
-                    tracing.responded(span, answer.status_code)
-                    if not answer.is_server_error:
-                        body = _read(BODY, path, answer)
-                        if body.code != IN_PROGRESS:
-                            request.outcome = "answered"
-                            return answer, body
-                fault = f"status {answer.status_code}"
-            except httpx.TimeoutException as error:
-                raise Unavailable(f"the payment provider did not answer {path} in time") from error
-            except httpx.TransportError as error:
-                fault = repr(error)
-            if pause is None:
-                break
-            await asyncio.sleep(pause)
-        raise Unavailable(f"the payment provider failed {len(PAUSES) + 1} times at {path}: {fault}")
+        try:
+            return await retry(
+                lambda: self._try(operation, method, path, headers, content),
+                _Fault,
+                first=FIRST_PAUSE,
+                longest=LONGEST_PAUSE,
+                tries=TRIES,
+            )
+        except _Fault as fault:
+            raise Unavailable(f"the payment provider failed {TRIES} times at {path}: {fault}") from fault
+
+    async def _try(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        content: dict[str, Any],
+    ) -> tuple[httpx.Response, Body]:
+        """Send a request once; raises _Fault if it may be sent again, and Unavailable."""
+        try:
+            with (
+                provider_request(operation) as request,
+                tracing.calling("provider", operation, path) as span,
+            ):
+                carried = span.carry(dict(headers or {}))
+                answer = await self._client.request(method, path, headers=carried, **content)
+                tracing.responded(span, answer.status_code)
+                if not answer.is_server_error:
+                    body = _read(BODY, path, answer)
+                    if body.code != IN_PROGRESS:
+                        request.outcome = "answered"
+                        return answer, body
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"the payment provider did not answer {path} in time") from error
+        except httpx.TransportError as error:
+            raise _Fault(repr(error)) from error
+        raise _Fault(f"status {answer.status_code}")
 
 
 def _read(decoder: msgspec.json.Decoder[T], path: str, answer: httpx.Response) -> T:

@@ -12,6 +12,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gateway.auth.jwks_source import MAX_BYTES, KeySource, KeysUnavailable
+from infra.retry import retry
 
 REFRESH_SECONDS = 600.0
 UNKNOWN_KEY_SECONDS = 10.0
@@ -73,17 +74,15 @@ class KeySet:
 
     async def run(self) -> None:
         """Read the keys now and every ten minutes, sooner after a failure; never returns."""
-        pause = FIRST_PAUSE
         while True:
-            try:
-                await self.refresh()
-            except KeysUnavailable as error:
-                log.warning("keys of bearer tokens not read", error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            else:
-                pause = FIRST_PAUSE
-                await asyncio.sleep(min(REFRESH_SECONDS, self._oldest / 2))
+            await retry(
+                self.refresh,
+                KeysUnavailable,
+                first=FIRST_PAUSE,
+                longest=LONGEST_PAUSE,
+                report=lambda error: log.warning("keys of bearer tokens not read", error=str(error)),
+            )
+            await asyncio.sleep(min(REFRESH_SECONDS, self._oldest / 2))
 
     async def find(self, kid: str | None, algorithm: str) -> Key | None:
         """The key a token names; None if there is none.

@@ -30,6 +30,7 @@ from infra.nats.jetstream import (
     stream_name,
 )
 from infra.nats.pull_consumer import BATCH, Pull, stream_sequence
+from infra.retry import Backoff
 
 AHEAD = 2_000
 """Events kept for a reader that is slower than JetStream."""
@@ -167,22 +168,23 @@ class ContextSubscription:
                 await asyncio.gather(checking, return_exceptions=True)
 
     async def _run(self) -> None:
-        pause = 0.0
+        backoff = Backoff(BROKEN_PAUSE, LONGEST_PAUSE)
         while self.failure is None:
-            moved = self._moved
+            moved, pause = self._moved, 0.0
             try:
                 await self._follow()
             except _Restart as reason:
                 log.debug("feed looks where to go on", stream=self._stream, reason=str(reason))
-                pause = BROKEN_PAUSE if self._moved == moved else 0.0
+                if self._moved > moved:
+                    backoff.reset()
+                else:
+                    pause = BROKEN_PAUSE
             except (NatsUnavailable, JetStreamRefused) as error:
-                report = log.debug if pause else log.warning
+                if self._moved > moved:
+                    backoff.reset()
+                report = log.warning if backoff.fresh else log.debug
                 report("feed waits", stream=self._stream, reader=self._durable, error=str(error))
-                pause = (
-                    BROKEN_PAUSE
-                    if self._moved > moved
-                    else min(max(pause, BROKEN_PAUSE / 2) * 2, LONGEST_PAUSE)
-                )
+                pause = backoff.take()
             await asyncio.sleep(pause)
             try:
                 await self._catch_up()

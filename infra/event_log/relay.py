@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Sequence
 
 import structlog
@@ -32,6 +31,7 @@ from infra.nats.jetstream import (
     stream_name,
 )
 from infra.observability import tracing
+from infra.retry import Backoff
 
 BATCH = 500
 """Events of one atomic batch; JetStream takes 1000 at most."""
@@ -72,6 +72,7 @@ class Relay:
         self.position = 0
         """Everything up to this position of the store is in the stream."""
         self.published = 0
+        self._backoff = Backoff(SHORTEST_PAUSE, LONGEST_PAUSE)
         """Events this relay knows it has published."""
         self.refills = 0
         """How often the stream was found shorter than it had been."""
@@ -108,9 +109,7 @@ class Relay:
             await self._control.stop()
 
     async def _run(self) -> None:
-        pause = SHORTEST_PAUSE
         while True:
-            published = self.published
             try:
                 await self._control.start()
                 await self._locate()
@@ -118,7 +117,7 @@ class Relay:
             except _Misplaced as found:
                 log.info("relay looks where the stream ends", context=self._context, reason=str(found))
             except (NatsUnavailable, JetStreamRefused, StoreUnavailable, _Unusable) as error:
-                report = log.warning if pause == SHORTEST_PAUSE else log.debug
+                report = log.warning if self._backoff.fresh else log.debug
                 report("relay waits", context=self._context, error=str(error))
                 if isinstance(error, JetStreamRefused):
                     self._complain(
@@ -126,9 +125,7 @@ class Relay:
                         f"their subjects, delete that one; `orderfold replay publish {self._context} --anew` "
                         f"makes {self._stream} anew"
                     )
-            pause = SHORTEST_PAUSE if self.published > published else min(pause * 2, LONGEST_PAUSE)
-            # Two relays that compete must not keep in step.
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            await self._backoff.pause()
 
     async def _locate(self) -> None:
         """Read from the stream itself where it ends: it may have been lost, or written by another relay."""
@@ -297,6 +294,7 @@ class Relay:
                 raise outcome
             self._check(outcome, self._sequence + index)
             self.published += 1
+            self._backoff.reset()
 
     async def _look_for_foreign(
         self, events: Sequence[Recorded], answers: Sequence[int | BaseException]
@@ -328,6 +326,7 @@ class Relay:
         }
         self._check(await self._send(events[-1], commit), self._sequence + len(events))
         self.published += len(events)
+        self._backoff.reset()
 
     async def _send(self, event: Recorded, headers: dict[str, str]) -> int:
         subject = subject_of(self._context, event)

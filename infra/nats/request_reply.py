@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -14,6 +13,7 @@ from nats.aio.subscription import Subscription
 
 from infra.event_store.errors import StoreUnavailable
 from infra.nats.connection import NatsUnavailable, publish, request, subscribe, unsubscribe
+from infra.retry import Backoff
 
 AT_ONCE = 8
 """Questions answered at the same time; others wait in NATS' buffers until their askers give up."""
@@ -120,7 +120,7 @@ async def request_with_retry(
     subject = request_subject(context, name)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    pause = SHORTEST_PAUSE
+    backoff = Backoff(SHORTEST_PAUSE, LONGEST_PAUSE)
     reason = ""
     while (left := deadline - loop.time()) > 0:
         try:
@@ -138,8 +138,7 @@ async def request_with_retry(
                 raise ContextImpaired(reason)
             if not refusal.again:
                 raise ValueError(f"{subject}: {reason}")
-        await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), max(0.0, deadline - loop.time())))  # noqa: S311 - no secret
-        pause = min(pause * 2, LONGEST_PAUSE)
+        await asyncio.sleep(min(backoff.take(), max(0.0, deadline - loop.time())))
     raise ContextUnavailable(f"{context} did not answer within {timeout:g} s: {reason}")
 
 

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from infra.messages.command_headers import command_subject, decode_answer, to_headers
 from infra.messages.commands import Answer, Envelope, RefusalKind, Refused
 from infra.observability import tracing
+from infra.retry import Backoff
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
@@ -39,7 +40,7 @@ class CommandClient:
         self, context: str, name: str, body: bytes, envelope: Envelope, headers: dict[str, str]
     ) -> Answer:
         subject = command_subject(context, name)
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             left = (envelope.deadline - datetime.now(UTC)).total_seconds()
             if left <= 0:
@@ -51,8 +52,7 @@ class CommandClient:
                 return decode_answer(reply.data)
             except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError):
                 # Nobody there, or we are reconnecting: it was not sent, so it can be sent again.
-                await asyncio.sleep(min(pause, left))
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await asyncio.sleep(min(backoff.take(), left))
             except (nats.errors.TimeoutError, TimeoutError):
                 return Refused(RefusalKind.UNAVAILABLE, f"{context} did not answer in time")
             except nats.errors.MaxPayloadError:

@@ -21,6 +21,7 @@ from infra.messages.events import Checkpoint, CheckpointMove, Note, key_of
 from infra.observability import tracing
 from infra.observability.logging.redaction import described
 from infra.observability.logging.setup import belonging
+from infra.retry import Backoff, retry
 from infra.runtime.context import Context, EventSession, ReceivedEvent, Unavailable
 from infra.runtime.dead_letters.store import DEAD_LETTER, DeadLetter, Fate, ParkedFacts
 from infra.runtime.stream_cache import Streams
@@ -31,6 +32,7 @@ SETTLED = "dead-letters"
 BATCH = 500
 POLL_SECONDS = 0.05
 """How often a process that does not lead looks how far the leader has heard."""
+FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 STARTING_SECONDS = 60.0
 """How long a start waits for another context's answer, or for the inbox to get on."""
@@ -113,7 +115,7 @@ class Inbox:
             self._leading = True
             return
         reader = LogReader(self._nats, f"{self._context.name}-inbox", sorted(self._context.receives))
-        pause = 0.1
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         try:
             while True:
                 try:
@@ -129,7 +131,7 @@ class Inbox:
                             async with self._taking:
                                 await self._take(batch)
                             await reader.done(batch)
-                            pause = 0.1
+                            backoff.reset()
                 except LogDiffers:
                     # Another store than the one heard so far: only an operator can tell which is right.
                     raise
@@ -139,8 +141,7 @@ class Inbox:
                     log.warning("inbox waits", context=self._context.name, error=str(error))
                 except Exception:
                     log.exception("inbox starts again", context=self._context.name)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await backoff.pause()
         finally:
             await reader.stop()
 
@@ -330,10 +331,7 @@ class Inbox:
 
 async def _heads(client: LogClient, context: str) -> list[Token]:
     """Where a context's log ends, partition by partition, as soon as it answers."""
-    while True:
-        try:
-            heads = await client.heads(context)
-        except ContextUnavailable:
-            await asyncio.sleep(LONGEST_PAUSE)
-        else:
-            return [Token(context, head, partition) for partition, head in enumerate(heads)]
+    heads = await retry(
+        lambda: client.heads(context), ContextUnavailable, first=FIRST_PAUSE, longest=LONGEST_PAUSE
+    )
+    return [Token(context, head, partition) for partition, head in enumerate(heads)]

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from nats.aio.client import Client
 
+from infra.aio import run_until
 from infra.event_log.published import check_published
 from infra.event_log.relay import Relay
 from infra.event_log.server import LogService
@@ -24,6 +24,7 @@ from infra.nats.jetstream import JetStreamRefused
 from infra.observability.health.http import served
 from infra.observability.health.monitor import Monitor
 from infra.observability.health.nats_server import NatsServerCollector
+from infra.retry import until_there
 from infra.runtime.command_client import CommandClient
 from infra.runtime.command_server import CommandService
 from infra.runtime.context import BackgroundWorker, Context, EventSession, RunningContext
@@ -33,8 +34,6 @@ from infra.runtime.inbox import Inbox
 from infra.runtime.stream_cache import Streams
 from infra.settings import Settings
 
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 5.0
 STORE_CHECK_SECONDS = 1.0
 """How often to look whether the store in use is still the one that was opened."""
 
@@ -91,7 +90,7 @@ class ContextHost:
             self._look.serves(store)
             log.info("context serves", context=context.name)
             try:
-                await _until(stopping, self._work(store, streams, inbox))
+                await run_until(stopping, self._work(store, streams, inbox))
             finally:
                 await service.stop()
                 await published.stop()
@@ -107,19 +106,16 @@ class ContextHost:
         A store restored from an older backup must not accept a command: its positions, given again, would be
         taken for what was published before. Raises StoreRestored, StartRefused and StoreUnavailable.
         """
-        pause = FIRST_PAUSE
-        while not stopping.is_set():
-            try:
-                await check_published(self._jetstream, store, as_long=not self._context.rebuilt)
-                await self._context.check_start(store)
-            except (NatsUnavailable, JetStreamRefused, StoreUnreachable) as error:
-                log.warning("context waits", context=store.context, reason=str(error))
-            else:
-                return True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        return False
+
+        async def check() -> bool:
+            await check_published(self._jetstream, store, as_long=not self._context.rebuilt)
+            await self._context.check_start(store)
+            return True
+
+        failing = (NatsUnavailable, JetStreamRefused, StoreUnreachable)
+        return bool(
+            await until_there(check, *failing, report=_context_waits(store.context), stopping=stopping)
+        )
 
     async def _work(self, store: EventStore, streams: Streams, inbox: Inbox) -> None:
         async with asyncio.TaskGroup() as group:
@@ -159,17 +155,16 @@ class ContextHost:
 
 async def _opened(name: str, settings: Settings, stopping: asyncio.Event) -> EventStore | None:
     """A context's store, as soon as its server can be reached; None if stopped before."""
-    url = settings.store_url(name)
-    pause = FIRST_PAUSE
-    while not stopping.is_set():
-        try:
-            return await EventStore.open(name, url)
-        except StoreUnreachable as error:
-            log.warning("context waits", context=name, reason=str(error))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-    return None
+    return await until_there(
+        lambda: EventStore.open(name, settings.store_url(name)),
+        StoreUnreachable,
+        report=_context_waits(name),
+        stopping=stopping,
+    )
+
+
+def _context_waits(name: str) -> Callable[[BaseException], None]:
+    return lambda error: log.warning("context waits", context=name, reason=str(error))
 
 
 async def _keep_lead(store: EventStore) -> None:
@@ -209,21 +204,6 @@ def reacting(streams: Streams) -> Callable[[Callable[[EventSession], Awaitable[N
                 return
 
     return react
-
-
-async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work until it ends or `stopping` is set."""
-    working = asyncio.create_task(work)
-    try:
-        await _first(working, stopping)
-    finally:
-        # Also when this is cancelled, since another context of the process cannot go on: what the work still
-        # does would fail on a store that is closed.
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
-    if not working.cancelled():
-        working.result()
 
 
 async def run_contexts(
@@ -281,35 +261,16 @@ async def _connected(
     settings: Settings, name: str, stopping: asyncio.Event, closed: asyncio.Event
 ) -> Client | None:
     """A connection to NATS, as soon as it is there; None if stopped before."""
-    pause = FIRST_PAUSE
-    while not stopping.is_set():
-        connecting = asyncio.create_task(connect(settings, name, on_closed=closed.set))
-        await _first(connecting, stopping)
-        if not connecting.done():
-            connecting.cancel()
-            await asyncio.wait({connecting})
-            return None
-        try:
-            return connecting.result()
-        except NatsUnavailable as error:
-            log.warning("contexts wait", reason=str(error))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-    return None
-
-
-async def _first(work: asyncio.Task[Any], stopping: asyncio.Event) -> None:
-    """Return when the work has ended or `stopping` is set."""
-    stop = asyncio.create_task(stopping.wait())
-    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
+    return await until_there(
+        lambda: connect(settings, name, on_closed=closed.set),
+        NatsUnavailable,
+        report=lambda error: log.warning("contexts wait", reason=str(error)),
+        stopping=stopping,
+    )
 
 
 async def _watch(closed: asyncio.Event, stopping: asyncio.Event) -> None:
     """Raises NatsUnavailable when a connection ends for good: started again, everything has new ones."""
-    ending = asyncio.create_task(closed.wait())
-    await _first(ending, stopping)
-    ending.cancel()
+    await run_until(stopping, closed.wait())
     if closed.is_set() and not stopping.is_set():
         raise NatsUnavailable("the connection to NATS was closed for good")

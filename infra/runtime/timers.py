@@ -7,7 +7,6 @@ and sets them again at its start and whenever the clock was lost; a late or repe
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from infra.nats.jetstream import (
 )
 from infra.nats.pull_consumer import Pull
 from infra.observability.metrics.registry import TIMERS_FIRED, TIMERS_SET
+from infra.retry import Backoff
 
 DURABLE = "alarm"
 KEPT = "24h"
@@ -120,7 +120,7 @@ class Timers:
         (at the start, and when JetStream lost it): then every outstanding timer must be set again. What it
         raises ends this, unless it is that NATS cannot be reached.
         """
-        pause = SHORTEST_PAUSE
+        backoff = Backoff(SHORTEST_PAUSE, LONGEST_PAUSE)
         known = ""
         while True:
             try:
@@ -132,11 +132,10 @@ class Timers:
                     self._nats, self._stream, DURABLE, [f"due.{self._context}.>"], explicit=True
                 )
                 await self._answer(ring)
-                pause = SHORTEST_PAUSE
+                backoff.reset()
             except (NatsUnavailable, JetStreamRefused) as error:
                 log.warning("timers wait", context=self._context, error=str(error))
-                pause = min(pause * 2, LONGEST_PAUSE)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            await backoff.pause()
 
     async def _answer(self, ring: Ring) -> None:
         """Answer rings until the consumer must be looked at anew."""

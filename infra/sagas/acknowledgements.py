@@ -12,6 +12,7 @@ import structlog
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Token
 from infra.messages.events import Append, Metadata, Note
+from infra.retry import retry
 from infra.runtime.context import EventSession, RunningContext
 from infra.sagas.outbox import FAILED, OUTBOX, OutboxMessage, encode
 from infra.sagas.process_manager import ProcessManager
@@ -87,15 +88,14 @@ class Acknowledgements:
             session.note(FAILED, command.command_id, encode(command))
             session.record(stream, [self._manager.failed(command, reason)], self._metadata(command))
 
-        while True:
-            try:
-                await self._running.react(record)
-            except StoreUnavailable as error:
-                log.warning("store does not take a failure", error=str(error))
-                await asyncio.sleep(STORE_PAUSE)
-            else:
-                log.warning("command failed", command=command.command_id, reason=reason)
-                return
+        await retry(
+            lambda: self._running.react(record),
+            StoreUnavailable,
+            first=STORE_PAUSE,
+            longest=STORE_PAUSE,
+            report=lambda error: log.warning("store does not take a failure", error=str(error)),
+        )
+        log.warning("command failed", command=command.command_id, reason=reason)
 
     async def _work(self) -> None:
         while True:

@@ -12,6 +12,7 @@ import structlog
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
 from infra.observability.logging.setup import trace_of
+from infra.retry import retry
 from infra.runtime.context import RunningContext
 from infra.sagas.acknowledgements import Acknowledgements
 from infra.sagas.outbox import OUTBOX, OutboxMessage
@@ -74,14 +75,13 @@ class Dispatcher:
     async def _open(self) -> None:
         await self._running.caught_up()
         self._caught_up.set()
-        while True:
-            try:
-                outbox = await self._running.store.notes(OUTBOX)
-            except StoreUnavailable as error:
-                log.warning("outbox cannot be read", error=str(error))
-                await asyncio.sleep(self._policy.longest_pause)
-            else:
-                break
+        outbox = await retry(
+            lambda: self._running.store.notes(OUTBOX),
+            StoreUnavailable,
+            first=self._policy.first_pause,
+            longest=self._policy.longest_pause,
+            report=lambda error: log.warning("outbox cannot be read", error=str(error)),
+        )
         self._sending = True
         self.send_notes(outbox.values())
 

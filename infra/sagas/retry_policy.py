@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 import msgspec
+
+from infra.retry import pause_after
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,5 +25,4 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def pause(self, tries: int) -> float:
         """How long to wait after so many tries: doubling, with jitter, so that not all try at once."""
-        longest = min(self.first_pause * 2.0 ** (tries - 1), self.longest_pause)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        return pause_after(tries, self.first_pause, self.longest_pause)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Generic, Protocol
@@ -30,6 +28,7 @@ from infra.nats.connection import NatsUnavailable
 from infra.observability import tracing
 from infra.observability.logging.setup import belonging
 from infra.observability.metrics.instruments import ProjectorMeasures
+from infra.retry import Backoff
 from read_models.projection import checkpoints, dead_letters, losses
 from read_models.projection.checkpoints import CheckpointMoved, Place
 from read_models.projection.dead_letter_audit import skipped_events
@@ -133,14 +132,14 @@ class Projector(Generic[D]):
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Project until `stopping` is set; returns after the batch under way."""
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         try:
             while not stopping.is_set():
                 try:
                     await self.start()
                     while not stopping.is_set():
                         if await self.step():
-                            pause = FIRST_PAUSE
+                            backoff.reset()
                             self._blocked = None
                 except CheckpointMoved as error:
                     self._blocked = None
@@ -157,10 +156,7 @@ class Projector(Generic[D]):
                 else:
                     return
                 self.restarts += 1
-                with contextlib.suppress(TimeoutError):
-                    # Two projectors of the same partitions must not disturb each other in step.
-                    await asyncio.wait_for(stopping.wait(), pause * random.uniform(0.5, 1.5))  # noqa: S311
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await backoff.pause(stopping)
         finally:
             await self.close()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict
+from infra.retry import Backoff
 from read_models.projection.checkpoints import CheckpointMoved
 from read_models.projection.sessions import ProjectorSessions
 
@@ -36,7 +35,7 @@ async def come_through(
     session = await mongo.open_session()
     reached = True
     begun = blocked_since = time.monotonic()
-    pause, blocked = FIRST_PAUSE, BLOCKED_SECONDS
+    backoff, blocked = Backoff(FIRST_PAUSE, LONGEST_PAUSE), BLOCKED_SECONDS
     try:
         while True:
             await sessions.enter(session)
@@ -49,8 +48,7 @@ async def come_through(
             if time.monotonic() - blocked_since > blocked:
                 await sessions.end_others(session)
                 blocked_since, blocked = time.monotonic(), blocked * 2
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await backoff.pause()
     except MongoUnavailable:
         # A session left behind is ended by the next one that it is in the way of.
         reached = False

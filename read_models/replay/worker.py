@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 import structlog
 
+from infra.aio import wait_for_event
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats.connection import NatsUnavailable
+from infra.retry import Backoff
 from read_models.projection import checkpoints
 from read_models.projection.checkpoints import CheckpointMoved, Place
 from read_models.projection.model import ReadModel
@@ -154,7 +156,7 @@ class Worker:
                 self._turns.leave(self._model.name)
             elif self._turns.ask(self._model.name):
                 return True
-            await _wait(stopping, POLL_SECONDS)
+            await wait_for_event(stopping, POLL_SECONDS)
         return False
 
     def _ends(self, stopping: asyncio.Event) -> bool:
@@ -166,7 +168,7 @@ class Worker:
     async def _fill(self, stopping: asyncio.Event) -> bool:
         """Project until the version is up to date (True) or the work is to end, patient with what fails."""
         self._moved()
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             moved_at = self._moved_at
             try:
@@ -177,14 +179,15 @@ class Worker:
                 self._problem = str(error)
                 if time.monotonic() - self._moved_at > self._patience:
                     raise
-            pause = FIRST_PAUSE if self._moved_at > moved_at else min(pause * 2, LONGEST_PAUSE)
-            await _wait(stopping, pause)
+            if self._moved_at > moved_at:
+                backoff.reset()
+            await backoff.pause(stopping)
 
     async def _project(self, stopping: asyncio.Event) -> bool:
         while not self._ends(stopping) and self._replay.state is State.RUNNING:
             if self._backpressure.now(self._replay.yield_above):
                 self._moved()
-                await _wait(stopping, POLL_SECONDS)
+                await wait_for_event(stopping, POLL_SECONDS)
                 continue
             if await self._rebuilder.step():
                 self._moved()
@@ -249,8 +252,3 @@ def _running(replay: Replay) -> Replay:
     if replay.state is not State.WAITING:
         return replay
     return msgspec.structs.replace(replay, state=State.RUNNING)
-
-
-async def _wait(stopping: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)

@@ -17,6 +17,7 @@ from infra.nats.connection import NatsUnavailable, connect
 from infra.nats.health import Connections
 from infra.observability.health.http import served
 from infra.observability.health.monitor import Monitor
+from infra.retry import until_there
 from infra.settings import Settings
 from read_models.monitoring.metrics import ReadModelFigures
 from read_models.projection.documents import ReadModels
@@ -25,8 +26,6 @@ from read_models.workers.partition_assignment import Assignment, shared
 from read_models.workers.supervisor import Projectors
 
 CONNECTION = "read_models"
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -122,14 +121,15 @@ async def _connected(
     mongo: Mongo, settings: Settings, stopping: asyncio.Event, closed: asyncio.Event
 ) -> Client | None:
     """A connection to NATS, once both servers are there; None if stopped."""
-    pause = FIRST_PAUSE
-    while not stopping.is_set():
-        try:
-            await mongo.check()
-            return await connect(settings, CONNECTION, on_closed=closed.set)
-        except (MongoUnavailable, NatsUnavailable) as error:
-            log.warning("read models wait", reason=str(error))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-    return None
+
+    async def both() -> Client:
+        await mongo.check()
+        return await connect(settings, CONNECTION, on_closed=closed.set)
+
+    return await until_there(
+        both,
+        MongoUnavailable,
+        NatsUnavailable,
+        report=lambda error: log.warning("read models wait", reason=str(error)),
+        stopping=stopping,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +15,7 @@ import httpx
 import msgspec
 
 from gateway.cli.errors import CommandFailed
+from infra.retry import Backoff
 
 PATIENCE = 600.0
 """Seconds a request is tried again for while the shop is not there."""
@@ -140,7 +140,8 @@ class Shop:
         )
 
     async def _send(self, method: str, path: str, headers: Mapping[str, str], **what: Any) -> Answer:
-        began, tries, faults = time.monotonic(), 0, 0
+        began, faults = time.monotonic(), 0
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             answer, trouble = await self._try(method, path, headers, what)
             if answer is not None and answer.status == 500:
@@ -154,9 +155,7 @@ class Shop:
             self._is_away(trouble)
             if time.monotonic() - began > PATIENCE:
                 raise CommandFailed(f"{self.url} has not answered for {PATIENCE / 60:.0f} minutes: {trouble}")
-            tries += 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries, 10))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+            await backoff.pause()
 
     async def _try(
         self, method: str, path: str, headers: Mapping[str, str], what: Mapping[str, Any]

@@ -1,0 +1,35 @@
+"""Waiting for tasks and events, without losing a cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event was set within so many seconds."""
+    # Not `asyncio.wait_for`: before Python 3.12 it swallows a cancellation that comes as it returns.
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work returns; None if it was cancelled because `stopping` is set."""
+    working = asyncio.create_task(work)
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        # Also when this is cancelled: what the work still does would fail on what its caller closes next.
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+    return None if working.cancelled() else working.result()
