@@ -34,6 +34,7 @@ from gateway.sales import sales
 from gateway.shipments import shipments
 from gateway.stock import stock
 from gateway.webhooks import webhooks
+from infra.aio import cancel_all
 from infra.mongo import Mongo
 from infra.observability.health.monitor import Monitor
 from infra.security.webhook_signature import read_secret
@@ -91,9 +92,7 @@ def make_litestar(services: Services) -> Litestar:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all(*tasks)
             await services.contexts.close()
             services.mongo.close()
 

@@ -20,6 +20,14 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
+async def cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel tasks, and return when all have ended; what they raise is dropped."""
+    ending = [task for task in tasks if task is not None]
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
+
+
 async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """What the work returns; None if it was cancelled because `stopping` is set."""
     working = asyncio.create_task(work)

@@ -11,6 +11,7 @@ import structlog
 from contexts.customers.events import AddressChanged, CustomerRegistered, EmailChanged
 from contexts.customers.key_health import REQUEST, KeyHealth
 from contexts.messages import wire_name
+from infra.aio import cancel_all
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.events import Recorded, key_of
 from infra.nats.request_reply import RequestServer
@@ -87,9 +88,7 @@ class KeyAudit:
 
     async def stop(self) -> None:
         await self._requests.stop()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_all(self._task)
 
     async def _answer(self, _: bytes) -> bytes:
         return msgspec.json.encode(self._health)

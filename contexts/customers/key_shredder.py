@@ -11,7 +11,7 @@ from contexts.customers.disclosure import REQUEST, Opened, OpenRequest
 from contexts.customers.encryption import Encryption
 from contexts.customers.events import CustomerForgotten
 from contexts.messages import wire_name
-from infra.aio import wait_for_event
+from infra.aio import cancel_all, wait_for_event
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.events import key_of
 from infra.nats.request_reply import Impaired, RequestServer
@@ -70,9 +70,7 @@ class KeyShredder:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_all(self._task)
 
     async def _run(self) -> None:
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)

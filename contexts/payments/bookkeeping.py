@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +20,7 @@ from contexts.payments.events import PaymentAuthorized, PaymentCaptured
 from contexts.payments.provider import Missing, Provider
 from contexts.payments.provider_payment import PaymentPage, ProviderPayment
 from contexts.payments.reconciliation import Kind, differences
+from infra.aio import cancel_all
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.messages.commands import Envelope
 from infra.messages.events import key_of
@@ -104,10 +104,7 @@ class Bookkeeping:
 
     async def stop(self) -> None:
         """End at once."""
-        if self._working is not None:
-            self._working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._working
+        await cancel_all(self._working)
 
     async def _run(self) -> None:
         while True:

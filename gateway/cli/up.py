@@ -7,11 +7,12 @@ import contextlib
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from datetime import timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -25,6 +26,7 @@ from gateway.cli.importer.classification import ONLINE_RETAIL
 from gateway.cli.importer.command import Import, run
 from gateway.cli.importer.reconciliation import report
 from gateway.cli.importer.source import Source
+from infra.aio import cancel_all
 from infra.embedded.data_folder import FolderUnusable
 from infra.embedded.servers import ServerFailed
 from infra.embedded.stack import EmbeddedStack
@@ -90,18 +92,16 @@ def stop_on_signals(stack: EmbeddedStack, stopping: asyncio.Event, say: Callable
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
 
-async def unless(stopping: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+async def unless(stopping: asyncio.Event, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do something, but leave it as soon as everything is to stop."""
-    doing = asyncio.ensure_future(work())
+    doing = asyncio.create_task(work())
     told = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
         if doing.done():
             doing.result()
     finally:
-        for task in (doing, told):
-            task.cancel()
-        await asyncio.gather(doing, told, return_exceptions=True)
+        await cancel_all(doing, told)
 
 
 async def begin(stack: EmbeddedStack, say: Callable[[str], None], console: Console) -> None:
@@ -117,8 +117,8 @@ async def begin(stack: EmbeddedStack, say: Callable[[str], None], console: Conso
 
 async def work(stack: EmbeddedStack, *, sample: bool, console: Console) -> None:
     """Keep the stack alive; bring in the sample meanwhile, if there is no order yet."""
-    watching = asyncio.ensure_future(stack.watch())
-    importing = asyncio.ensure_future(import_sample(stack, console)) if sample else None
+    watching = asyncio.create_task(stack.watch())
+    importing = asyncio.create_task(import_sample(stack, console)) if sample else None
     try:
         if importing is not None:
             await asyncio.wait({watching, importing}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,9 +126,7 @@ async def work(stack: EmbeddedStack, *, sample: bool, console: Console) -> None:
                 importing.result()
         await watching
     finally:
-        watching.cancel()
-        if importing is not None:
-            importing.cancel()
+        await cancel_all(watching, importing)
 
 
 async def import_sample(stack: EmbeddedStack, console: Console) -> None:

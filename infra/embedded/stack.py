@@ -14,6 +14,7 @@ from typing import Self
 import httpx
 import msgspec
 
+from infra.aio import cancel_all
 from infra.embedded.data_folder import DataFolder
 from infra.embedded.mongo_recovery import restart_when_broken, set_aside_if_unusable
 from infra.embedded.pid_files import end_orphans
@@ -301,10 +302,8 @@ class EmbeddedStack:
 
     async def stop(self) -> None:
         """Stop every process in order, the gateway first, and let go of the folder."""
-        for keeper in self._keepers:
-            keeper.cancel()
         # What one failed with was told by whoever watched.
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await cancel_all(*self._keepers)
         self._keepers.clear()
         for seconds, names in STOPS:
             running = [self._processes[name] for name in names if name in self._processes]

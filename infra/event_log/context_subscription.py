@@ -12,6 +12,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from infra.aio import cancel_all
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.event_log.messages import Heads
 from infra.event_store.errors import RESTORE_REMEDY
@@ -163,9 +164,7 @@ class ContextSubscription:
         except Exception as error:  # noqa: BLE001 - the reader's next() raises it
             self._fail(error)
         finally:
-            if checking is not None:
-                checking.cancel()
-                await asyncio.gather(checking, return_exceptions=True)
+            await cancel_all(checking)
 
     async def _run(self) -> None:
         backoff = Backoff(BROKEN_PAUSE, LONGEST_PAUSE)

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
+from infra.aio import cancel_all
 from infra.event_log.client import LogClient, LogPage
 from infra.event_log.messages import (
     DAMAGED_BYTES,
@@ -60,9 +61,7 @@ class LogService:
     async def stop(self) -> None:
         """Stop serving; questions under way are dropped, their askers ask again."""
         await self._requests.stop()
-        if self._announcing is not None:
-            self._announcing.cancel()
-            await asyncio.gather(self._announcing, return_exceptions=True)
+        await cancel_all(self._announcing)
 
     async def _page(self, data: bytes) -> bytes:
         asked = msgspec.json.decode(data, type=LogRequest)

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 from nats.aio.client import Client
 
+from infra.aio import cancel_all
 from infra.event_log.context_subscription import ContextBatch, ContextSubscription, LogDiffers, StreamPosition
 from infra.messages.event_headers import Delivered
 from infra.messages.events import PARTITIONS, Checkpoint
@@ -123,9 +124,7 @@ class LogReader:
 
     async def stop(self) -> None:
         """Stop reading; what was not handed out is dropped."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(*self._tasks)
         self._tasks.clear()
         self._subscriptions.clear()
 

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from infra.aio import cancel_all
 from infra.event_store.errors import StoreUnavailable
 from infra.nats.connection import NatsUnavailable, publish, request, subscribe, unsubscribe
 from infra.retry import Backoff
@@ -83,9 +84,7 @@ class RequestServer:
         for subscription in self._subscriptions:
             await unsubscribe(self._nats, subscription)
         self._subscriptions.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(*self._tasks)
 
     async def _respond(self, message: Msg, respond: Callable[[bytes], Awaitable[bytes]]) -> None:
         try:

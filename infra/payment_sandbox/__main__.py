@@ -13,6 +13,7 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
+from infra.aio import cancel_all
 from infra.observability.logging.setup import configure_logging, last_word, logged
 from infra.payment_sandbox.app import make_app
 from infra.payment_sandbox.ledger import Ledger, LedgerUnusable
@@ -50,9 +51,7 @@ async def serve(host: str, port: int, ledger: Ledger, webhook_url: str, secret: 
     }
     done, _ = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
     server.stop()  # type: ignore[no-untyped-call]
-    for task in working - done:
-        task.cancel()
-    await asyncio.gather(*(working - done), return_exceptions=True)
+    await cancel_all(*(working - done))
     for task in done:
         task.result()
 

@@ -9,6 +9,7 @@ from itertools import islice
 
 import structlog
 
+from infra.aio import cancel_all
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Token
 from infra.messages.events import Append, Metadata, Note
@@ -49,9 +50,7 @@ class Acknowledgements:
 
     async def stop(self) -> None:
         """Note what was done until now, if the store answers."""
-        if self._working is not None:
-            self._working.cancel()
-            await asyncio.wait({self._working})
+        await cancel_all(self._working)
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._forget()

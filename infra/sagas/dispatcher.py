@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from infra.aio import cancel_all
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
 from infra.observability.logging.setup import trace_of
@@ -88,11 +89,7 @@ class Dispatcher:
     async def stop(self) -> None:
         """End at once: whatever is under way is sent again, with the same id, by whoever starts next."""
         self._sending = False
-        ending = self._tasks if self._opening is None else {*self._tasks, self._opening}
-        for task in ending:
-            task.cancel()
-        if ending:
-            await asyncio.wait(ending)
+        await cancel_all(self._opening, *self._tasks)
         await self._acknowledgements.stop()
 
     async def caught_up(self) -> None:

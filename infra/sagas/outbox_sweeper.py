@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from infra.aio import cancel_all
 from infra.event_store.store import EventStore
 from infra.sagas.dispatcher import Dispatcher
 from infra.sagas.outbox import OUTBOX
@@ -32,9 +33,7 @@ class OutboxSweeper:
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
+        await cancel_all(self._looking)
 
     async def _look_for_ever(self) -> None:
         while True:

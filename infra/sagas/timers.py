@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from infra.aio import cancel_all
 from infra.event_store.store import EventStore, StoreUnavailable
 from infra.nats.connection import NatsUnavailable
 from infra.nats.jetstream import JetStreamRefused
@@ -79,10 +80,7 @@ class SagaTimers:
 
     async def stop(self) -> None:
         """Stop; outstanding timers stay in the store."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await cancel_all(*self._tasks)
 
     def change(self, key: str, timers_set: Iterable[Timer], cancelled: Iterable[str]) -> None:
         """Bring the clock up to date with what the store holds now."""

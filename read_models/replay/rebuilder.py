@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from infra.aio import cancel_all
 from infra.event_log.subscription import Batch
 from infra.mongo import Mongo
 from read_models.projection import dead_letters, losses
@@ -60,10 +61,8 @@ class Rebuilder(Projector[D]):
 
     async def rest(self) -> None:
         """Read no more and drop what was prepared, until `start` is called again."""
-        if self._ahead is not None:
-            self._ahead.cancel()
-            await asyncio.gather(self._ahead, return_exceptions=True)
-            self._ahead = None
+        await cancel_all(self._ahead)
+        self._ahead = None
         await self._reader.stop()
 
     async def close(self) -> None:

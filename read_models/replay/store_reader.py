@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from infra.aio import cancel_all
 from infra.event_log.client import LogClient
 from infra.event_log.subscription import Batch
 from infra.messages.event_headers import Delivered
@@ -65,9 +66,7 @@ class StoreReader:
 
     async def stop(self) -> None:
         """Stop reading; what was not handed out is dropped."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(*self._tasks)
         self._tasks.clear()
         self._logs.clear()
 

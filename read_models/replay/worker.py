@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from infra.aio import wait_for_event
+from infra.aio import cancel_all, wait_for_event
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats.connection import NatsUnavailable
@@ -118,9 +118,7 @@ class Worker:
             raise ReplayFailed(f"the replay of {self._model.name} failed: {self._problem}; {then}") from error
         finally:
             self._turns.leave(self._model.name)
-            for task in reporting:
-                task.cancel()
-            await asyncio.gather(*reporting, return_exceptions=True)
+            await cancel_all(*reporting)
             await self._rebuilder.close()
 
     async def _take(self) -> Replay:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 import msgspec
 import structlog
 
+from infra.aio import cancel_all
 from infra.messages.events import PARTITIONS
 from infra.mongo import Mongo, MongoUnavailable, TransactionConflict, deleting, encode_document, replacing
 
@@ -129,6 +130,5 @@ async def shared(mongo: Mongo) -> AsyncIterator[Assignment]:
     try:
         yield membership.share
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await cancel_all(running)
         await membership.leave()

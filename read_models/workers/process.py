@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 
+from infra.aio import cancel_all
 from infra.event_log.server import LogClient
 from infra.mongo import Mongo, MongoUnavailable
 from infra.nats.connection import NatsUnavailable, connect
@@ -103,7 +104,7 @@ async def _project(
         else:
             await ending.wait()
     finally:
-        watching.cancel()
+        await cancel_all(watching)
 
 
 async def _any(events: Sequence[asyncio.Event], then: asyncio.Event) -> None:
@@ -112,8 +113,7 @@ async def _any(events: Sequence[asyncio.Event], then: asyncio.Event) -> None:
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for wait in waits:
-            wait.cancel()
+        await cancel_all(*waits)
     then.set()
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gateway.cli.replay.connection import Connection
 from gateway.cli.replay.progress import show_progress
+from infra.aio import cancel_all
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import versions_of
 from read_models.registry import MODELS
@@ -49,8 +50,7 @@ async def work(
         *(_one(connection, model, turns, live, stopping) for model in models), return_exceptions=True
     )
     ended.set()
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    await cancel_all(watching)
     await showing
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for failure in failures:

@@ -11,6 +11,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from infra.aio import cancel_all
 from infra.event_store.postgres.connection import place
 
 Session: TypeAlias = AsyncConnection[tuple[Any, ...]]
@@ -127,10 +128,7 @@ class PostgresLeaderElection:
 
     async def close(self) -> None:
         """Leave: somebody else may lead."""
-        tasks = [task for task in (self._listening, self._leading) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(self._listening, self._leading)
 
 
 async def _answers(session: Session) -> None:
