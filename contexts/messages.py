@@ -86,3 +86,14 @@ Time = Annotated[datetime, Meta(tz=True)]
 
 MAX_LINES = 2_000
 """Lines of one order: the largest invoice of the Online Retail data set has 1,114."""
+
+
+class Units(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many units of one SKU."""
+
+    sku: Sku
+    quantity: Quantity
+
+
+UnitLines = Annotated[tuple[Units, ...], Meta(min_length=1, max_length=MAX_LINES)]
+"""What reservations, parcels and returns are made of."""

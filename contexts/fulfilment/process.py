@@ -22,7 +22,7 @@ from contexts.fulfilment.steps import (
 )
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import ReservationReleased, ReservationShipped, StockRefused, StockReserved
-from contexts.inventory.stock_line import StockLine
+from contexts.messages import Units
 from contexts.ordering.commands import (
     AcceptReturn,
     ApproveCancellation,
@@ -34,7 +34,6 @@ from contexts.ordering.events import OrderCancelled, OrderCompleted, OrderConfir
 from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
 from contexts.shipping.commands import CancelShipment, CreateShipment
 from contexts.shipping.events import ShipmentCancelled, ShipmentDelivered
-from contexts.shipping.parcel_lines import ParcelLine
 
 PAYMENT = "payment"
 """The timer that gives up an order whose payment is never answered."""
@@ -76,7 +75,7 @@ def _go_on(saga: Saga) -> Iterator[Step]:
         yield ConfirmOrder(order_id=order_id)
         yield CreateShipment(
             order_id=order_id,
-            lines=tuple(ParcelLine(sku=line.sku, quantity=line.quantity) for line in saga.lines),
+            lines=saga.lines,
         )
     if saga.parcel is not None:
         yield from _dispatched(saga)
@@ -104,7 +103,7 @@ def _dispatched(saga: Saga) -> Iterator[Step]:
 
 def restock(back: ReturnReceived) -> Iterator[ReturnStock]:
     """What puts the units of a return back into stock that can be sold again."""
-    lines = tuple(StockLine(sku=line.sku, quantity=line.restocked) for line in back.lines if line.restocked)
+    lines = tuple(Units(sku=line.sku, quantity=line.restocked) for line in back.lines if line.restocked)
     if lines:
         yield ReturnStock(order_id=back.order_id, return_id=back.return_id, lines=lines)
 

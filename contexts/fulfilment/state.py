@@ -25,8 +25,7 @@ from contexts.inventory.events import (
     StockReserved,
     StockReturned,
 )
-from contexts.inventory.stock_line import StockLine
-from contexts.messages import OrderId, ReturnId, wire_name
+from contexts.messages import OrderId, ReturnId, Units, wire_name
 from contexts.ordering.events import (
     CancellationRequested,
     OrderAbandoned,
@@ -83,7 +82,7 @@ class Saga(msgspec.Struct, frozen=True):
 
     stage: Stage | None = None
     order_id: OrderId = ""
-    lines: tuple[StockLine, ...] = ()
+    lines: tuple[Units, ...] = ()
     total: int = 0
     currency: str = ""
     payment_method: str = ""
@@ -271,9 +270,9 @@ def ask(saga: Saga, commands: tuple[Step, ...]) -> Saga:
     return replace(saga, asked=asked, lines=() if packed else saga.lines)
 
 
-def units_by_sku(lines: tuple[OrderLine, ...]) -> tuple[StockLine, ...]:
+def units_by_sku(lines: tuple[OrderLine, ...]) -> tuple[Units, ...]:
     """Units per SKU: an order may have a SKU on several lines, at different prices."""
     units: dict[str, int] = {}
     for line in lines:
         units[line.sku] = units.get(line.sku, 0) + line.quantity
-    return tuple(StockLine(sku=sku, quantity=quantity) for sku, quantity in units.items())
+    return tuple(Units(sku=sku, quantity=quantity) for sku, quantity in units.items())

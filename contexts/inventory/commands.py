@@ -6,8 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from contexts.inventory.stock_line import StockLines
-from contexts.messages import Command, OrderId, Quantity, ReturnId, Sku, Text
+from contexts.messages import Command, OrderId, Quantity, ReturnId, Sku, Text, UnitLines
 
 Reference = Annotated[str, Meta(max_length=200)]
 Delta = Annotated[int, Meta(ge=-1_000_000_000, le=1_000_000_000)]
@@ -43,7 +42,7 @@ class ReserveStock(InventoryCommandMessage):
     """Reserve every line or none."""
 
     order_id: OrderId
-    lines: StockLines
+    lines: UnitLines
 
 
 class ReleaseReservation(InventoryCommandMessage):
@@ -59,7 +58,7 @@ class ShipReservation(InventoryCommandMessage):
 class ReturnStock(InventoryCommandMessage):
     order_id: OrderId
     return_id: ReturnId
-    lines: StockLines
+    lines: UnitLines
 
 
 InventoryCommand = (

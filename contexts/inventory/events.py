@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contexts.inventory.stock_line import StockLine, StockLines
-from contexts.messages import Event, OrderId, Quantity, ReturnId, Sku
+from contexts.messages import Event, OrderId, Quantity, ReturnId, Sku, UnitLines, Units
 
 
 class Shortage(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +68,7 @@ class StockReserved(InventoryEventMessage):
     """Every line of the order is reserved."""
 
     order_id: OrderId
-    lines: StockLines
+    lines: UnitLines
 
 
 class StockRefused(InventoryEventMessage):
@@ -83,18 +82,18 @@ class ReservationReleased(InventoryEventMessage):
     """Nothing is reserved for the order any more, nor ever will be; no lines if nothing had been."""
 
     order_id: OrderId
-    lines: tuple[StockLine, ...]
+    lines: tuple[Units, ...]
 
 
 class ReservationShipped(InventoryEventMessage):
     order_id: OrderId
-    lines: StockLines
+    lines: UnitLines
 
 
 class StockReturned(InventoryEventMessage):
     order_id: OrderId
     return_id: ReturnId
-    lines: StockLines
+    lines: UnitLines
 
 
 InventoryEvent = (

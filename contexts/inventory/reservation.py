@@ -23,8 +23,7 @@ from contexts.inventory.events import (
     StockReturned,
 )
 from contexts.inventory.stock import Stock, StockEvent
-from contexts.inventory.stock_line import StockLine
-from contexts.messages import Rejected, ReturnId, Sku, Unknown
+from contexts.messages import Rejected, ReturnId, Sku, Units, Unknown
 
 ReservationCommand = ReserveStock | ReleaseReservation | ShipReservation | ReturnStock
 """What is asked of an order's reservation."""
@@ -50,7 +49,7 @@ class Reservation(msgspec.Struct, frozen=True):
     """What an order holds, one line for each SKU; once shipped, what can still come back."""
 
     status: Status = Status.UNKNOWN
-    lines: tuple[StockLine, ...] = ()
+    lines: tuple[Units, ...] = ()
     returns: frozenset[ReturnId] = frozenset()
 
 
@@ -136,14 +135,14 @@ def _take_back(command: ReturnStock, reservation: Reservation) -> tuple[Reservat
     return (StockReturned(order_id=order_id, return_id=return_id, lines=back), *restocked)
 
 
-def _merged(lines: Iterable[StockLine]) -> tuple[StockLine, ...]:
+def _merged(lines: Iterable[Units]) -> tuple[Units, ...]:
     units: Counter[Sku] = Counter()
     for line in lines:
         units[line.sku] += line.quantity
     for sku, quantity in units.items():
         if quantity > MOST_UNITS:
             raise Rejected(f"{sku}: more than {MOST_UNITS} units of one product")
-    return tuple(StockLine(sku=sku, quantity=units[sku]) for sku in sorted(units))
+    return tuple(Units(sku=sku, quantity=units[sku]) for sku in sorted(units))
 
 
 def _verb(command: ReservationCommand) -> str:
@@ -176,7 +175,7 @@ def evolve(reservation: Reservation, event: ReservationEvent) -> Reservation:
             return Reservation(
                 reservation.status,
                 tuple(
-                    StockLine(sku=line.sku, quantity=line.quantity - back.get(line.sku, 0))
+                    Units(sku=line.sku, quantity=line.quantity - back.get(line.sku, 0))
                     for line in reservation.lines
                 ),
                 reservation.returns | {event.return_id},

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from contexts.messages import Command, CustomerId, OrderId, ReturnId, Text, Time
-from contexts.ordering.order_lines import ReceivedLines, ReturnLines, WantedLines
+from contexts.messages import Command, CustomerId, OrderId, ReturnId, Text, Time, UnitLines
+from contexts.ordering.order_lines import ReceivedLines, WantedLines
 
 PaymentMethod = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="a payment provider's token")
@@ -81,7 +81,7 @@ class RequestReturn(OrderingCommandMessage):
 
     order_id: OrderId
     return_id: ReturnId
-    lines: ReturnLines
+    lines: UnitLines
     reason: Text
     customer_id: CustomerId | None = None
     """Whose the order must be; for any other customer it does not exist."""

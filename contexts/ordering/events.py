@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contexts.messages import Amount, Country, Currency, CustomerId, Event, OrderId, ReturnId, Time
-from contexts.ordering.order_lines import OrderLine, ReceivedLines, ReturnLines, Sale
+from contexts.messages import Amount, Country, Currency, CustomerId, Event, OrderId, ReturnId, Time, UnitLines
+from contexts.ordering.order_lines import OrderLine, ReceivedLines, Sale
 
 
 class OrderingEventMessage(Event, tag=lambda name: f"ordering.{name}"):
@@ -63,7 +63,7 @@ class ReturnRequested(OrderingEventMessage):
 
     order_id: OrderId
     return_id: ReturnId
-    lines: ReturnLines
+    lines: UnitLines
     reason: str
     refund: Amount
     currency: Currency
@@ -98,7 +98,7 @@ class ReturnAccepted(OrderingEventMessage):
 
     order_id: OrderId
     return_id: ReturnId
-    lines: ReturnLines
+    lines: UnitLines
     refund: Amount
     sale: Sale
     whole: bool = False

@@ -9,7 +9,7 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
-from contexts.messages import ReturnId
+from contexts.messages import ReturnId, Units
 from contexts.ordering.events import (
     CancellationRefused,
     CancellationRequested,
@@ -27,7 +27,7 @@ from contexts.ordering.events import (
     ReturnRequested,
     ReturnWithdrawn,
 )
-from contexts.ordering.order_lines import ReceivedLine, ReturnLine
+from contexts.ordering.order_lines import ReceivedLine
 
 
 class Status(StrEnum):
@@ -60,14 +60,14 @@ class Return(msgspec.Struct, frozen=True):
     refund: int = 0
 
     @property
-    def came(self) -> tuple[ReturnLine, ...]:
+    def came(self) -> tuple[Units, ...]:
         """Units that came, restocked or written off."""
         return tuple(
-            ReturnLine(sku=line.sku, quantity=line.restocked + line.written_off) for line in self.received
+            Units(sku=line.sku, quantity=line.restocked + line.written_off) for line in self.received
         )
 
     @property
-    def taken(self) -> tuple[ReturnLine, ...]:
+    def taken(self) -> tuple[Units, ...]:
         """Units that came or are awaited: they cannot be returned again."""
         return self.requested.lines if self.status is ReturnStatus.REQUESTED else self.came
 
@@ -138,6 +138,6 @@ def _returned(
             assert_never(event)
 
 
-def restocked(lines: tuple[ReturnLine, ...]) -> tuple[ReceivedLine, ...]:
+def restocked(lines: tuple[Units, ...]) -> tuple[ReceivedLine, ...]:
     """All of these units came, and all of them can be sold again."""
     return tuple(ReceivedLine(sku=line.sku, restocked=line.quantity) for line in lines)

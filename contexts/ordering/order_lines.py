@@ -29,13 +29,6 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: Price
 
 
-class ReturnLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Units of one SKU that come back."""
-
-    sku: Sku
-    quantity: Quantity
-
-
 class ReceivedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Units of one SKU that came back: those to be sold again, and those that no one can sell any more."""
 
@@ -59,5 +52,4 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WantedLines = Annotated[tuple[WantedLine, ...], Meta(min_length=1, max_length=MAX_LINES)]
-ReturnLines = Annotated[tuple[ReturnLine, ...], Meta(min_length=1, max_length=MAX_LINES)]
 ReceivedLines = Annotated[tuple[ReceivedLine, ...], Meta(min_length=1, max_length=MAX_LINES)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from contexts.messages import Rejected, Sku
-from contexts.ordering.order_lines import OrderLine, ReceivedLine, ReturnLine
+from contexts.messages import Rejected, Sku, Units
+from contexts.ordering.order_lines import OrderLine, ReceivedLine
 
 
-def units(lines: Iterable[OrderLine] | Iterable[ReturnLine]) -> Counter[Sku]:
+def units(lines: Iterable[OrderLine] | Iterable[Units]) -> Counter[Sku]:
     """How many units of each SKU the lines hold together."""
     total: Counter[Sku] = Counter()
     for line in lines:
@@ -17,10 +17,10 @@ def units(lines: Iterable[OrderLine] | Iterable[ReturnLine]) -> Counter[Sku]:
     return total
 
 
-def merged(lines: Iterable[ReturnLine]) -> tuple[ReturnLine, ...]:
+def merged(lines: Iterable[Units]) -> tuple[Units, ...]:
     """The same units, one line for each SKU, sorted."""
     total = units(lines)
-    return tuple(ReturnLine(sku=sku, quantity=total[sku]) for sku in sorted(total))
+    return tuple(Units(sku=sku, quantity=total[sku]) for sku in sorted(total))
 
 
 def merged_received(lines: Iterable[ReceivedLine]) -> tuple[ReceivedLine, ...]:
@@ -36,7 +36,7 @@ def merged_received(lines: Iterable[ReceivedLine]) -> tuple[ReceivedLine, ...]:
     )
 
 
-def check_left(sold: Iterable[OrderLine], taken: Mapping[Sku, int], back: Iterable[ReturnLine]) -> None:
+def check_left(sold: Iterable[OrderLine], taken: Mapping[Sku, int], back: Iterable[Units]) -> None:
     """Raise Rejected if there are not so many units that could come back beside those already `taken`."""
     bought = units(sold)
     for line in back:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contexts.messages import Command, OrderId, Text
-from contexts.shipping.parcel_lines import ParcelLines
+from contexts.messages import Command, OrderId, Text, UnitLines
 
 
 class ShippingCommandMessage(Command, tag=lambda name: f"shipping.{name}"):
@@ -12,7 +11,7 @@ class ShippingCommandMessage(Command, tag=lambda name: f"shipping.{name}"):
 
 class CreateShipment(ShippingCommandMessage):
     order_id: OrderId
-    lines: ParcelLines
+    lines: UnitLines
 
 
 class DispatchShipment(ShippingCommandMessage):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contexts.messages import Event, OrderId
-from contexts.shipping.parcel_lines import ParcelLines
+from contexts.messages import Event, OrderId, UnitLines
 
 
 class ShippingEventMessage(Event, tag=lambda name: f"shipping.{name}"):
@@ -12,7 +11,7 @@ class ShippingEventMessage(Event, tag=lambda name: f"shipping.{name}"):
 
 class ShipmentCreated(ShippingEventMessage):
     order_id: OrderId
-    lines: ParcelLines
+    lines: UnitLines
 
 
 class ShipmentDispatched(ShippingEventMessage):

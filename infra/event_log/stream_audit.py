@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from infra.nats.jetstream import last_message, stream_info, stream_name
 
 
-class StreamState(msgspec.Struct, frozen=True):
+class StreamContents(msgspec.Struct, frozen=True):
     """What a context's stream holds at one moment; `position` is its last event's in the store."""
 
     position: int = 0
@@ -18,20 +18,20 @@ class StreamState(msgspec.Struct, frozen=True):
     exists: bool = True
 
 
-async def stream_state(nats: Client, context: str) -> StreamState:
+async def stream_contents(nats: Client, context: str) -> StreamContents:
     """Read it; raises NatsUnavailable."""
     name = stream_name(context)
     while True:
         info = await stream_info(nats, name)
         if info is None:
-            return StreamState(exists=False)
+            return StreamContents(exists=False)
         state = info.state
         last = await last_message(nats, name, f"ev.{context}.>")
         again = await stream_info(nats, name)
         # The three answers belong together only if nothing was published between them.
         if again is not None and again.state == state:
             holes = state.last_seq - state.messages
-            return StreamState(last.position if last else 0, state.messages, holes)
+            return StreamContents(last.position if last else 0, state.messages, holes)
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Complaint(msgspec.Struct, frozen=True):
     anew: bool = False
 
 
-def complaints(state: StreamState, *, head: int, events: int) -> list[Complaint]:
+def complaints(state: StreamContents, *, head: int, events: int) -> list[Complaint]:
     """What is wrong with a stream; `events` is how many the store has up to the stream's last position.
 
     `head` is where the store stood before the stream was read, so that what was appended since is no fault.

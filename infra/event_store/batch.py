@@ -9,7 +9,6 @@ from typing import NamedTuple
 import msgspec
 
 from infra.event_store.errors import (
-    CheckpointMoved,
     CommandRepeated,
     CommandReused,
     Conflict,
@@ -19,6 +18,7 @@ from infra.messages.events import (
     Append,
     Appended,
     Checkpoint,
+    CheckpointMoved,
     CommandRecord,
     Metadata,
     Recorded,
@@ -151,7 +151,7 @@ def _refusal(append: Append, standing: Standing, versions: dict[str, int]) -> Ex
     for move in append.checkpoints:
         actual = standing.checkpoints.get((move.reader, move.context, move.partition), 0)
         if actual != move.seen:
-            return CheckpointMoved(move.reader, move.context, move.partition, actual)
+            return CheckpointMoved(move.reader, (move.context, move.partition), actual)
     for part in append.streams:
         version = versions.get(part.stream)
         if version is None:

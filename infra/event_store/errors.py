@@ -34,17 +34,6 @@ class CommandReused(Exception):
         self.command_id = command_id
 
 
-class CheckpointMoved(Exception):
-    """The reader's checkpoint no longer stands where the mover saw it, but at `actual`."""
-
-    def __init__(self, reader: str, context: str, partition: int, actual: int) -> None:
-        super().__init__(f"the checkpoint of {reader} in {context}.{partition} stands at {actual}")
-        self.reader = reader
-        self.context = context
-        self.partition = partition
-        self.actual = actual
-
-
 class StoreUnavailable(Exception):
     """The store cannot be used; one line says why and what to do.
 

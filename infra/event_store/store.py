@@ -13,7 +13,6 @@ import structlog
 
 from infra.event_store.backend import Database, LogFilter, Reader
 from infra.event_store.errors import (
-    CheckpointMoved,
     CommandRepeated,
     CommandReused,
     Conflict,
@@ -26,7 +25,16 @@ from infra.event_store.group_commit import CommitSizes, GroupCommit
 from infra.event_store.group_read import SECONDS_AT_MOST, GroupRead
 from infra.event_store.postgres.database import PostgresDatabase
 from infra.event_store.sqlite.database import SQLiteDatabase
-from infra.messages.events import PARTITIONS, Append, Appended, Behind, Checkpoint, CommandRecord, Recorded
+from infra.messages.events import (
+    PARTITIONS,
+    Append,
+    Appended,
+    Behind,
+    Checkpoint,
+    CheckpointMoved,
+    CommandRecord,
+    Recorded,
+)
 from infra.observability import tracing
 from infra.observability.metrics.instruments import StoreMeasures
 

@@ -93,6 +93,18 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     created: str = ""
 
 
+class CheckpointMoved(Exception):
+    """A reader's checkpoint no longer stands where the mover saw it: another process of that reader works.
+
+    `actual` is the position at which it stands; None if that, or which checkpoint it is, was not read.
+    """
+
+    def __init__(self, reader: str, place: tuple[str, int] | None = None, actual: int | None = None) -> None:
+        what = f"a checkpoint of {reader}" if place is None else f"{reader} in {place[0]}.{place[1]}"
+        super().__init__(f"{what} was moved" if actual is None else f"{what} stands at {actual}")
+        self.actual = actual
+
+
 class CheckpointMove(msgspec.Struct, frozen=True):
     """Move a reader's checkpoint in `context`'s partition, if it still stands at position `seen`."""
 

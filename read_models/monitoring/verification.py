@@ -12,7 +12,7 @@ from nats.aio.client import Client
 
 from contexts import NAMES
 from infra.event_log.server import LogClient
-from infra.event_log.stream_audit import StreamState, complaints, stream_state
+from infra.event_log.stream_audit import StreamContents, complaints, stream_contents
 from infra.event_store.errors import RESTORE_REMEDY
 from infra.messages.events import PARTITIONS
 from infra.runtime.dead_letters.client import DeadLetterClient
@@ -135,7 +135,7 @@ class Verification:
         """
         heads = await self._log.all_heads(CONTEXTS)
         await self._catch_up(heads, wait)
-        streams = {context: await stream_state(self._nats, context) for context in CONTEXTS}
+        streams = {context: await stream_contents(self._nats, context) for context in CONTEXTS}
         snapshots = [await self._snapshot(model) for model in MODELS.values()]
         for snapshot in snapshots:
             self._compare_checkpoints(snapshot, heads)
@@ -163,7 +163,7 @@ class Verification:
 
     async def _caught_up(self, heads: Heads) -> bool:
         for context in CONTEXTS:
-            if (await stream_state(self._nats, context)).position < max(heads[context]):
+            if (await stream_contents(self._nats, context)).position < max(heads[context]):
                 return False
         for model in MODELS.values():
             live = await self._models.live(model.name)
@@ -203,7 +203,7 @@ class Verification:
             self._differs(snapshot, what, remedy=LATE)
 
     async def _compare_partition(
-        self, partition: int, snapshots: list[Snapshot], streams: Mapping[str, StreamState]
+        self, partition: int, snapshots: list[Snapshot], streams: Mapping[str, StreamContents]
     ) -> None:
         folds = [(snapshot, Fold(snapshot.model)) for snapshot in snapshots]
         for context in CONTEXTS:
@@ -239,7 +239,7 @@ class Verification:
         for key in fold.parked.keys() - snapshot.parked:
             self._differs(snapshot, "cannot be folded, and no dead letter says so", key)
 
-    def _compare_stream(self, context: str, heads: Heads, stream: StreamState) -> None:
+    def _compare_stream(self, context: str, heads: Heads, stream: StreamContents) -> None:
         head = max(heads[context])
         self.report.contexts.append(
             CheckedContext(

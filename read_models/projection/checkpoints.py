@@ -8,17 +8,13 @@ from typing import Any
 
 import msgspec
 
-from infra.messages.events import PARTITIONS, Checkpoint
+from infra.messages.events import PARTITIONS, Checkpoint, CheckpointMoved
 from infra.mongo import Access, Transaction, encode_document, updating
 
 CHECKPOINTS = "checkpoints"
 
 Place = tuple[str, int]
 """A context and a partition of its log."""
-
-
-class CheckpointMoved(Exception):
-    """The checkpoints are not where this projector left them: another one works, or the database is new."""
 
 
 def checkpoint_id(collection: str, place: Place) -> str:
@@ -67,7 +63,7 @@ async def confirm(
     stored = await load(transaction, collection, places)
     for place in places:
         if stored.get(place) != known.get(place):
-            raise CheckpointMoved(f"{checkpoint_id(collection, place)} stands at {stored.get(place)}")
+            raise CheckpointMoved(collection, place, stored.get(place, Checkpoint()).position)
 
 
 async def move(
@@ -98,7 +94,7 @@ async def move(
         else:
             fresh.append(encode_document(key, fields))
     if await transaction.write(CHECKPOINTS, writes) != len(writes):
-        raise CheckpointMoved(f"another projector moved a checkpoint of {collection}")
+        raise CheckpointMoved(collection)
     await transaction.insert(CHECKPOINTS, fresh)
 
 
@@ -118,7 +114,7 @@ async def interrupt(
         for place, item in stored.items()
     ]
     if await transaction.write(CHECKPOINTS, writes) != len(writes):
-        raise CheckpointMoved(f"a projector moved a checkpoint of {collection}")
+        raise CheckpointMoved(collection)
     fresh = {place: Checkpoint(created=mark) for place in places if place not in stored}
     await transaction.insert(
         CHECKPOINTS,

@@ -18,7 +18,7 @@ DEAD_LETTERS = "dead_letters"
 INDEXES: tuple[Sort, ...] = ((("collection", 1), ("first", 1)), (("collection", 1), ("key", 1)))
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A key that is parked: the event that could not be applied, why, and how many wait behind it."""
 
     collection: str
@@ -97,7 +97,7 @@ async def parked_keys(access: Access, collection: str) -> set[str]:
     return {item["key"] for item in found}
 
 
-async def list_parked(access: Access, collection: str) -> list[DeadLetter]:
+async def list_parked(access: Access, collection: str) -> list[DeadLetterSummary]:
     """What is parked of a collection, a letter per key."""
     firsts = await access.find(
         DEAD_LETTERS,
@@ -113,7 +113,10 @@ async def list_parked(access: Access, collection: str) -> list[DeadLetter]:
         ],
     )
     waiting = {item["_id"]: item["events"] for item in counts}
-    return [msgspec.convert({**item, "waiting": waiting.get(item["key"], 0)}, DeadLetter) for item in firsts]
+    return [
+        msgspec.convert({**item, "waiting": waiting.get(item["key"], 0)}, DeadLetterSummary)
+        for item in firsts
+    ]
 
 
 async def parked_events(access: Access, collection: str, key: str) -> list[Delivered]:

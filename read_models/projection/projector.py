@@ -15,7 +15,7 @@ from infra.event_log.context_subscription import LogDiffers
 from infra.event_log.server import ContextUnavailable, Delivered
 from infra.event_log.subscription import Batch
 from infra.event_log.unknown_events import UnknownEvents
-from infra.messages.events import PARTITIONS, Checkpoint
+from infra.messages.events import PARTITIONS, Checkpoint, CheckpointMoved
 from infra.mongo import (
     Access,
     Mongo,
@@ -30,7 +30,7 @@ from infra.observability.logging.setup import belonging
 from infra.observability.metrics.instruments import ProjectorMeasures
 from infra.retry import Backoff
 from read_models.projection import checkpoints, dead_letters, losses
-from read_models.projection.checkpoints import CheckpointMoved, Place
+from read_models.projection.checkpoints import Place
 from read_models.projection.dead_letter_audit import skipped_events
 from read_models.projection.document_cache import DocumentCache
 from read_models.projection.folding import Outcome, Parked, Sorted, fold, sort
@@ -248,7 +248,7 @@ class Projector(Generic[D]):
         stored = await checkpoints.load(self._mongo, self._collection, self._places)
         for place in self._places:
             if stored.get(place) != self._checkpoints.get(place):
-                raise CheckpointMoved(f"{checkpoints.checkpoint_id(self._collection, place)} was changed")
+                raise CheckpointMoved(self._collection, place)
         self._checked = time.monotonic()
         if self._checked - self._remembered > REMEMBER_SECONDS:
             await self._remember()

@@ -6,9 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from infra.messages.events import CheckpointMoved
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict
 from infra.retry import Backoff
-from read_models.projection.checkpoints import CheckpointMoved
 from read_models.projection.sessions import ProjectorSessions
 
 PATIENCE_SECONDS = 30.0

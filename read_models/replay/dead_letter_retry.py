@@ -14,7 +14,7 @@ from infra.messages.events import Checkpoint
 from infra.mongo import Mongo, Transaction, Write, deleting, replacing
 from read_models.projection import dead_letter_audit, dead_letters, losses
 from read_models.projection.dead_letter_audit import RETRY, SKIP, AuditEntry
-from read_models.projection.dead_letters import DeadLetter
+from read_models.projection.dead_letters import DeadLetterSummary
 from read_models.projection.folding import Folded, Parked, fold, sort
 from read_models.projection.model import ReadModel, instant
 from read_models.replay.errors import ReplayFailed
@@ -32,7 +32,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def retry(
-    mongo: Mongo, model: ReadModel[Any], collection: str, letter: DeadLetter, actor: str
+    mongo: Mongo, model: ReadModel[Any], collection: str, letter: DeadLetterSummary, actor: str
 ) -> Retried:
     """Apply a parked key's events, then those that waited behind; audited.
 
@@ -42,7 +42,7 @@ async def retry(
 
 
 async def skip(
-    mongo: Mongo, model: ReadModel[Any], collection: str, letter: DeadLetter, actor: str, reason: str
+    mongo: Mongo, model: ReadModel[Any], collection: str, letter: DeadLetterSummary, actor: str, reason: str
 ) -> Retried:
     """Do without the event that cannot be applied, in this and every later version, and go on behind it."""
     return await _Attempt(mongo, model, collection, letter, actor, reason).run()
@@ -56,7 +56,7 @@ class _Attempt:
         mongo: Mongo,
         model: ReadModel[Any],
         collection: str,
-        letter: DeadLetter,
+        letter: DeadLetterSummary,
         actor: str,
         reason: str | None,
     ) -> None:

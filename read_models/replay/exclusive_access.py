@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeVar
 
-from infra.messages.events import Checkpoint
+from infra.messages.events import Checkpoint, CheckpointMoved
 from infra.mongo import Mongo, Transaction, TransactionConflict
 from read_models.projection import checkpoints
-from read_models.projection.checkpoints import CheckpointMoved, Place
+from read_models.projection.checkpoints import Place
 from read_models.projection.sessions import ProjectorSessions
 from read_models.projection.transactions import PATIENCE_SECONDS, come_through
 from read_models.replay.errors import ReplayFailed

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 
 from infra.event_log.client import LogClient
 from infra.event_log.relay_control import RelayCommand, RelayReport, tell_relay
-from infra.event_log.stream_audit import stream_state
+from infra.event_log.stream_audit import stream_contents
 from infra.nats.connection import NatsUnavailable, NobodyListens
 from infra.nats.jetstream import delete_stream, last_message, stream_name
 from read_models.replay.errors import ReplayFailed
@@ -134,7 +134,7 @@ class Publication:
         return max(await self._log.heads(self._context))
 
     async def _published(self, head: int, report: RelayReport) -> Published:
-        state = await stream_state(self._nats, self._context)
+        state = await stream_contents(self._nats, self._context)
         return Published(
             context=self._context,
             head=head,

@@ -16,11 +16,12 @@ import structlog
 
 from infra.aio import cancel_all, wait_for_event
 from infra.event_log.client import ContextUnavailable, LogClient
+from infra.messages.events import CheckpointMoved
 from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflict, updating
 from infra.nats.connection import NatsUnavailable
 from infra.retry import Backoff
 from read_models.projection import checkpoints
-from read_models.projection.checkpoints import CheckpointMoved, Place
+from read_models.projection.checkpoints import Place
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import transact, versions_of, write_versions
 from read_models.replay.concurrency import Turns

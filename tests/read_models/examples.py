@@ -8,6 +8,7 @@ from contexts.catalog.events import ProductAdded
 from contexts.customers.events import CustomerRegistered
 from contexts.customers.personal_data import Address, PersonalData
 from contexts.inventory.events import StockAllocated, StockFreed, StockIssued, StockReceived
+from contexts.messages import Units
 from contexts.ordering.events import (
     OrderCancelled,
     OrderCompleted,
@@ -17,7 +18,7 @@ from contexts.ordering.events import (
     ReturnAccepted,
     ReturnRequested,
 )
-from contexts.ordering.order_lines import OrderLine, ReturnLine, Sale
+from contexts.ordering.order_lines import OrderLine, Sale
 from contexts.payments.events import (
     PaymentAuthorized,
     PaymentCaptured,
@@ -26,7 +27,6 @@ from contexts.payments.events import (
     PaymentVoided,
 )
 from contexts.shipping.events import ReturnReceived, ShipmentCreated, ShipmentDelivered, ShipmentDispatched
-from contexts.shipping.parcel_lines import ParcelLine
 
 PLACED_AT = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 MUGS = OrderLine(sku="MUG", name="White mug", quantity=2, unit_price=250)
@@ -77,7 +77,7 @@ completed = OrderCompleted(order_id="42")
 return_requested = ReturnRequested(
     order_id="42",
     return_id="r1",
-    lines=(ReturnLine(sku="MUG", quantity=1),),
+    lines=(Units(sku="MUG", quantity=1),),
     reason="chipped",
     refund=250,
     currency="GBP",
@@ -85,7 +85,7 @@ return_requested = ReturnRequested(
 return_accepted = ReturnAccepted(
     order_id="42",
     return_id="r1",
-    lines=(ReturnLine(sku="MUG", quantity=1),),
+    lines=(Units(sku="MUG", quantity=1),),
     refund=250,
     sale=sale(orders=0, units=1, amount=250),
 )
@@ -97,7 +97,7 @@ voided = PaymentVoided(order_id="42")
 refunded = PaymentRefunded(order_id="42", return_id="r1", amount=250, currency="GBP")
 refunded_rest = PaymentRefunded(order_id="42", return_id="r2", amount=250, currency="GBP")
 
-parcel_created = ShipmentCreated(order_id="42", lines=(ParcelLine(sku="MUG", quantity=2),))
+parcel_created = ShipmentCreated(order_id="42", lines=(Units(sku="MUG", quantity=2),))
 parcel_dispatched = ShipmentDispatched(order_id="42", carrier="DHL", tracking="T1")
 parcel_delivered = ShipmentDelivered(order_id="42")
 parcel_returned = ReturnReceived(order_id="42", number=1)

@@ -20,7 +20,7 @@ from contexts.fulfilment.events import (
     StepTaken,
 )
 from contexts.inventory.events import StockAdjusted, StockReserved, StockRestocked
-from contexts.inventory.stock_line import StockLine
+from contexts.messages import Units
 from contexts.shipping.events import ShipmentAbandoned, ShipmentCancelled, ShipmentResumed
 from read_models.customers import CUSTOMERS
 from read_models.fulfilments import FULFILMENTS
@@ -123,7 +123,7 @@ def test_freed_units_are_available_and_issued_units_are_gone() -> None:
 
 
 def test_an_orders_reservation_is_no_stock() -> None:
-    reserved = StockReserved(order_id="42", lines=(StockLine(sku="MUG", quantity=1),))
+    reserved = StockReserved(order_id="42", lines=(Units(sku="MUG", quantity=1),))
     given(STOCK, ("reservation-42", reserved)).then_only()
 
 

@@ -12,10 +12,9 @@ from nats.aio.client import Client
 
 from infra.event_log.subscription import Batch, LogReader
 from infra.messages.event_headers import Delivered
-from infra.messages.events import Checkpoint
+from infra.messages.events import Checkpoint, CheckpointMoved
 from infra.mongo import Mongo, TransactionConflict
 from read_models.orders import ORDERS
-from read_models.projection.checkpoints import CheckpointMoved
 from read_models.projection.model import ReadModel
 from read_models.projection.projector import Projector
 from read_models.sales import SALES

@@ -15,7 +15,7 @@ from infra.runtime.dead_letters.client import DeadLetterClient
 from infra.runtime.dead_letters.messages import ParkedKey, SettledAnswer
 from read_models.monitoring.verification import inbox_name
 from read_models.projection import dead_letter_audit
-from read_models.projection.dead_letters import DeadLetter, list_parked, parked_events
+from read_models.projection.dead_letters import DeadLetterSummary, list_parked, parked_events
 from read_models.projection.model import ReadModel, instant
 from read_models.projection.versions import versions_of
 from read_models.registry import MODELS
@@ -59,16 +59,18 @@ class Letters(Protocol):
     def name(self) -> str:
         """What the read model or context is called in commands."""
 
-    async def all(self, connection: Connection) -> list[DeadLetter]:
+    async def all(self, connection: Connection) -> list[DeadLetterSummary]:
         """A letter per key that is parked."""
 
-    async def events(self, connection: Connection, letter: DeadLetter) -> Sequence[KeptBack]:
+    async def events(self, connection: Connection, letter: DeadLetterSummary) -> Sequence[KeptBack]:
         """A key's events in order."""
 
-    async def retry(self, connection: Connection, letter: DeadLetter, actor: str) -> Retried:
+    async def retry(self, connection: Connection, letter: DeadLetterSummary, actor: str) -> Retried:
         """Take a key's events, as far as they can be taken."""
 
-    async def skip(self, connection: Connection, letter: DeadLetter, actor: str, reason: str) -> Retried:
+    async def skip(
+        self, connection: Connection, letter: DeadLetterSummary, actor: str, reason: str
+    ) -> Retried:
         """Do without a key's first event, and take those behind it."""
 
     async def audit(self, connection: Connection) -> Sequence[Done]:
@@ -85,11 +87,11 @@ class LettersOfModel:
     def name(self) -> str:
         return self.model.name
 
-    async def all(self, connection: Connection) -> list[DeadLetter]:
+    async def all(self, connection: Connection) -> list[DeadLetterSummary]:
         versions = (await versions_of(connection.mongo, self.name)).versions
         return [letter for version in versions for letter in await list_parked(connection.mongo, version)]
 
-    async def events(self, connection: Connection, letter: DeadLetter) -> Sequence[KeptBack]:
+    async def events(self, connection: Connection, letter: DeadLetterSummary) -> Sequence[KeptBack]:
         return [
             KeptBack(
                 event_id=event.event_id,
@@ -103,10 +105,12 @@ class LettersOfModel:
             for event in await parked_events(connection.mongo, letter.collection, letter.key)
         ]
 
-    async def retry(self, connection: Connection, letter: DeadLetter, actor: str) -> Retried:
+    async def retry(self, connection: Connection, letter: DeadLetterSummary, actor: str) -> Retried:
         return await dead_letter_retry.retry(connection.mongo, self.model, letter.collection, letter, actor)
 
-    async def skip(self, connection: Connection, letter: DeadLetter, actor: str, reason: str) -> Retried:
+    async def skip(
+        self, connection: Connection, letter: DeadLetterSummary, actor: str, reason: str
+    ) -> Retried:
         return await dead_letter_retry.skip(
             connection.mongo, self.model, letter.collection, letter, actor, reason
         )
@@ -126,11 +130,11 @@ class LettersOfContext:
     def name(self) -> str:
         return inbox_name(self.context)
 
-    async def all(self, connection: Connection) -> list[DeadLetter]:
+    async def all(self, connection: Connection) -> list[DeadLetterSummary]:
         return [self._letter(parked) for parked in await DeadLetterClient(connection.nats).keys(self.context)]
 
-    def _letter(self, parked: ParkedKey) -> DeadLetter:
-        return DeadLetter(
+    def _letter(self, parked: ParkedKey) -> DeadLetterSummary:
+        return DeadLetterSummary(
             collection=self.name,
             key=parked.key,
             event_id=parked.event_id,
@@ -141,20 +145,22 @@ class LettersOfContext:
             waiting=parked.waiting,
         )
 
-    async def events(self, connection: Connection, letter: DeadLetter) -> Sequence[KeptBack]:
+    async def events(self, connection: Connection, letter: DeadLetterSummary) -> Sequence[KeptBack]:
         return [
             KeptBack(event_id=fact.event_id, name=fact.name, position=fact.position, data=fact.data)
             for fact in await DeadLetterClient(connection.nats).facts(self.context, letter.key)
         ]
 
-    async def retry(self, connection: Connection, letter: DeadLetter, actor: str) -> Retried:
+    async def retry(self, connection: Connection, letter: DeadLetterSummary, actor: str) -> Retried:
         try:
             done = await DeadLetterClient(connection.nats).retry(self.context, letter.key, actor)
         except ValueError as refused:
             raise ReplayFailed(str(refused)) from None
         return _settled(letter, done)
 
-    async def skip(self, connection: Connection, letter: DeadLetter, actor: str, reason: str) -> Retried:
+    async def skip(
+        self, connection: Connection, letter: DeadLetterSummary, actor: str, reason: str
+    ) -> Retried:
         client = DeadLetterClient(connection.nats)
         try:
             done = await client.skip(self.context, letter.key, letter.event_id, actor, reason)
@@ -201,7 +207,7 @@ def every_letters() -> Mapping[str, Letters]:
     return {letters.name: letters for letters in found}
 
 
-def _settled(letter: DeadLetter, done: SettledAnswer) -> Retried:
+def _settled(letter: DeadLetterSummary, done: SettledAnswer) -> Retried:
     return Retried(
         key=letter.key,
         event_id=done.event_id or letter.event_id,

@@ -18,7 +18,7 @@ from gateway.cli.replay.dead_letter_sources import KeptBack, Letters, every_lett
 from gateway.cli.replay.listing import Column, print_rows
 from infra.event_log.client import ContextUnavailable
 from read_models.monitoring.verification import inbox_name
-from read_models.projection.dead_letters import DeadLetter
+from read_models.projection.dead_letters import DeadLetterSummary
 from read_models.registry import MODELS
 from read_models.replay.dead_letter_retry import Retried
 from read_models.replay.errors import STATUSES, ReplayFailed
@@ -82,7 +82,7 @@ def show(name: Name, key: Key, *, as_json: Json = False) -> None:
     """Print a parked key's events, and why the first of them could not be taken."""
     asked = letters_named(name)
 
-    async def find(connection: Connection) -> list[tuple[DeadLetter, Sequence[KeptBack]]]:
+    async def find(connection: Connection) -> list[tuple[DeadLetterSummary, Sequence[KeptBack]]]:
         letters = await _letters_of(connection, asked, [key])
         return [(letter, await asked.events(connection, letter)) for letter in letters]
 
@@ -168,8 +168,8 @@ def audit(name: Name, *, as_json: Json = False) -> None:
 
 async def _told(
     connection: Connection, asked: Sequence[Letters]
-) -> list[list[DeadLetter] | ContextUnavailable]:
-    async def tell(letters: Letters) -> list[DeadLetter] | ContextUnavailable:
+) -> list[list[DeadLetterSummary] | ContextUnavailable]:
+    async def tell(letters: Letters) -> list[DeadLetterSummary] | ContextUnavailable:
         try:
             return await letters.all(connection)
         except ContextUnavailable as error:
@@ -178,7 +178,7 @@ async def _told(
     return list(await asyncio.gather(*map(tell, asked)))
 
 
-async def _letters_of(connection: Connection, asked: Letters, keys: Sequence[str]) -> list[DeadLetter]:
+async def _letters_of(connection: Connection, asked: Letters, keys: Sequence[str]) -> list[DeadLetterSummary]:
     """Of some keys, or of all if there are none; raises ReplayFailed if one of them is not parked."""
     letters = await asked.all(connection)
     parked = {letter.key for letter in letters}
@@ -191,7 +191,7 @@ async def _letters_of(connection: Connection, asked: Letters, keys: Sequence[str
 def _settle(
     asked: Letters,
     keys: Sequence[str],
-    settle: Callable[[Connection, DeadLetter], Awaitable[Retried]],
+    settle: Callable[[Connection, DeadLetterSummary], Awaitable[Retried]],
     *,
     as_json: bool,
 ) -> None:
@@ -218,7 +218,7 @@ def _settle(
         raise typer.Exit(1)
 
 
-def _print_letter(letter: DeadLetter, events: Sequence[KeptBack], console: Console) -> None:
+def _print_letter(letter: DeadLetterSummary, events: Sequence[KeptBack], console: Console) -> None:
     console.print(f"{letter.collection} {letter.key}", markup=False, style="bold")
     console.print(f"{letter.event_id} could not be taken: {letter.error}", markup=False)
     if letter.trace:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from contexts.messages import Units
 from contexts.ordering.commands import (
     AbandonOrder,
     AcceptReturn,
@@ -38,7 +39,7 @@ from contexts.ordering.events import (
     ReturnRequested,
     ReturnWithdrawn,
 )
-from contexts.ordering.order_lines import OrderLine, ReceivedLine, ReturnLine, Sale, WantedLine
+from contexts.ordering.order_lines import OrderLine, ReceivedLine, Sale, WantedLine
 from contexts.ordering.price_list import KnownCustomer, ListedProduct, Terms
 from tests.spec import Spec
 
@@ -100,8 +101,8 @@ complete = CompleteOrder(order_id="42")
 completed = OrderCompleted(order_id="42")
 
 
-def lines(**units: int) -> tuple[ReturnLine, ...]:
-    return tuple(ReturnLine(sku=sku, quantity=quantity) for sku, quantity in units.items())
+def lines(**units: int) -> tuple[Units, ...]:
+    return tuple(Units(sku=sku, quantity=quantity) for sku, quantity in units.items())
 
 
 def request(return_id: str, **units: int) -> RequestReturn:

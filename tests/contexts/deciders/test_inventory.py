@@ -35,13 +35,12 @@ from contexts.inventory.events import (
 )
 from contexts.inventory.reservation import Reservation, Status
 from contexts.inventory.stock import Stock
-from contexts.inventory.stock_line import StockLine
-from contexts.messages import Event, Rejected
+from contexts.messages import Event, Rejected, Units
 from tests.contexts.deciders.warehouse import Streams, decide_all, evolve_all, inventory
 
 
-def line(sku: str, quantity: int) -> StockLine:
-    return StockLine(sku=sku, quantity=quantity)
+def line(sku: str, quantity: int) -> Units:
+    return Units(sku=sku, quantity=quantity)
 
 
 five_cups = StockReceived(sku="CUP", quantity=5, reference="delivery 7")
@@ -239,7 +238,7 @@ def test_nothing_comes_back_that_was_not_shipped() -> None:
 skus = st.sampled_from(["CUP", "MUG", "JUG"])
 orders = st.sampled_from(["1", "2", "3", "4"])
 few = st.integers(1, 4)
-lines = st.lists(st.builds(StockLine, sku=skus, quantity=few), min_size=1, max_size=3).map(tuple)
+lines = st.lists(st.builds(Units, sku=skus, quantity=few), min_size=1, max_size=3).map(tuple)
 commands = st.one_of(
     st.builds(ReceiveStock, sku=skus, quantity=st.integers(1, 12)),
     st.builds(AdjustStock, sku=skus, delta=st.integers(-6, 6), reason=st.just("counted")),

@@ -22,7 +22,7 @@ from contexts.inventory.events import (
 )
 from contexts.inventory.service import context
 from contexts.inventory.stock import Stock, evolve
-from contexts.inventory.stock_line import StockLine
+from contexts.messages import Units
 from infra.settings import Settings
 from tests.support.at_work import AtWork, at_work
 
@@ -32,7 +32,7 @@ SKUS = ("CUP", "JUG", "MUG")
 def want(number: int) -> ReserveStock:
     """One of each SKU, not always in the same order."""
     turned = SKUS[number % 3 :] + SKUS[: number % 3]
-    lines = tuple(StockLine(sku=sku, quantity=1) for sku in turned)
+    lines = tuple(Units(sku=sku, quantity=1) for sku in turned)
     return ReserveStock(order_id=f"order{number}", lines=lines)
 
 
@@ -62,7 +62,7 @@ async def never_below_zero(inventory: AtWork, sku: str) -> Stock:
 
 async def test_a_reservation_lives_on_in_a_new_process(sqlite_store: str) -> None:
     """Reserved in one process, shipped in the next, returned in a third."""
-    lines = (StockLine(sku="MUG", quantity=2),)
+    lines = (Units(sku="MUG", quantity=2),)
     async with at_work(context(Settings()), sqlite_store) as inventory:
         await inventory.accept(ReceiveStock(sku="MUG", quantity=5))
         await inventory.accept(ReserveStock(order_id="42", lines=lines))
@@ -81,7 +81,7 @@ async def test_an_order_released_before_it_reserved_never_reserves(sqlite_store:
     async with at_work(context(Settings()), sqlite_store) as inventory:
         await inventory.accept(ReceiveStock(sku="MUG", quantity=5))
         await inventory.accept(ReleaseReservation(order_id="42"))
-        await inventory.accept(ReserveStock(order_id="42", lines=(StockLine(sku="MUG", quantity=2),)))
+        await inventory.accept(ReserveStock(order_id="42", lines=(Units(sku="MUG", quantity=2),)))
         never = ReservationReleased(order_id="42", lines=())
         assert await inventory.events("reservation-42") == [never]
         assert await inventory.events("stock-MUG") == [StockReceived(sku="MUG", quantity=5)]

@@ -9,8 +9,7 @@ import pytest
 
 from contexts.fulfilment.events import Stage, StepTaken
 from contexts.inventory.commands import ReserveStock
-from contexts.inventory.stock_line import StockLine
-from contexts.messages import MAX_LINES
+from contexts.messages import MAX_LINES, Units
 from contexts.ordering.events import OrderPlaced
 from contexts.ordering.order_lines import OrderLine, WantedLine
 from gateway.http.request import MAX_BODY
@@ -45,7 +44,7 @@ def test_as_many_lines_as_may_be_fit_into_a_body() -> None:
 def test_the_longest_order_fits_into_an_event_and_with_its_reservation_into_the_sagas() -> None:
     order = placed("x" * 200)
     reserve = ReserveStock(
-        order_id=order.order_id, lines=tuple(StockLine(sku=sku, quantity=MOST_UNITS) for sku in SKUS)
+        order_id=order.order_id, lines=tuple(Units(sku=sku, quantity=MOST_UNITS) for sku in SKUS)
     )
     step = StepTaken(order_id=order.order_id, heard=order, stage=Stage.RESERVING, commands=(reserve,))
     assert len(msgspec.json.encode(order)) <= LARGEST_COMMANDED_EVENT

@@ -13,8 +13,7 @@ import pytest
 
 from contexts.inventory.commands import ReleaseReservation, ReserveStock, ReturnStock, ShipReservation
 from contexts.inventory.events import Shortage, StockReceived, StockRefused
-from contexts.inventory.stock_line import StockLine
-from contexts.messages import Command, Event, Rejected
+from contexts.messages import Command, Event, Rejected, Units
 from contexts.shipping.commands import (
     CancelShipment,
     CreateShipment,
@@ -27,7 +26,6 @@ from contexts.shipping.decider import Shipment
 from contexts.shipping.decider import decide as decide_shipping
 from contexts.shipping.decider import evolve as evolve_shipping
 from contexts.shipping.events import ShipmentAbandoned
-from contexts.shipping.parcel_lines import ParcelLine
 from tests.contexts.deciders import an_order
 from tests.contexts.deciders.an_order import (
     accept,
@@ -87,7 +85,7 @@ ORDERING = """
 
 shipment = Spec(Shipment(), decide_shipping, evolve_shipping)
 of_shipments: Mapping[str, ShippingCommand] = {
-    "create": CreateShipment(order_id="42", lines=(ParcelLine(sku="MUG", quantity=2),)),
+    "create": CreateShipment(order_id="42", lines=(Units(sku="MUG", quantity=2),)),
     "cancel": CancelShipment(order_id="42"),
     "dispatch": DispatchShipment(order_id="42", carrier="DHL", tracking="D1"),
     "deliver": DeliverShipment(order_id="42"),
@@ -111,7 +109,7 @@ SHIPPING = """
     prevented     -       -       no        no       -
 """
 
-mugs = (StockLine(sku="MUG", quantity=2),)
+mugs = (Units(sku="MUG", quantity=2),)
 of_reservations: Mapping[str, Command] = {
     "reserve": ReserveStock(order_id="42", lines=mugs),
     "release": ReleaseReservation(order_id="42"),

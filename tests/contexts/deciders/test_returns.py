@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from contexts.messages import Event
+from contexts.messages import Event, Units
 from contexts.ordering.commands import OrderingCommand
 from contexts.ordering.decider import decide, evolve
 from contexts.ordering.events import OrderingEvent, ReturnReceived
-from contexts.ordering.order_lines import OrderLine, ReturnLine
+from contexts.ordering.order_lines import OrderLine
 from contexts.ordering.returns import units
 from tests.contexts.deciders.an_order import (
     accept,
@@ -113,7 +113,7 @@ def test_the_lines_of_all_returns_of_an_order_have_a_bound() -> None:
     """An order's document holds them all."""
     skus = [f"S{number}" for number in range(2_000)]
     sold = tuple(OrderLine(sku=sku, name=sku, quantity=1, unit_price=1) for sku in skus)
-    all_of_it = tuple(ReturnLine(sku=sku, quantity=1) for sku in skus)
+    all_of_it = tuple(Units(sku=sku, quantity=1) for sku in skus)
     closed = [
         event
         for number in range(10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contexts.messages import Event
+from contexts.messages import Event, Units
 from contexts.shipping.commands import (
     AbandonShipment,
     CancelShipment,
@@ -24,12 +24,11 @@ from contexts.shipping.events import (
     ShipmentDispatched,
     ShipmentResumed,
 )
-from contexts.shipping.parcel_lines import ParcelLine
 from tests.spec import Spec
 
 shipment = Spec(Shipment(), decide, evolve)
 
-mugs = (ParcelLine(sku="MUG", quantity=2),)
+mugs = (Units(sku="MUG", quantity=2),)
 create = CreateShipment(order_id="42", lines=mugs)
 created = ShipmentCreated(order_id="42", lines=mugs)
 dispatch = DispatchShipment(order_id="42", carrier="Royal Mail", tracking="RM1")

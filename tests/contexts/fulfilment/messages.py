@@ -14,7 +14,7 @@ from contexts.inventory.events import (
     StockReserved,
     StockReturned,
 )
-from contexts.inventory.stock_line import StockLine
+from contexts.messages import Units
 from contexts.ordering.commands import (
     AcceptReturn,
     ApproveCancellation,
@@ -33,7 +33,7 @@ from contexts.ordering.events import (
     ReturnReceived,
     ReturnRequested,
 )
-from contexts.ordering.order_lines import OrderLine, ReceivedLine, ReturnLine, Sale
+from contexts.ordering.order_lines import OrderLine, ReceivedLine, Sale
 from contexts.payments.commands import AuthorizePayment, CapturePayment, RefundPayment, VoidPayment
 from contexts.payments.events import (
     PaymentAuthorized,
@@ -50,7 +50,6 @@ from contexts.shipping.events import (
     ShipmentDelivered,
     ShipmentDispatched,
 )
-from contexts.shipping.parcel_lines import ParcelLine
 
 ORDER = "42"
 NOON = datetime(2010, 12, 1, 12, tzinfo=UTC)
@@ -71,8 +70,8 @@ placed = OrderPlaced(
     payment_method="tok_approve",
     placed_at=NOON,
 )
-stock = (StockLine(sku="MUG", quantity=2), StockLine(sku="POT", quantity=1))
-parcel = (ParcelLine(sku="MUG", quantity=2), ParcelLine(sku="POT", quantity=1))
+stock = (Units(sku="MUG", quantity=2), Units(sku="POT", quantity=1))
+parcel = (Units(sku="MUG", quantity=2), Units(sku="POT", quantity=1))
 
 reserved = StockReserved(order_id=ORDER, lines=stock)
 refused = StockRefused(order_id=ORDER, shortages=(Shortage(sku="POT", wanted=1, available=0),))
@@ -115,7 +114,7 @@ def return_requested(return_id: str, refund: int = 900) -> ReturnRequested:
     return ReturnRequested(
         order_id=ORDER,
         return_id=return_id,
-        lines=(ReturnLine(sku="MUG", quantity=1),),
+        lines=(Units(sku="MUG", quantity=1),),
         reason="chipped",
         refund=refund,
         currency="GBP",
@@ -128,7 +127,7 @@ def return_received(return_id: str, refund: int = 900, *, written_off: int = 0) 
 
 
 def take_back(return_id: str, refund: int = 900) -> tuple[ReturnStock, RefundPayment, AcceptReturn]:
-    lines = (StockLine(sku="MUG", quantity=1),)
+    lines = (Units(sku="MUG", quantity=1),)
     return (
         ReturnStock(order_id=ORDER, return_id=return_id, lines=lines),
         RefundPayment(order_id=ORDER, return_id=return_id, amount=refund),
@@ -137,7 +136,7 @@ def take_back(return_id: str, refund: int = 900) -> tuple[ReturnStock, RefundPay
 
 
 def restocked(return_id: str) -> StockReturned:
-    return StockReturned(order_id=ORDER, return_id=return_id, lines=(StockLine(sku="MUG", quantity=1),))
+    return StockReturned(order_id=ORDER, return_id=return_id, lines=(Units(sku="MUG", quantity=1),))
 
 
 def refunded(return_id: str, amount: int = 900) -> PaymentRefunded:
@@ -148,7 +147,7 @@ def accepted_return(return_id: str, *, whole: bool = False) -> ReturnAccepted:
     return ReturnAccepted(
         order_id=ORDER,
         return_id=return_id,
-        lines=(ReturnLine(sku="MUG", quantity=1),),
+        lines=(Units(sku="MUG", quantity=1),),
         refund=900,
         sale=SALE,
         whole=whole,

@@ -39,7 +39,7 @@ from contexts.inventory import decider as inventory
 from contexts.inventory import reservation as reservations
 from contexts.inventory.reservation import Reservation
 from contexts.inventory.stock import Stock
-from contexts.messages import Command, Rejected, wire_name
+from contexts.messages import Command, Rejected, Units, wire_name
 from contexts.ordering import decider as ordering
 from contexts.ordering.commands import (
     CancelOrder,
@@ -49,7 +49,7 @@ from contexts.ordering.commands import (
     WithdrawReturn,
 )
 from contexts.ordering.events import ReturnReceived
-from contexts.ordering.order_lines import ReceivedLine, ReturnLine
+from contexts.ordering.order_lines import ReceivedLine
 from contexts.payments import decider as payments
 from contexts.payments.answers import answered
 from contexts.payments.commands import CheckPayment, PaymentsCommand
@@ -225,7 +225,7 @@ class World:
         self._outside(CancelOrder(order_id=ORDER, reason="changed my mind"))
 
     def customer_returns(self) -> None:
-        lines = (ReturnLine(sku="MUG", quantity=1),)
+        lines = (Units(sku="MUG", quantity=1),)
         return_id = f"r{self.returns + 1}"
         self.returns += self._outside(
             RequestReturn(order_id=ORDER, return_id=return_id, lines=lines, reason="chipped")

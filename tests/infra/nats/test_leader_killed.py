@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from infra.deploy.nats_keys import make_keys
 from infra.event_log.relay import Relay
 from infra.event_log.server import LogService
-from infra.event_log.stream_audit import complaints, stream_state
+from infra.event_log.stream_audit import complaints, stream_contents
 from infra.event_log.subscription import LogReader
 from infra.event_store.store import EventStore
 from infra.nats.connection import connect
@@ -98,7 +98,7 @@ async def test_when_a_streams_leader_dies_publishing_resumes_and_nothing_is_lost
         head = await store.head()
         await until(lambda: relay.position >= head)
         await projection.has(log)
-        state = await stream_state(ordering, CONTEXT)
+        state = await stream_contents(ordering, CONTEXT)
         assert complaints(state, head=head, events=len(await log.all())) == []
     await served.stop()
     for connection in (ordering, fulfilment):

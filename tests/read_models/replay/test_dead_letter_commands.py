@@ -13,7 +13,7 @@ from infra.mongo import Mongo, encode_document, replacing
 from read_models import stock
 from read_models.monitoring.verification import Verification
 from read_models.projection.dead_letter_audit import audit
-from read_models.projection.dead_letters import DeadLetter, list_parked
+from read_models.projection.dead_letters import DeadLetterSummary, list_parked
 from read_models.projection.documents import ReadModels
 from read_models.projection.model import Occurrence, Source
 from read_models.replay.dead_letter_retry import retry, skip
@@ -40,7 +40,7 @@ UPCASTING = replace(
 """The same read model once somebody has written the upcaster that was missing."""
 
 
-async def parked(mongo: Mongo, connection: Client, logs: Logs) -> DeadLetter:
+async def parked(mongo: Mongo, connection: Client, logs: Logs) -> DeadLetterSummary:
     """MUG holds 10 units; what came then cannot be read, and 10 and -4 wait behind it."""
     await logs.happened(("stock-MUG", examples.received), ("stock-CUP", examples.received))
     await logs.record(("stock-MUG", RECEIVED, OLD))

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from infra.event_log.client import LogClient
-from infra.event_log.stream_audit import stream_state
+from infra.event_log.stream_audit import stream_contents
 from infra.mongo import Mongo
 from read_models.registry import MODELS
 from tests.conftest import Server
@@ -72,7 +72,7 @@ async def published(logs: Logs, connection: Client) -> None:
         head = max(await log.heads(context))
 
         async def there(context: str = context, head: int = head) -> bool:
-            return (await stream_state(connection, context)).position >= head
+            return (await stream_contents(connection, context)).position >= head
 
         await eventually(there)
 
@@ -80,14 +80,14 @@ async def published(logs: Logs, connection: Client) -> None:
 async def test_a_replay_of_everything_sends_nothing_but_questions(
     nats: Server, mongo: Mongo, connection: Client, published: None
 ) -> None:
-    before = {context: await stream_state(connection, context) for context in CONTEXTS}
+    before = {context: await stream_contents(connection, context) for context in CONTEXTS}
     async with everything_heard(nats) as heard:
         for model in MODELS.values():
             replay = await replayed(connection, mongo, model)
             assert await stored(mongo, replay.collection)
     assert heard
     assert sorted({subject for subject in heard if not HARMLESS.fullmatch(subject)}) == []
-    assert {context: await stream_state(connection, context) for context in CONTEXTS} == before
+    assert {context: await stream_contents(connection, context) for context in CONTEXTS} == before
 
 
 @pytest.mark.parametrize(
