@@ -144,6 +144,7 @@ def envelope_of(incoming: Incoming, webhook_id: str) -> Envelope:
         time=now,
         deadline=now + timedelta(seconds=SECONDS),
         traceparent=incoming.traceparent,
+        tracestate=incoming.tracestate,
     )
 
 

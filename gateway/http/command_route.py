@@ -182,6 +182,7 @@ def envelope_of(incoming: Incoming) -> Envelope:
         time=now,
         deadline=now + timedelta(seconds=seconds),
         traceparent=incoming.traceparent,
+        tracestate=incoming.tracestate,
         expected_versions=expected.versions,
         must_exist=expected.must_exist,
         after=after,

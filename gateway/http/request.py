@@ -59,6 +59,7 @@ class Incoming:
         "services",
         "standing",
         "traceparent",
+        "tracestate",
     )
 
     def __init__(self, services: Services, scope: Scope, receive: Receive) -> None:
@@ -73,7 +74,8 @@ class Incoming:
         """What the answer tells of the client's limit."""
         self.applied: tuple[Header, ...] = ()
         """What it tells of the preferences that counted."""
-        self.traceparent = parent_of(self.headers.get(b"traceparent", b""))
+        parent = parent_of(self.headers)
+        self.traceparent, self.tracestate = parent.traceparent, parent.tracestate
         given = self.headers.get(b"x-correlation-id", b"")
         # One that could break a log line or a message header is replaced rather than refused.
         if CORRELATION_ID.fullmatch(given):

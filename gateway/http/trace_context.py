@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 
-FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-NO_TRACE = b"0" * 32
-NO_SPAN = b"0" * 16
+from infra.observability.tracing.w3c import TraceContext, continued
+
+NONE = TraceContext()
 
 
-def parent_of(given: bytes) -> str:
-    """A request's `traceparent` in version 00; empty if it is none, and a new trace is to begin.
-
-    Of a later version the four known fields are read, as the standard has it.
-    """
-    found = FORM.fullmatch(given)
-    if found is None:
-        return ""
-    version, trace, span, flags, more = found.groups()
-    if version == b"ff" or (version == b"00" and more) or trace == NO_TRACE or span == NO_SPAN:
-        return ""
-    return f"00-{trace.decode()}-{span.decode()}-{flags.decode()}"
+def parent_of(headers: Mapping[bytes, bytes]) -> TraceContext:
+    """What a request continues; none if its `traceparent` is not valid, and a new trace is to begin."""
+    traceparent = headers.get(b"traceparent")
+    if traceparent is None:
+        return NONE
+    return continued(traceparent.decode("latin-1"), headers.get(b"tracestate", b"").decode("latin-1"))
 
 
 def trace_in(traceparent: str) -> str:

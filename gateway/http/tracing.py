@@ -11,6 +11,7 @@ from gateway.http.header_lines import combined
 from gateway.http.trace_context import parent_of
 from infra.observability import tracing
 
+TRACE_CONTEXT = (b"traceparent", b"tracestate")
 API = "/v1/"
 """What is asked for every few seconds, such as metrics and health, is in no trace."""
 
@@ -31,9 +32,12 @@ class Traced:
             await self._app(scope, receive, send)
             return
         carrier = cast("dict[str, Any]", scope)
-        headers = [(name, value) for name, value in carrier["headers"] if name != b"traceparent"]
-        parent = parent_of(combined(carrier["headers"]).get(b"traceparent", b""))
-        with tracing.receiving(carrier["method"], carrier["path"], parent) as span:
+        headers = [line for line in carrier["headers"] if line[0] not in TRACE_CONTEXT]
+        parent = parent_of(combined(carrier["headers"]))
+        if parent.tracestate:
+            headers.append((b"tracestate", parent.tracestate.encode()))
+        method, path = carrier["method"], carrier["path"]
+        with tracing.receiving(method, path, parent.traceparent, parent.tracestate) as span:
             traceparent = span.traceparent.encode()
             carrier["headers"] = [*headers, (b"traceparent", traceparent)]
 

@@ -16,6 +16,7 @@ CORRELATION_ID = "Correlation-Id"
 CAUSATION_ID = "Causation-Id"
 ACTOR = "Actor"
 TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 EXPECTED_VERSION = "Expected-Version"
 SOME_VERSION = "*"
 NO_VERSION = "none"
@@ -51,6 +52,8 @@ def to_headers(envelope: Envelope) -> dict[str, str]:
     }
     if envelope.traceparent:
         headers[TRACEPARENT] = envelope.traceparent
+    if envelope.tracestate:
+        headers[TRACESTATE] = envelope.tracestate
     if envelope.must_exist:
         headers[EXPECTED_VERSION] = SOME_VERSION
     elif envelope.expected_versions is not None:
@@ -74,6 +77,7 @@ def from_headers(headers: Mapping[str, str] | None) -> Envelope:
             time=_instant(given[TIME]),
             deadline=_instant(given[DEADLINE]),
             traceparent=given.get(TRACEPARENT, ""),
+            tracestate=given.get(TRACESTATE, ""),
             expected_versions=_versions(expected),
             must_exist=given.get(EXPECTED_VERSION) == SOME_VERSION,
             after=tuple(map(Token.parse, after.split(","))) if after else (),

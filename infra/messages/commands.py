@@ -55,6 +55,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime
     deadline: datetime
     traceparent: str = ""
+    tracestate: str = ""
     expected_versions: tuple[int, ...] | None = None
     must_exist: bool = False
     after: tuple[Token, ...] = ()

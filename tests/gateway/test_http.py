@@ -247,6 +247,38 @@ async def test_a_trace_of_a_later_version_is_continued(
     assert from_headers(contexts.received[0].headers).traceparent == f"00-{TRACE}-{SPAN}-01"
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["vendor=opaque,other@system=1"], "vendor=opaque,other@system=1"),
+        (["vendor=opaque", "other=1"], "vendor=opaque,other=1"),
+        (["vendor=opaque , ,other=1"], "vendor=opaque,other=1"),
+        (["not a member"], ""),
+        (["same=1,same=2"], ""),
+        ([f"vendor={'x' * 600}"], ""),
+        ([""], ""),
+    ],
+)
+async def test_the_state_of_a_trace_goes_with_it_if_it_is_one(
+    http: httpx.AsyncClient, contexts: Contexts, given: list[str], kept: str
+) -> None:
+    parent = f"00-{TRACE}-{SPAN}-01"
+    headers = [("traceparent", parent), *(("tracestate", value) for value in given)]
+    await http.post("/v1/orders", json=ORDER, headers=headers)
+    envelope = from_headers(contexts.received[0].headers)
+    assert (envelope.traceparent, envelope.tracestate) == (parent, kept)
+
+
+@pytest.mark.parametrize("given", ["", f"00-{'0' * 32}-{SPAN}-01"])
+async def test_the_state_of_no_trace_is_dropped(
+    http: httpx.AsyncClient, contexts: Contexts, given: str
+) -> None:
+    headers = {"traceparent": given, "tracestate": "vendor=opaque"}
+    await http.post("/v1/orders", json=ORDER, headers=headers)
+    envelope = from_headers(contexts.received[0].headers)
+    assert (envelope.traceparent, envelope.tracestate) == ("", "")
+
+
 async def test_two_correlation_ids_are_none(http: httpx.AsyncClient, contexts: Contexts) -> None:
     headers = [("X-Correlation-Id", "a"), ("X-Correlation-Id", "b")]
     answer = await http.post("/v1/orders", json=ORDER, headers=headers)

@@ -24,7 +24,9 @@ def _begun(operation: str, kind: Kind, context: str, name: str, envelope: Envelo
     if not is_sampled(parent):
         return unrecorded(parent)
     attributes = _attributes(context, name, envelope, operation)
-    return tracer.begin(f"{operation} {context}.{name}", kind, parent, attributes)
+    return tracer.begin(
+        f"{operation} {context}.{name}", kind, parent, attributes, tracestate=envelope.tracestate
+    )
 
 
 def answered(span: Span, answer: Answer) -> None:

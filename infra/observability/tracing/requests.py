@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.observability.tracing.spans import OFF, SWITCH, Kind, Span, current_span, is_sampled, unrecorded
 
 
-def receiving(method: str, path: str, traceparent: str) -> Span:
+def receiving(method: str, path: str, traceparent: str, tracestate: str = "") -> Span:
     """A request to the API: it continues its sender's trace or begins one."""
     tracer = SWITCH.tracer
     if tracer is None:
@@ -13,7 +13,7 @@ def receiving(method: str, path: str, traceparent: str) -> Span:
     if traceparent and not is_sampled(traceparent):
         return unrecorded(traceparent)
     attributes = {"http.request.method": method, "url.path": path, "url.scheme": "http"}
-    return tracer.begin(method, Kind.SERVER, traceparent, attributes)
+    return tracer.begin(method, Kind.SERVER, traceparent, attributes, tracestate=tracestate)
 
 
 def calling(service: str, operation: str, path: str) -> Span:

@@ -15,17 +15,16 @@ from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, SamplingResul
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
-    SpanContext,
     SpanKind,
     Status,
     StatusCode,
-    TraceFlags,
     TraceState,
     set_span_in_context,
 )
 from opentelemetry.trace import Span as RecordedSpan
 from opentelemetry.util.types import Attributes as SdkAttributes
 
+from infra.observability.tracing import w3c
 from infra.observability.tracing.otlp import LenientExporter
 from infra.observability.tracing.spans import Attributes, Kind, Span, Traced, Unsampled, Value
 
@@ -46,7 +45,7 @@ class Recorded(Traced):
     recorded = True
 
     def __init__(self, span: RecordedSpan) -> None:
-        super().__init__(traceparent_of(span.get_span_context()))
+        super().__init__(w3c.written(span.get_span_context()).traceparent)
         self._span = span
 
     def note(self, name: str, value: Value) -> None:
@@ -56,7 +55,7 @@ class Recorded(Traced):
         self._span.update_name(name)
 
     def link(self, other: Span) -> None:
-        self._span.add_link(context_of(other.traceparent))
+        self._span.add_link(w3c.read(other.traceparent))
 
     def fail(self, kind: str) -> None:
         self._span.set_attribute("error.type", kind)
@@ -126,20 +125,22 @@ class SdkTracer:
         parent: str,
         attributes: Attributes,
         links: Sequence[str] = (),
+        *,
+        tracestate: str = "",
     ) -> Traced:
         within = Context()
         if parent:
-            within = set_span_in_context(NonRecordingSpan(context_of(parent)), within)
+            within = set_span_in_context(NonRecordingSpan(w3c.read(parent, tracestate)), within)
         span = self._tracer.start_span(
             name,
             context=within,
             kind=KINDS[kind],
             attributes=attributes,
-            links=[Link(context_of(link)) for link in links] or None,
+            links=[Link(w3c.read(link)) for link in links] or None,
         )
         if span.is_recording():
             return Recorded(span)
-        return Unsampled(traceparent_of(span.get_span_context()))
+        return Unsampled(w3c.written(span.get_span_context()).traceparent)
 
     def stop(self) -> None:
         # The SDK's own shutdown waits for half a minute, and for every try to reach the collector.
@@ -148,21 +149,3 @@ class SdkTracer:
         stopping.join(STOP_SECONDS)
         if stopping.is_alive():
             self._exporter.shutdown()
-
-
-def traceparent_of(context: SpanContext) -> str:
-    """How a span is named to others."""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-
-
-def context_of(traceparent: str) -> SpanContext:
-    """The span a traceparent names; an invalid one, which is nobody's parent, if it names none."""
-    try:
-        return SpanContext(
-            int(traceparent[3:35], 16),
-            int(traceparent[36:52], 16),
-            is_remote=True,
-            trace_flags=TraceFlags(int(traceparent[53:55], 16)),
-        )
-    except ValueError:
-        return SpanContext(0, 0, is_remote=True)

@@ -127,8 +127,10 @@ class Tracer(Protocol):
         parent: str,
         attributes: Attributes,
         links: Sequence[str] = (),
+        *,
+        tracestate: str = "",
     ) -> Traced:
-        """Begin a span; a new trace if `parent` is empty.
+        """Begin a span; a new trace if `parent` is empty. `tracestate` is the parent's.
 
         A new trace is sampled by chance, and always if it has links: what it links to is.
         """

@@ -30,11 +30,16 @@ def placed(version: int, age: timedelta, traceparent: str = PARENT) -> Recorded:
     return Recorded(version, "order-42", version, "ordering.OrderPlaced", b"{}", metadata, 0)
 
 
-def test_while_tracing_is_off_opentelemetry_is_not_even_imported() -> None:
-    program = (
-        "import sys, contexts.__main__, gateway.__main__, read_models.__main__, contexts.payments.service\n"
-        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
-    )
+@pytest.mark.parametrize(
+    ("programs", "library"),
+    [
+        ("contexts.__main__, read_models.__main__, contexts.payments.service", "opentelemetry"),
+        # What passes on a client's trace context is its API alone.
+        ("gateway.__main__", "opentelemetry.sdk"),
+    ],
+)
+def test_while_tracing_is_off_opentelemetry_is_not_even_imported(programs: str, library: str) -> None:
+    program = f"import sys, {programs}\nsys.exit(any(name.startswith({library!r}) for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -55,6 +60,17 @@ async def test_the_current_trace_is_known_also_where_it_is_not_recorded(collecto
             assert tracing.current_trace_id() == span.trace_id != ""
         assert tracing.current_trace_id() == ""
     assert collector.spans == []
+
+
+async def test_a_span_keeps_the_state_of_the_trace_it_continues(collector: Collector) -> None:
+    with (
+        tracing.exporting("test", Settings(otlp_endpoint=collector.url)),
+        tracing.receiving("GET", "/v1/orders", PARENT, "vendor=opaque,other=1"),
+    ):
+        pass
+    await eventually(lambda: names(collector), bool, "a span")
+    (span,) = collector.spans
+    assert (span.parent_span_id.hex(), span.trace_state) == (PARENT[36:52], "vendor=opaque,other=1")
 
 
 async def test_readers_continue_from_a_publication_but_not_from_that_of_an_old_event(
