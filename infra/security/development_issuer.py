@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -12,13 +11,15 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from jwt.utils import base64url_encode
 
 ALGORITHM = "ES256"
-COORDINATE_BYTES = 32
 
 DURATION = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -64,7 +65,8 @@ class SigningKeys:
 
     def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
         self._private = private
-        self.kid = thumbprint(public_members(private))
+        self._public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+        self.kid = thumbprint(self._public)
 
     @classmethod
     def ensure(cls, folder: Path) -> SigningKeys:
@@ -102,10 +104,9 @@ class SigningKeys:
             serialization.NoEncryption(),
         )
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The public key as a JSON Web Key Set."""
-        members = public_members(self._private)
-        return {"keys": [{**members, "use": "sig", "alg": ALGORITHM, "kid": self.kid}]}
+        return {"keys": [{**self._public, "use": "sig", "alg": ALGORITHM, "kid": self.kid}]}
 
     def mint(
         self,
@@ -140,22 +141,7 @@ def jwks_file(folder: Path) -> Path:
     return folder / "jwks.json"
 
 
-def public_members(private: ec.EllipticCurvePrivateKey) -> dict[str, str]:
-    """The members of the public JSON Web Key (RFC 7518, 6.2.1)."""
-    numbers = private.public_key().public_numbers()
-    return {
-        "kty": "EC",
-        "crv": "P-256",
-        "x": unpadded(numbers.x.to_bytes(COORDINATE_BYTES, "big")),
-        "y": unpadded(numbers.y.to_bytes(COORDINATE_BYTES, "big")),
-    }
-
-
-def thumbprint(members: dict[str, str]) -> str:
-    """The key's id: its RFC 7638 thumbprint, the same wherever it is computed."""
+def thumbprint(members: dict[str, Any]) -> str:
+    """A public key's id: its RFC 7638 thumbprint, the same wherever it is computed."""
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
-    return unpadded(hashlib.sha256(canonical).digest())
-
-
-def unpadded(octets: bytes) -> str:
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+    return base64url_encode(hashlib.sha256(canonical).digest()).decode()
