@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,6 +68,23 @@ class PacedReader:
     async def stop(self) -> None:
         """As the other reader does."""
         await self._reader.stop()
+
+
+class Turns:
+    """Lets so many replays of one process work at once, the others one after the other, as they asked."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
+        self._line: dict[str, None] = {}
+
+    def ask(self, name: str) -> bool:
+        """Whether it is this one's turn, from now on until it leaves; ask again if it is not."""
+        self._line.setdefault(name)
+        return name in itertools.islice(self._line, self._at_once)
+
+    def leave(self, name: str) -> None:
+        """Let the next one work."""
+        self._line.pop(name, None)
 
 
 class Backpressure:

@@ -24,7 +24,6 @@ from read_models.projection import checkpoints
 from read_models.projection.checkpoints import Place
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import transact, versions_of, write_versions
-from read_models.replay.concurrency import Turns
 from read_models.replay.errors import ReplayFailed
 from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.progress import Progress
@@ -41,7 +40,7 @@ from read_models.replay.state import (
     write_replay,
 )
 from read_models.replay.store_reader import StoreReader
-from read_models.replay.throttle import BATCH, AdaptiveBatchSize, Backpressure, PacedReader
+from read_models.replay.throttle import BATCH, AdaptiveBatchSize, Backpressure, PacedReader, Turns
 
 REPORT_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0

@@ -16,13 +16,13 @@ from infra.aio import cancel_all
 from read_models.projection.model import ReadModel
 from read_models.projection.versions import versions_of
 from read_models.registry import MODELS
-from read_models.replay.concurrency import Turns
 from read_models.replay.diff import compare
 from read_models.replay.errors import ReplayFailed, ReplayInterrupted
 from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.state import Replay, State, replay_of
 from read_models.replay.switch import switch, was_begun
-from read_models.replay.worker import Worker
+from read_models.replay.throttle import Turns
+from read_models.replay.worker import POLL_SECONDS, Worker
 
 NICENESS = 5
 """A replay takes what the processes that answer clients leave of the processor."""
@@ -76,14 +76,15 @@ async def _one(
         live=live,
     )
     # Which one's first answer from MongoDB comes first is chance.
-    turns.line_up(model.name)
+    turns.ask(model.name)
     try:
         replay = await worker.run(stopping)
+        if replay.state is State.READY and replay.switch:
+            while not turns.ask(model.name):  # noqa: ASYNC110 - several may ask, one is let in
+                await asyncio.sleep(POLL_SECONDS)
+            await switch_if_clean(connection, model, replay)
     finally:
         turns.leave(model.name)
-    if replay.state is State.READY and replay.switch:
-        async with turns.turn(model.name):
-            await switch_if_clean(connection, model, replay)
     return await replay_of(connection.mongo, model.name)
 
 

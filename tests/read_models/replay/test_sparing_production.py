@@ -12,11 +12,10 @@ from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from read_models.orders import ORDERS
 from read_models.replay import observed_lag
-from read_models.replay.concurrency import Turns
 from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.start import begin
 from read_models.replay.state import State, replay_of
-from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, AdaptiveBatchSize, Backpressure
+from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, AdaptiveBatchSize, Backpressure, Turns
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored
