@@ -66,7 +66,6 @@ class Rebuilder(Projector[D]):
         await self._reader.stop()
 
     async def close(self) -> None:
-        """Stop reading, and end the session."""
         await self.rest()
         await super().close()
 

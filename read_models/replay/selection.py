@@ -96,7 +96,6 @@ class Selection(msgspec.Struct):
     partitions: dict[str, set[int]] = msgspec.field(default_factory=dict)
 
     def add(self, key: str, partitions: Collection[int]) -> None:
-        """Select a document."""
         self.partitions.setdefault(key, set()).update(partitions)
 
 

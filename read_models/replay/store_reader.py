@@ -123,11 +123,9 @@ class _Log:
 
     @property
     def oldest(self) -> datetime:
-        """When the next event happened."""
         return self.events[0].metadata.time
 
     def take(self, limit: int) -> list[Delivered]:
-        """Some of the events, in order."""
         taken = [self.events.popleft() for _ in range(min(limit, len(self.events)))]
         for event in taken:
             self._taken[event.partition] = event.position

@@ -43,7 +43,6 @@ class PacedReader:
         self.limit = limit
 
     async def start(self, checkpoints: Mapping[Place, Checkpoint]) -> None:
-        """As the other reader does."""
         await self._reader.start(checkpoints)
 
     async def next(self, limit: int, timeout: float | None) -> Batch | None:
@@ -62,11 +61,9 @@ class PacedReader:
         return batch
 
     async def done(self, batch: Batch) -> None:
-        """As the other reader does."""
         await self._reader.done(batch)
 
     async def stop(self) -> None:
-        """As the other reader does."""
         await self._reader.stop()
 
 

@@ -40,7 +40,6 @@ class KeyExamples(msgspec.Struct):
     keys: list[str] = msgspec.field(default_factory=list)
 
     def add(self, key: str) -> None:
-        """Count one more."""
         self.documents += 1
         if len(self.keys) < KEYS:
             self.keys.append(key)

@@ -219,7 +219,7 @@ def test_nothing_is_received_for_invoices_that_are_orders(tmp_path: Path) -> Non
 
 def test_days_that_differ_are_named_whichever_side_lacks_them() -> None:
     day = DaySales(1, 2, 300)
-    first, second, third = (Tally.of({}), Tally.of({}), Tally.of({}))
+    first, second, third = (Tally(), Tally(), Tally())
     assert differences(first, second) == []
     one, two = date(2010, 12, 1), date(2010, 12, 2)
     second.add(one, day)

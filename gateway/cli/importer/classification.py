@@ -125,7 +125,6 @@ def in_country(customer_id: str, country: str) -> str:
 
 
 def digest(content: bytes) -> str:
-    """Hexadecimal SHA-256."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -352,5 +351,4 @@ def described(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A value in a message, shortened."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")

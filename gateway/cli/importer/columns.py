@@ -128,7 +128,6 @@ class DateColumn(msgspec.Struct):
     """The first value of each shape."""
 
     def see(self, text: str, line: int) -> None:
-        """Take in one value."""
         shape = shape_of(text) if len(text) <= LONGEST_DATE else ""
         if shape and shape not in self.first:
             self.first[shape] = Seen(line, text)
@@ -267,7 +266,6 @@ class DecimalColumn(msgspec.Struct):
     """The first value that only one form allows, and the first that has two meanings."""
 
     def see(self, text: str, line: int) -> None:
-        """Take in one value."""
         form = form_of(text) if len(text) <= LONGEST_NUMBER else ""
         if form and form not in self.first:
             self.first[form] = Seen(line, text)
@@ -320,7 +318,6 @@ def whole(text: str) -> int | None:
 
 
 def minor_digits(currency: str) -> int:
-    """How many digits after the point a currency has."""
     return MINOR_UNITS[currency]
 
 

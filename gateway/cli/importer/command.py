@@ -203,7 +203,6 @@ class Import(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def classifier(self) -> Classifier:
-        """Tells this file's sales from its other rows."""
         return Classifier(
             Reading(
                 digits=minor_digits(self.currency),
@@ -411,5 +410,4 @@ def rejects_path(given: Path | None, file: Path, *, overwrite: bool) -> Path:
 
 
 def exists(path: Path) -> str:
-    """Why a file is not written."""
     return f"--rejects: {path} exists; name another, or say --overwrite-rejects"

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -41,22 +41,14 @@ class Tally(msgspec.Struct):
     days: dict[date, DaySales] = msgspec.field(default_factory=dict)
 
     def add(self, day: date, sales: DaySales) -> None:
-        """Count sales of a day."""
         self.days[day] = self.days.get(day, DaySales()) + sales
 
     @property
     def total(self) -> DaySales:
-        """All days together."""
         return sum(self.days.values(), DaySales())
 
     def on(self, days: Iterable[date]) -> Tally:
-        """These days alone."""
         return Tally({day: self.days[day] for day in days if day in self.days})
-
-    @classmethod
-    def of(cls, days: Mapping[date, DaySales] | Iterable[tuple[date, DaySales]]) -> Self:
-        """A tally from days already added up."""
-        return cls(dict(days))
 
 
 class Sales(msgspec.Struct):
@@ -66,7 +58,6 @@ class Sales(msgspec.Struct):
     countries: dict[str, Tally] = msgspec.field(default_factory=dict)
 
     def add(self, day: date, country: str, sales: DaySales) -> None:
-        """Count sales of a day to a country."""
         self.whole.add(day, sales)
         self.countries.setdefault(country, Tally()).add(day, sales)
 
@@ -138,7 +129,6 @@ class Survey(msgspec.Struct):
             head.spoilt = "it comes to more than an order may"
 
     def spoil(self, invoice: str, line: int, why: str) -> None:
-        """An invoice is not whole."""
         head = self.heads.get(invoice)
         if head is None:
             head = self.heads[invoice] = Head("", "", NEVER, line)
@@ -151,7 +141,6 @@ class Survey(msgspec.Struct):
         return kind
 
     def count(self, kind: Sold | Rejected) -> None:
-        """Take in one row's verdict."""
         self.rows += 1
         if isinstance(kind, Rejected):
             self.rejected[kind.reason] += 1
@@ -205,7 +194,6 @@ class Invoice(msgspec.Struct):
 
     @property
     def units_by_sku(self) -> dict[str, int]:
-        """How many units of each product it takes."""
         units: dict[str, int] = {}
         for sku, _, quantity in self.lines:
             units[sku] = units.get(sku, 0) + quantity
@@ -213,7 +201,6 @@ class Invoice(msgspec.Struct):
 
     @property
     def sales(self) -> DaySales:
-        """What it adds to its day."""
         revenue = sum(price * quantity for (_, price), quantity in self.units.items())
         return DaySales(1, sum(self.units.values()), revenue)
 
@@ -254,7 +241,6 @@ class Units(msgspec.Struct):
     mark: int = 0
 
     def add(self, order_id: str, sku: str, units: int) -> None:
-        """Take in an invoice."""
         content = msgspec.json.encode([order_id, sku, units])
         number = int.from_bytes(hashlib.blake2b(content, digest_size=DIGEST_SIZE).digest())
         self.units += units
@@ -292,7 +278,6 @@ def needs(invoices: Iterable[Invoice], placed: Collection[str]) -> dict[Group, N
 
 
 def together(groups: Mapping[Group, Need]) -> list[Receipt]:
-    """A month's receipts, product by product."""
     return [
         receipt
         for (sku, month), need in groups.items()

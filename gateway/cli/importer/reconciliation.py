@@ -81,7 +81,6 @@ async def decided(shop: Shop, orders: Collection[str], placed: str, steps: Steps
 
 
 async def stuck_among(shop: Shop, orders: Collection[str]) -> dict[str, str]:
-    """Those whose fulfilment waits for an operator."""
     return {
         item["order_id"]: str(item.get("problem") or "")
         async for item in shop.items("/v1/fulfilments", stuck="true")
@@ -99,7 +98,6 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(ours: Tally, theirs: Tally, country: str = "") -> list[Difference]:
-    """The days that differ, in order."""
     return [
         Difference(day, ours.days.get(day, DaySales()), theirs.days.get(day, DaySales()), country)
         for day in sorted(ours.days.keys() | theirs.days.keys())
@@ -151,7 +149,6 @@ def spans(days: Collection[date]) -> Iterator[tuple[date, date]]:
 
 
 def day_sales(item: Any, currency: str) -> tuple[date, DaySales]:
-    """One day of the answer."""
     return date.fromisoformat(item["day"]), DaySales(
         item["orders"], item["units"], item["revenue"].get(currency, 0)
     )
@@ -236,7 +233,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def report(result: Result, console: Console) -> None:
-    """Print it all."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -339,7 +335,6 @@ def troubles(result: Result) -> list[str]:
 
 
 def verdict(result: Result) -> list[str]:
-    """What it comes to."""
     lines = []
     if result.file_changed:
         lines.append(
@@ -357,7 +352,6 @@ def verdict(result: Result) -> list[str]:
 
 
 def said(sales: DaySales, digits: int) -> str:
-    """A day's sales in a line."""
     return f"{sales.orders:,} orders, {sales.units:,} units, {in_major_units(sales.revenue, digits)}"
 
 

@@ -55,7 +55,6 @@ class Records(msgspec.Struct):
     """Customer → the country their sales are counted in, though the file has another."""
 
     def of(self, customer: str, country: str) -> str:
-        """The record's id."""
         return self.ids.get((customer, country), customer)
 
 
@@ -130,7 +129,6 @@ class Failures(msgspec.Struct):
     kept: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def add(self, thing: str, problem: str) -> None:
-        """Keep one, up to a bound."""
         self.count += 1
         if len(self.kept) < MOST_FAILURES_KEPT:
             self.kept.append((thing, problem))
@@ -272,7 +270,6 @@ class Delivery:
             await self.receive(single, steps)
 
     async def receive(self, receipts: Collection[Receipt], steps: Steps) -> None:
-        """Receive units."""
 
         async def take(receipt: Receipt) -> None:
             answer = await receive(self._shop, receipt)
@@ -342,7 +339,6 @@ class Delivery:
 
     @property
     def placed(self) -> str:
-        """The consistency tokens of every order placed."""
         return self._tokens.of(f"{ORDERS}/{order_id}" for order_id in self.accepted.orders)
 
     async def _all(
@@ -400,7 +396,6 @@ def is_new(answer: Answer) -> bool:
 
 
 async def placed_among(shop: Shop, orders: Collection[str], steps: Steps) -> dict[str, Placed]:
-    """Those of the orders that the shop has."""
     found: dict[str, Placed] = {}
     seen = 0
     async for document in shop.items(ORDERS):

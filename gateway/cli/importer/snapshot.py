@@ -81,7 +81,6 @@ class Snapshot:
         return io.BufferedReader(_Reading(self._content.fileno(), until), CHUNK)
 
     def close(self) -> None:
-        """Remove the copy."""
         self._content.close()
 
     @property
@@ -227,7 +226,6 @@ class _Reading(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with what comes next."""
         view = memoryview(buffer)
         chunk = os.pread(self._number, min(len(view), self._until - self._offset), self._offset)
         view[: len(chunk)] = chunk

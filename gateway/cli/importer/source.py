@@ -55,7 +55,6 @@ class Lines:
         self.current = ""
 
     def begin(self) -> None:
-        """The next line begins a record."""
         self.began = self.number + 1
 
     def __iter__(self) -> Lines:
@@ -158,7 +157,6 @@ class Source:
             raise
 
     def close(self) -> None:
-        """Let go of the copy of the file."""
         self._snapshot.close()
 
     @property

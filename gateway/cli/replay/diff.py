@@ -86,7 +86,6 @@ async def _compare(connection: Connection, model: ReadModel[Any]) -> Diff:
 
 
 def show(found: Diff, console: Console) -> None:
-    """Print it for people."""
     columns = (
         *(Column("side"), Column("version"), Column("documents", number=True)),
         *(Column("checksum of all"), Column("dead letters", number=True)),

@@ -118,7 +118,6 @@ def _time(option: str, text: str | None) -> datetime | None:
 
 
 def show(found: Repair, console: Console) -> None:
-    """Print it for people."""
     would = "would be " if found.dry_run else ""
     matched = f", {found.matched:,} events match" if found.matched else ""
     console.print(
