@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def wait_for_event(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event was set within so many seconds."""
+async def wait_for_event(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether the event was set within so many seconds; None waits without a limit."""
     # Not `asyncio.wait_for`: before Python 3.12 it swallows a cancellation that comes as it returns.
     try:
         async with asyncio.timeout(seconds):

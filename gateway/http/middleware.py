@@ -19,6 +19,7 @@ from gateway.http.rate_limiting import count_by_address
 from gateway.http.request import KEY, Incoming
 from gateway.http.response import Answer
 from gateway.problems import BUSY, MEDIA_TYPE, NOT_FOUND, UNAVAILABLE, Kind, Problem, encoded
+from infra.aio import wait_for_event
 from infra.observability.logging.setup import trace_of
 
 UNMATCHED = "unmatched"
@@ -129,11 +130,7 @@ class Front:
     async def finish(self, seconds: float) -> None:
         """Refuse new requests; return when those under way are answered, or after so many seconds."""
         self._closing = True
-        try:
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
-        except TimeoutError:
-            return
+        await wait_for_event(self._idle, seconds)
 
 
 def problem_of(incoming: Incoming) -> Problem | None:

@@ -12,7 +12,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from infra.aio import cancel_all
+from infra.aio import cancel_all, wait_for_event
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.event_log.messages import Heads
 from infra.event_store.errors import RESTORE_REMEDY
@@ -218,7 +218,9 @@ class ContextSubscription:
                 await pull.ask(AHEAD - self._buffered)
                 if await self._catch_up():
                     raise _Restart("the stream lacked events")
-                await self._wait(TICK_SECONDS if self._behind_since is None else BEHIND_TICK_SECONDS)
+                await wait_for_event(
+                    self._wake, TICK_SECONDS if self._behind_since is None else BEHIND_TICK_SECONDS
+                )
         finally:
             await pull.stop()
 
@@ -326,7 +328,7 @@ class ContextSubscription:
         while self._positions[partition] < target:
             while self._buffered >= AHEAD:
                 self._wake.clear()
-                await self._wait(TICK_SECONDS)
+                await wait_for_event(self._wake, TICK_SECONDS)
             position = self._positions[partition]
             try:
                 page = await self._client.page(self._context, position, partitions=[partition])
@@ -388,13 +390,6 @@ class ContextSubscription:
         self.failure = error
         self._arrived()
         self._wake.set()
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
 
 def _lowest(checkpoints: Collection[Checkpoint]) -> StreamPosition:

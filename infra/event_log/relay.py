@@ -9,6 +9,7 @@ import structlog
 from nats.aio.client import Client
 from nats.nuid import NUID
 
+from infra.aio import wait_for_event
 from infra.event_log.published import StoreRestored, check_has
 from infra.event_log.relay_control import RelayControl
 from infra.event_store.store import EventStore, StoreUnavailable
@@ -205,11 +206,7 @@ class Relay:
                     audited = loop.time()
                     continue
                 self._control.caught_up()
-            wait = min(TICK_SECONDS, self._audit_seconds)
-            try:
-                async with asyncio.timeout(wait):
-                    await self._committed.wait()
-            except TimeoutError:
+            if not await wait_for_event(self._committed, min(TICK_SECONDS, self._audit_seconds)):
                 await self._check_store()
             reconnected = self._nats.stats["reconnects"] != self._reconnects
             if reconnected or loop.time() - audited >= self._audit_seconds:

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from nats.aio.client import Client
 
-from infra.aio import cancel_all
+from infra.aio import cancel_all, wait_for_event
 from infra.event_log.client import LogClient, LogPage
 from infra.event_log.messages import (
     DAMAGED_BYTES,
@@ -108,11 +108,7 @@ class LogService:
             except (StoreUnavailable, NatsUnavailable) as error:
                 log.debug("heads not announced", context=self._context, error=str(error))
             await asyncio.sleep(ANNOUNCE_PAUSE)
-            try:
-                async with asyncio.timeout(ANNOUNCE_SECONDS):
-                    await self._committed.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(self._committed, ANNOUNCE_SECONDS)
 
 
 def _fitting(records: Sequence[Recorded], previous: list[int] | None) -> list[LogEvent]:

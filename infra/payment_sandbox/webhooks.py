@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import httpx
 import structlog
 
+from infra.aio import wait_for_event
 from infra.payment_sandbox.ledger import DueWebhook, Ledger
 from infra.payment_sandbox.provider import SandboxProvider
 from infra.security.webhook_signature import sign
@@ -82,11 +83,7 @@ class Afterwards:
 
     async def _until(self, due: float | None, woken: asyncio.Event) -> None:
         wait = None if due is None else max(0.0, due - self._clock())
-        try:
-            async with asyncio.timeout(wait):
-                await woken.wait()
-        except TimeoutError:
-            return
+        await wait_for_event(woken, wait)
 
     async def _send(self, client: httpx.AsyncClient, webhook: DueWebhook) -> None:
         # The second copy of a webhook has the id of the first.

@@ -16,6 +16,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from infra.aio import wait_for_event
 from infra.nats.connection import NatsUnavailable, publish, request
 from infra.nats.jetstream import (
     JetStreamRefused,
@@ -158,11 +159,7 @@ class Timers:
                         *(self._ring(message, ring) for message in messages[begin : begin + AT_ONCE])
                     )
                 await pull.ask(AHEAD)
-                try:
-                    async with asyncio.timeout(TICK_SECONDS):
-                        await wake.wait()
-                except TimeoutError:
-                    continue
+                await wait_for_event(wake, TICK_SECONDS)
         finally:
             await pull.stop()
 

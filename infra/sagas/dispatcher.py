@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from infra.aio import cancel_all
+from infra.aio import cancel_all, wait_for_event
 from infra.event_store.store import StoreUnavailable
 from infra.messages.commands import Accepted, Answer, Envelope, RefusalKind, Refused, Token
 from infra.observability.logging.setup import trace_of
@@ -170,11 +170,7 @@ class Dispatcher:
                     return Token(command.context, answer.position, answer.partition)
                 case Refused() if tries >= self._tries(answer):
                     return answer
-            try:
-                async with asyncio.timeout(self._policy.pause(tries)):
-                    await lane.news.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(lane.news, self._policy.pause(tries))
 
     def _tries(self, answer: Refused) -> int:
         if answer.retryable:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import weakref
 from collections.abc import Mapping, Sequence
 
+from infra.aio import wait_for_event
 from infra.messages.commands import Token
 from read_models.projection import checkpoints
 from read_models.projection.checkpoints import Place
@@ -86,9 +86,7 @@ class _Watch:
                 if not future.done() and self._missing(tokens) is None:
                     future.set_result(collection)
                     del self._waiting[future]
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._newcomer.wait()
+            await wait_for_event(self._newcomer, POLL_SECONDS)
 
     async def _read(self) -> tuple[str, dict[Place, int]]:
         models = self._models()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from infra.aio import wait_for_event
 from infra.event_log.client import ContextUnavailable, LogClient
 from infra.nats.connection import NatsUnavailable
 from read_models.monitoring.lag import behind
@@ -53,10 +53,7 @@ class Progress:
             else:
                 self._looks.append((asked_at, self._heads))
             await asyncio.sleep(LOOK_SECONDS)
-            # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes as it returns.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_SECONDS):
-                    await self.working.wait()
+            await wait_for_event(self.working, IDLE_SECONDS)
 
     def up_to_date(self, positions: Mapping[Place, int]) -> bool:
         """Whether a version that is there has all there was a moment ago."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import structlog
 from nats.aio.client import Client
 
+from infra.aio import wait_for_event
 from infra.event_log.subscription import LogReader
 from infra.mongo import Mongo, MongoUnavailable
 from read_models.projection.model import ReadModel
@@ -45,8 +45,7 @@ class Projectors:
             try:
                 while not ending.is_set():
                     await self._follow(group)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(ending.wait(), LOOK_SECONDS)
+                    await wait_for_event(ending, LOOK_SECONDS)
             finally:
                 for stopping in self._running.values():
                     stopping.set()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from infra.aio import wait_for_event
 from infra.mongo import Mongo, MongoUnavailable
 from read_models.replay.state import Replay, State, find_replays
 
@@ -111,5 +112,4 @@ async def _watch(
             for name in names:
                 if name in replays and (over or replays[name].attended):
                     tell(replays[name])
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), LOOK_SECONDS)
+        await wait_for_event(ended, LOOK_SECONDS)
