@@ -1,4 +1,4 @@
-"""Appends that share one transaction: judged one after the other, then written together."""
+"""What shares one transaction: judged one append after the other, then written together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
+from eventsourcing.persistence import IntegrityError, StoredEvent, Tracking
 
 from infra.event_store.errors import (
     CommandRepeated,
@@ -35,6 +36,12 @@ PUT_BACK = b"put back"
 
 CheckpointKey = tuple[str, str, int]
 """Reader, context, partition."""
+
+TRACKING = "eventsourcing"
+"""The reader whose checkpoints are the library's `Tracking` objects."""
+
+WHOLE_LOG = -1
+"""In the place of a partition: `Tracking` is of a log, not of one of its partitions."""
 
 encode_metadata = msgspec.json.Encoder().encode
 
@@ -76,7 +83,7 @@ def row_of(event: Recorded) -> EventRow:
     )
 
 
-class Standing(msgspec.Struct):
+class CurrentState(msgspec.Struct):
     """What the store holds of everything a group touches; what is not in it does not exist."""
 
     positions: Iterator[int]
@@ -109,53 +116,99 @@ class Group:
         self.notes: dict[tuple[str, str], bytes | None] = {}
         self.admitted = 0
 
-    def judge(self, standing: Standing) -> list[Outcome]:
+    def judge(self, state: CurrentState) -> list[Outcome]:
         """Say what becomes of each append; what is to be written is in the attributes afterwards."""
         outcomes: list[Outcome] = []
         for append in self._appends:
             versions = dict[str, int]()
-            refusal = _refusal(append, standing, versions)
+            refusal = _refusal(append, state, versions)
             if refusal is None:
-                outcomes.append(self._admit(append, standing, versions))
+                outcomes.append(self._admit(append, state, versions))
             else:
                 outcomes.append(refusal)
         return outcomes
 
-    def _admit(self, append: Append, standing: Standing, versions: dict[str, int]) -> Appended:
-        rows, last = _rows(append.streams, standing.positions)
+    def _admit(self, append: Append, state: CurrentState, versions: dict[str, int]) -> Appended:
+        rows, last = _rows(append.streams, state.positions)
         self.events += rows
-        standing.versions.update(versions)
+        state.versions.update(versions)
         if append.command is not None:
             self.commands.append(append.command)
-            standing.commands[append.command.command_id] = append.command
+            state.commands[append.command.command_id] = append.command
         for move in append.checkpoints:
             key = (move.reader, move.context, move.partition)
             self.checkpoints[key] = move.checkpoint
-            standing.checkpoints[key] = move.checkpoint.position
+            state.checkpoints[key] = move.checkpoint.position
         for note in append.notes:
             self.notes[note.kind, note.key] = note.value
         self.admitted += 1
         return Appended(last)
 
 
-def _refusal(append: Append, standing: Standing, versions: dict[str, int]) -> Exception | None:
+class InsertEvents(Group):
+    """The library's `insert_events`, a group of one: versions are given, the table's key judges them."""
+
+    def __init__(
+        self,
+        stored_events: Sequence[StoredEvent],
+        tracking: Tracking | None = None,
+        metadata: Metadata | None = None,
+    ) -> None:
+        super().__init__(())
+        self._stored_events = stored_events
+        self._tracking = tracking
+        self._metadata = metadata or Metadata(
+            time=datetime.now(UTC), causation_id="", correlation_id="", actor=""
+        )
+        self.event_count = len(stored_events)
+        if tracking is not None:
+            self.checkpoint_keys.add((TRACKING, tracking.application_name, WHOLE_LOG))
+
+    def judge(self, state: CurrentState) -> list[Outcome]:
+        """Raises IntegrityError if what is tracked was tracked before."""
+        if self._tracking is not None:
+            (key,) = self.checkpoint_keys
+            seen, position = state.checkpoints.get(key, 0), self._tracking.notification_id
+            if position <= seen:
+                raise IntegrityError(f"{self._tracking} is not above {seen}")
+            self.checkpoints[key] = Checkpoint(position=position)
+        encoded, recorded_at = encode_metadata(self._metadata), microseconds(self._metadata.time)
+        for event in self._stored_events:
+            stream = str(event.originator_id)
+            self.events.append(
+                EventRow(
+                    next(state.positions),
+                    stream,
+                    event.originator_version,
+                    event.topic,
+                    event.state,
+                    partition_of(key_of(stream)),
+                    recorded_at,
+                    encoded,
+                )
+            )
+        self.admitted = 1
+        return [Appended(tuple([row.position for row in self.events]))]
+
+
+def _refusal(append: Append, state: CurrentState, versions: dict[str, int]) -> Exception | None:
     """Why the append does not hold, if so; else `versions` has the streams' versions after it."""
     command = append.command
     if command is not None:
-        known = standing.commands.get(command.command_id)
+        known = state.commands.get(command.command_id)
         if known is not None:
             # Of a command whose events were put back from the stream nothing else is known.
             if known.fingerprint in {command.fingerprint, PUT_BACK}:
                 return CommandRepeated(known.command_id, known.reply)
             return CommandReused(known.command_id)
     for move in append.checkpoints:
-        actual = standing.checkpoints.get((move.reader, move.context, move.partition), 0)
+        actual = state.checkpoints.get((move.reader, move.context, move.partition), 0)
         if actual != move.seen:
             return CheckpointMoved(move.reader, (move.context, move.partition), actual)
     for part in append.streams:
         version = versions.get(part.stream)
         if version is None:
-            version = standing.versions.get(part.stream, 0)
+            version = state.versions.get(part.stream, 0)
         if part.expected != version:
             return Conflict(part.stream, version)
         versions[part.stream] = version + len(part.events)

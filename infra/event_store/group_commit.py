@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from infra.event_store.backend import Writer
+from infra.event_store.backend import Connection
 from infra.event_store.errors import Outcome, StoreBusy, StoreUnavailable
 from infra.messages.events import Append, Appended
 from infra.observability import tracing
@@ -55,12 +55,12 @@ class Waiting:
 class GroupCommit:
     """The one way to write to a store."""
 
-    def __init__(self, writer: Writer, name: str, committed: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, name: str, committed: Callable[[], None]) -> None:
         """`committed` is called on the event loop after every commit."""
         self.sizes = CommitSizes()
         self._measures = StoreMeasures(name)
         self._name = name
-        self._writer = writer
+        self._connection = connection
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
@@ -101,11 +101,11 @@ class GroupCommit:
 
     def check(self) -> None:
         """Raises StoreReplaced if the store was exchanged since it was opened."""
-        self._writer.check()
+        self._connection.check()
 
     def interrupt(self) -> None:
         """Let the write under way fail."""
-        self._writer.interrupt()
+        self._connection.interrupt()
 
     def _run(self) -> None:
         try:
@@ -116,7 +116,7 @@ class GroupCommit:
                 self._measures.commit_seconds(time.perf_counter() - begun)
                 self._loop.call_soon_threadsafe(self._answer, group, outcomes)
         finally:
-            self._writer.close()
+            self._connection.close()
             self._loop.call_soon_threadsafe(self._stopped.set_result, None)
 
     def _take(self) -> list[Waiting]:
@@ -144,7 +144,7 @@ class GroupCommit:
 
     def _write(self, appends: Sequence[Append]) -> list[Outcome]:
         try:
-            return self._writer.write(appends)
+            return self._connection.recorder.insert_group(appends)
         except StoreUnavailable as error:
             return [error] * len(appends)
         except Exception as error:  # noqa: BLE001 - whatever an append's values provoke is that append's answer
@@ -188,7 +188,7 @@ class GroupCommit:
                     waiting.answer.set_exception(
                         StoreUnavailable(f"the store did not answer within {SECONDS_AT_MOST:g} s: try again")
                     )
-            self._writer.interrupt()
+            self._connection.interrupt()
         self._watch = self._loop.call_later(SECONDS_AT_MOST, self._watch_progress, self.progress)
 
 

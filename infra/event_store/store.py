@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import structlog
 
-from infra.event_store.backend import Database, LogFilter, Reader
+from infra.event_store.backend import Connection, Database
 from infra.event_store.errors import (
     CommandRepeated,
     CommandReused,
@@ -24,6 +24,7 @@ from infra.event_store.errors import (
 from infra.event_store.group_commit import CommitSizes, GroupCommit
 from infra.event_store.group_read import SECONDS_AT_MOST, GroupRead
 from infra.event_store.postgres.database import PostgresDatabase
+from infra.event_store.recorder import LogFilter
 from infra.event_store.sqlite.database import SQLiteDatabase
 from infra.messages.events import (
     PARTITIONS,
@@ -61,8 +62,9 @@ log = structlog.get_logger(__name__)
 class Lane:
     """A connection that reads and the thread it belongs to."""
 
-    def __init__(self, reader: Reader, name: str) -> None:
-        self.reader = reader
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.connection = connection
+        self.recorder = connection.recorder
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, read: Callable[..., T], *arguments: object) -> T:
@@ -72,7 +74,7 @@ class Lane:
             reading = loop.run_in_executor(self.executor, read, *arguments)
         except RuntimeError as error:
             raise StoreUnavailable("the store is closed") from error
-        overdue = loop.call_later(SECONDS_AT_MOST, self.reader.interrupt)
+        overdue = loop.call_later(SECONDS_AT_MOST, self.connection.interrupt)
         try:
             return await reading
         finally:
@@ -99,17 +101,18 @@ class EventStore:
         self._head_note = database.head_note
         self._noted: int | None = None
         self._listeners: list[Callable[[], None]] = []
-        self._loads = Lane(database.reader(), f"{context}-load")
-        self._tail = Lane(database.reader(), f"{context}-log")
-        self._search = Lane(database.reader(), f"{context}-search")
+        self._loads = Lane(database.connect(), f"{context}-load")
+        self._tail = Lane(database.connect(), f"{context}-log")
+        self._search = Lane(database.connect(), f"{context}-search")
         self._lanes = (self._loads, self._tail, self._search)
-        self._commits = GroupCommit(database.writer(), context, self._committed)
+        self._commits = GroupCommit(database.connect(), context, self._committed)
         self._election = database.leader_election()
         self._election.hear(self._committed)
         loads, seconds = self._loads, StoreMeasures(context).read_seconds
-        self._streams = GroupRead(loads.executor, loads.reader.streams, loads.reader.interrupt, seconds)
-        self._commands = GroupRead(loads.executor, loads.reader.commands, loads.reader.interrupt, seconds)
-        self._notes = GroupRead(loads.executor, loads.reader.notes, loads.reader.interrupt, seconds)
+        recorder, interrupt = loads.recorder, loads.connection.interrupt
+        self._streams = GroupRead(loads.executor, recorder.select_streams, interrupt, seconds)
+        self._commands = GroupRead(loads.executor, recorder.commands, interrupt, seconds)
+        self._notes = GroupRead(loads.executor, recorder.notes, interrupt, seconds)
 
     @classmethod
     async def open(cls, context: str, url: str) -> Self:
@@ -177,25 +180,25 @@ class EventStore:
         """
         wanted = LogFilter(partitions=partitions, stream=stream, names=names, since=since, until=until)
         lane = self._search if wanted.searches else self._tail
-        return await lane.run(lane.reader.log, after, limit, wanted)
+        return await lane.run(lane.recorder.select_log, after, limit, wanted)
 
     async def head(self) -> int:
         """The position of the last event; 0 when there is none."""
-        return await self._tail.run(self._tail.reader.head)
+        return await self._tail.run(self._tail.recorder.max_notification_id) or 0
 
     async def partition_heads(self, upto: int | None = None) -> list[int]:
         """The position of each partition's last event, not above `upto`; 0 when there is none."""
-        return await self._tail.run(self._tail.reader.partition_heads, upto)
+        return await self._tail.run(self._tail.recorder.partition_heads, upto)
 
     async def behind(self, positions: Sequence[int]) -> list[Behind]:
         """For each of the 16 partitions, what lies after its position; counted up to 100,000."""
         if len(positions) != PARTITIONS:
             raise ValueError(f"{len(positions)} positions for {PARTITIONS} partitions")
-        return await self._search.run(self._search.reader.behind, positions)
+        return await self._search.run(self._search.recorder.behind, positions)
 
     async def checkpoints(self, reader: str) -> dict[tuple[str, int], Checkpoint]:
         """A reader's checkpoints, by context and partition."""
-        return await self._tail.run(self._tail.reader.checkpoints, reader)
+        return await self._tail.run(self._tail.recorder.checkpoints, reader)
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Call `listener` on the event loop after every commit, also of other processes; it never blocks."""
@@ -222,11 +225,11 @@ class EventStore:
 
         What was published and is not in a store that was restored from a backup comes back this way.
         """
-        writer = await asyncio.to_thread(self._database.writer)
+        connection = await asyncio.to_thread(self._database.connect)
         try:
-            await asyncio.to_thread(writer.put_back, events, commands)
+            await asyncio.to_thread(connection.recorder.put_back, events, commands)
         finally:
-            await asyncio.to_thread(writer.close)
+            await asyncio.to_thread(connection.close)
 
     async def check(self) -> None:
         """Raises StoreReplaced if another store was put in the place of this one since it was opened."""
@@ -261,7 +264,7 @@ class EventStore:
             if commits == self._commits.progress:
                 self._commits.interrupt()
                 for lane in self._lanes:
-                    lane.reader.interrupt()
+                    lane.connection.interrupt()
             commits = self._commits.progress
         closing.result()
 
@@ -272,7 +275,7 @@ class EventStore:
         # One after the other: the last connection moves SQLite's log into the file. Of two that are closed at
         # the same moment neither is the last, and a copy of the file alone would lack what is in the log.
         for lane in self._lanes:
-            await asyncio.to_thread(lane.reader.close)
+            await asyncio.to_thread(lane.connection.close)
         await asyncio.to_thread(self._database.close)
 
 

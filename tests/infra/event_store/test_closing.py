@@ -81,7 +81,7 @@ async def test_connections_are_closed_one_after_the_other_so_that_all_is_in_the_
         closing.release()
 
     for lane in store._lanes:
-        lane.reader.close = partial(alone, lane.reader.close)  # type: ignore[method-assign]
+        lane.connection.close = partial(alone, lane.connection.close)  # type: ignore[method-assign]
     await store.close()
     file = Path(sqlite_store.removeprefix("sqlite:"))
     assert not file.with_name(file.name + "-wal").exists()

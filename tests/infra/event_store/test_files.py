@@ -97,7 +97,7 @@ async def test_an_address_of_no_known_kind() -> None:
 
 async def test_commits_reach_the_disk_before_they_are_answered(sqlite_store: str) -> None:
     store = await EventStore.open("ordering", sqlite_store)
-    connection: sqlite3.Connection = store._commits._writer._connection  # type: ignore[attr-defined]
+    connection: sqlite3.Connection = store._commits._connection._connection  # type: ignore[attr-defined]
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     await store.close()

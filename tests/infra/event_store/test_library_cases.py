@@ -1,4 +1,4 @@
-"""The eventsourcing library's own cases for recorders, on ours."""
+"""The eventsourcing library's own cases for recorders, on the recorders that production runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from eventsourcing.sqlite import SQLiteDatastore
+from psycopg.conninfo import conninfo_to_dict
 
-from infra.event_store.postgres.connection import parameters
-from infra.event_store.postgres.database import PostgresEventRecorder, datastore_of
-from infra.event_store.sqlite.database import SQLiteEventRecorder
+from infra.event_store.postgres.recorder import PostgresEventRecorder
+from infra.event_store.sqlite.recorder import SQLiteEventRecorder
 from tests.support.deadlines import HOLDS_SECONDS
 
 # The cases' module also has cases for the library's cipher, which needs a package that nothing here uses.
@@ -34,7 +34,7 @@ def readers_end() -> None:
 
 
 class OnSQLite:
-    """A recorder on a fresh file."""
+    """A recorder on a fresh file, with the library's pool: the cases use it from several threads."""
 
     datastore: SQLiteDatastore
 
@@ -55,13 +55,22 @@ class OnSQLite:
 
 
 class OnPostgres:
-    """A recorder on a fresh database."""
+    """A recorder on a fresh database, with the library's pool."""
 
     datastore: PostgresDatastore
 
     @pytest.fixture(autouse=True)
     def fresh(self, postgres_store: str) -> Any:
-        self.datastore = datastore_of(parameters(postgres_store))
+        known = conninfo_to_dict(postgres_store)
+        self.datastore = PostgresDatastore(
+            dbname=str(known["dbname"]),
+            host=str(known["host"]),
+            port=str(known["port"]),
+            user=str(known["user"]),
+            password="",
+            max_overflow=9,
+            originator_id_type="text",
+        )
         yield
         readers_end()
         self.datastore.close()
@@ -97,7 +106,8 @@ class TestStreamsOnPostgres(OnPostgres, library.AggregateRecorderTestCase):
 
 
 class TestLogOnSQLite(OnSQLite, library.ApplicationRecorderTestCase[SQLiteEventRecorder]):
-    pass
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()
 
 
 class TestLogOnPostgres(OnPostgres, library.ApplicationRecorderTestCase[PostgresEventRecorder]):
@@ -112,4 +122,20 @@ class TestPositionsOnSQLite(OnSQLite, library.NonInterleavingNotificationIDsBase
 
 
 class TestPositionsOnPostgres(OnPostgres, library.NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestTrackingOnSQLite(OnSQLite, library.TrackingRecorderTestCase):
+    pass
+
+
+class TestTrackingOnPostgres(OnPostgres, library.TrackingRecorderTestCase):
+    pass
+
+
+class TestProcessOnSQLite(OnSQLite, library.ProcessRecorderTestCase):
+    pass
+
+
+class TestProcessOnPostgres(OnPostgres, library.ProcessRecorderTestCase):
     pass

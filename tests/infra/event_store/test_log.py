@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from infra.event_store.postgres import reader as postgres_reader
-from infra.event_store.sqlite import reader as sqlite_reader
+from infra.event_store.postgres import recorder as postgres_recorder
+from infra.event_store.sqlite import recorder as sqlite_recorder
 from infra.event_store.store import EventStore
 from infra.messages.events import PARTITIONS, Behind, key_of, partition_of
 from tests.infra.event_store.messages import NOON, append, part
@@ -103,7 +103,7 @@ async def test_behind_counts_what_lies_after_a_position_and_since_when(log: Even
 
 
 async def test_behind_stops_counting_at_its_limit(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sqlite_reader, postgres_reader):
+    for module in (sqlite_recorder, postgres_recorder):
         monkeypatch.setattr(module, "BEHIND", module.BEHIND.replace("LIMIT 100000", "LIMIT 3"))
     await store.append(append(part("order-1", 0, *["Counted"] * 5)))
     assert (await store.behind([0] * PARTITIONS))[partition_of("1")] == Behind(3, NOON)
