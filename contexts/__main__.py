@@ -59,7 +59,7 @@ def run(
     chosen = tuple(names or NAMES)
     for name in chosen:
         if name not in NAMES:
-            fail(f"{name!r} is no context; there are {', '.join(NAMES)}")
+            fail(f"unknown context {name!r}; choose one of {', '.join(NAMES)}")
     try:
         settings = load_settings()
         # A context that runs alone is a service with a name, and a NATS user, of its own.

@@ -13,11 +13,11 @@ from contexts.customers.commands import (
     ForgetCustomer,
     RegisterCustomer,
 )
-from gateway.http.command_route import command
+from gateway.http.command_route import command_route
 from gateway.http.guard import Access
 from gateway.http.ownership import Customers, own_customer
-from gateway.http.query_route import Asked, AskedPage, Items, query
-from gateway.http.request import Incoming
+from gateway.http.query_route import Asked, AskedPage, Items, query_route
+from gateway.http.request import RequestContext
 from gateway.problems import NOT_FOUND
 from read_models import customers as model
 from read_models import orders as orders_model
@@ -26,7 +26,7 @@ from read_models.orders import Order
 from read_models.projection.documents import Page
 
 
-@query(
+@query_route(
     "/{customer_id:str}",
     access=Access.CUSTOMERS_READ,
     model="customers",
@@ -34,14 +34,14 @@ from read_models.projection.documents import Page
     customers=Customers.OWN,
     summary="Show a customer",
 )
-async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+async def get_customer(incoming: RequestContext, _: Asked) -> dict[str, Any] | None:
     """Returns name, e-mail and address; of a forgotten customer only the id is left."""
     customer_id = incoming.key("customer_id")
     own_customer(incoming, customer_id)
     return await model.get(incoming.services.models, incoming.services.contexts.disclose, customer_id)
 
 
-@query(
+@query_route(
     "/{customer_id:str}/orders",
     access=Access.ORDERS_READ,
     model="orders",
@@ -50,7 +50,7 @@ async def get_customer(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
     customers=Customers.OWN,
     summary="List a customer's orders, newest first",
 )
-async def list_customer_orders(incoming: Incoming, asked: AskedPage) -> Page:
+async def list_customer_orders(incoming: RequestContext, asked: AskedPage) -> Page:
     """Returns one page, the latest first; an empty one if the customer has no orders."""
     customer_id = incoming.key("customer_id")
     own_customer(incoming, customer_id)
@@ -62,7 +62,7 @@ async def list_customer_orders(incoming: Incoming, asked: AskedPage) -> Page:
     )
 
 
-def about_oneself(incoming: Incoming, order: CustomersCommand) -> None:
+def about_oneself(incoming: RequestContext, order: CustomersCommand) -> None:
     """Customers speak for themselves alone."""
     own_customer(incoming, order.customer_id)
 
@@ -73,40 +73,40 @@ customers = Router(
     route_handlers=[
         get_customer,
         list_customer_orders,
-        command(
+        command_route(
             "/",
             RegisterCustomer,
             access=Access.CUSTOMERS_WRITE,
-            thing="customer_id",
+            id_field="customer_id",
             customers=Customers.OWN,
             check=about_oneself,
-            makes="/v1/customers/{}",
-            new=("customer_id",),
+            location="/v1/customers/{}",
+            generated_fields=("customer_id",),
             summary="Register a customer",
         ),
-        command(
+        command_route(
             "/{customer_id:str}/change-email",
             ChangeEmail,
             access=Access.CUSTOMERS_WRITE,
-            thing="customer_id",
+            id_field="customer_id",
             customers=Customers.OWN,
             check=about_oneself,
             summary="Change a customer's e-mail address",
         ),
-        command(
+        command_route(
             "/{customer_id:str}/change-address",
             ChangeAddress,
             access=Access.CUSTOMERS_WRITE,
-            thing="customer_id",
+            id_field="customer_id",
             customers=Customers.OWN,
             check=about_oneself,
             summary="Change a customer's address",
         ),
-        command(
+        command_route(
             "/{customer_id:str}/forget",
             ForgetCustomer,
             access=Access.CUSTOMERS_WRITE,
-            thing="customer_id",
+            id_field="customer_id",
             customers=Customers.OWN,
             check=about_oneself,
             refusals=(NOT_FOUND,),

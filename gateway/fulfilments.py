@@ -13,10 +13,10 @@ from contexts.fulfilment.commands import (
     SettleFulfilment,
 )
 from contexts.fulfilment.events import Stage
-from gateway.http.command_route import command
+from gateway.http.command_route import command_route
 from gateway.http.guard import Access
-from gateway.http.query_route import Asked, AskedPage, Items, query
-from gateway.http.request import Incoming
+from gateway.http.query_route import Asked, AskedPage, Items, query_route
+from gateway.http.request import RequestContext
 from read_models import fulfilments as model
 from read_models.fulfilments import Fulfilment
 from read_models.projection.documents import Page
@@ -29,7 +29,7 @@ class AskedFulfilments(AskedPage, frozen=True, kw_only=True):
     stuck: bool | None = None
 
 
-@query(
+@query_route(
     "/",
     access=Access.OPERATE,
     model="fulfilments",
@@ -37,7 +37,7 @@ class AskedFulfilments(AskedPage, frozen=True, kw_only=True):
     asks=AskedFulfilments,
     summary="List fulfilments by order",
 )
-async def list_fulfilments(incoming: Incoming, asked: AskedFulfilments) -> Page:
+async def list_fulfilments(incoming: RequestContext, asked: AskedFulfilments) -> Page:
     """Returns one page, sorted by order id. `stuck=true` selects those that wait for an operator."""
     return await model.list_by_order(
         incoming.services.models,
@@ -48,14 +48,14 @@ async def list_fulfilments(incoming: Incoming, asked: AskedFulfilments) -> Page:
     )
 
 
-@query(
+@query_route(
     "/{order_id:str}",
     access=Access.OPERATE,
     model="fulfilments",
     document=Fulfilment,
     summary="Show an order's fulfilment",
 )
-async def get_fulfilment(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+async def get_fulfilment(incoming: RequestContext, _: Asked) -> dict[str, Any] | None:
     """Returns the stage, the last problem, and what an abandoned order holds. 404 if the order is unknown."""
     return await model.get(incoming.services.models, incoming.key("order_id"))
 
@@ -66,32 +66,32 @@ fulfilments = Router(
     route_handlers=[
         list_fulfilments,
         get_fulfilment,
-        command(
+        command_route(
             "/{order_id:str}/retry",
             RetryFulfilment,
             access=Access.OPERATE,
-            thing="order_id",
+            id_field="order_id",
             summary="Try again what could not be done",
         ),
-        command(
+        command_route(
             "/{order_id:str}/abandon",
             AbandonFulfilment,
             access=Access.OPERATE,
-            thing="order_id",
+            id_field="order_id",
             summary="Stop a stuck fulfilment",
         ),
-        command(
+        command_route(
             "/{order_id:str}/settle",
             SettleFulfilment,
             access=Access.OPERATE,
-            thing="order_id",
+            id_field="order_id",
             summary="Settle the money and the stock of an abandoned fulfilment",
         ),
-        command(
+        command_route(
             "/{order_id:str}/resume",
             ResumeFulfilment,
             access=Access.OPERATE,
-            thing="order_id",
+            id_field="order_id",
             summary="Take an abandoned fulfilment up again",
         ),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Router, get
 
 from gateway.http.guard import Access
-from gateway.http.request import incoming_of
+from gateway.http.request import request_context
 from gateway.http.response import UNSTORED, Answer, json_answer
 from gateway.http.route_contract import Contract
 from gateway.monitoring.readiness import OwnReport, Report
@@ -20,7 +20,7 @@ from infra.observability.health.readiness import Life
     opt={
         "contract": Contract(
             access=Access.OPEN,
-            unlimited=True,
+            exempt_from_limits=True,
             summary="Whether the process lives",
             description="Returns 200 as long as the process serves requests. No dependency is checked.",
             answer=Life,
@@ -39,7 +39,7 @@ async def live() -> Answer:
     opt={
         "contract": Contract(
             access=Access.OPEN,
-            unlimited=True,
+            exempt_from_limits=True,
             summary="Whether all it needs is there",
             description="Checks NATS, MongoDB, keys and contexts, and returns each check and each read "
             "model's lag: 200 if every check passed, else 503 with the same body. The result may be a second "
@@ -52,7 +52,7 @@ async def live() -> Answer:
 )
 async def ready(request: Request[Any, Any, Any]) -> Answer:
     """Whether requests can be served, and what is missing if not."""
-    report = await incoming_of(request.scope).services.readiness.report()
+    report = await request_context(request.scope).services.readiness.report()
     return json_answer(report, 200 if report.ready else 503, [UNSTORED])
 
 
@@ -62,7 +62,7 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
     opt={
         "contract": Contract(
             access=Access.OPEN,
-            unlimited=True,
+            exempt_from_limits=True,
             summary="Whether this process can be sent requests",
             description="For load balancers: 503 only if this process itself cannot serve (no NATS "
             "connection or no keys). While a context or MongoDB is down, it returns 200, and requests that "
@@ -75,7 +75,7 @@ async def ready(request: Request[Any, Any, Any]) -> Answer:
 )
 async def serving(request: Request[Any, Any, Any]) -> Answer:
     """Whether this gateway can do what another could."""
-    report = await incoming_of(request.scope).services.readiness.own()
+    report = await request_context(request.scope).services.readiness.own()
     return json_answer(report, 200 if report.serving else 503, [UNSTORED])
 
 

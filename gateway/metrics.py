@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Router, get
 
 from gateway.http.guard import Access
-from gateway.http.request import incoming_of
+from gateway.http.request import request_context
 from gateway.http.response import Answer
 from gateway.http.route_contract import Contract
 
@@ -29,7 +29,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 )
 async def metrics(request: Request[Any, Any, Any]) -> Answer:
     """The gateway's own metrics, and what any reader of the database tells."""
-    services = incoming_of(request.scope).services
+    services = request_context(request.scope).services
     body = services.metrics.exposition() + services.monitor.exposition(await services.monitor.samples())
     return Answer(200, [(b"content-type", TEXT.encode())], body)
 

@@ -11,11 +11,11 @@ from msgspec import Meta
 from contexts.messages import CustomerId
 from contexts.ordering.commands import CancelOrder, PlaceOrder, RefuseReturn, RequestReturn, WithdrawReturn
 from gateway.history import HistoryItem, history_of
-from gateway.http.command_route import command
+from gateway.http.command_route import command_route
 from gateway.http.guard import Access, require
 from gateway.http.ownership import Customers, if_own, own_customer, own_only
-from gateway.http.query_route import Asked, AskedPage, Items, query
-from gateway.http.request import Incoming
+from gateway.http.query_route import Asked, AskedPage, Items, query_route
+from gateway.http.request import RequestContext
 from gateway.problems import INVALID, Problem
 from read_models import orders as model
 from read_models.orders import Order
@@ -30,7 +30,7 @@ CLOCKS_DIFFER = timedelta(seconds=5)
 """A client may ask for what it calls now."""
 
 
-def may_place(incoming: Incoming, order: PlaceOrder) -> None:
+def may_place(incoming: RequestContext, order: PlaceOrder) -> None:
     """Customers order for themselves; agreed prices and past dates are for those who may state them."""
     own_customer(incoming, order.customer_id)
     if order.placed_at is not None:
@@ -48,7 +48,7 @@ class AskedOrders(AskedPage, frozen=True, kw_only=True):
     customer_id: CustomerId | None = None
 
 
-@query(
+@query_route(
     "/",
     access=Access.ORDERS_READ,
     model="orders",
@@ -57,7 +57,7 @@ class AskedOrders(AskedPage, frozen=True, kw_only=True):
     customers=Customers.OWN,
     summary="List orders, newest first",
 )
-async def list_orders(incoming: Incoming, asked: AskedOrders) -> Page:
+async def list_orders(incoming: RequestContext, asked: AskedOrders) -> Page:
     """Returns one page, of one status or one customer if asked for.
 
     A customer's token gets the customer's own orders only.
@@ -87,7 +87,7 @@ class AskedOrder(Asked, frozen=True, kw_only=True):
     ) = None
 
 
-@query(
+@query_route(
     "/{order_id:str}",
     access=Access.ORDERS_READ,
     model="orders",
@@ -96,7 +96,7 @@ class AskedOrder(Asked, frozen=True, kw_only=True):
     customers=Customers.OWN,
     summary="Show an order, as it is or as it was",
 )
-async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | None:
+async def get_order(incoming: RequestContext, asked: AskedOrder) -> dict[str, Any] | None:
     """Its `ETag` is the version that a command about it can be made to depend on with `If-Match`.
 
     With `as_of` the order is computed from the events up to that time: 404 if it was not placed yet, and 400
@@ -106,20 +106,20 @@ async def get_order(incoming: Incoming, asked: AskedOrder) -> dict[str, Any] | N
     if asked.as_of is None:
         return if_own(incoming, await model.get(incoming.services.models, order_id))
     if asked.as_of > datetime.now(UTC) + CLOCKS_DIFFER:
-        raise Problem(INVALID, "as_of has not been yet", field="as_of")
+        raise Problem(INVALID, "as_of is in the future", field="as_of")
     services = incoming.services
     past = await order_as_of(services.models, services.contexts.logs, order_id, asked.as_of)
     return if_own(incoming, past)
 
 
-@query(
+@query_route(
     "/{order_id:str}/history",
     access=Access.ORDERS_READ,
     model="orders",
     document=Items[HistoryItem],
     summary="Show everything that happened to an order",
 )
-async def get_order_history(incoming: Incoming, _: Asked) -> Items[HistoryItem] | None:
+async def get_order_history(incoming: RequestContext, _: Asked) -> Items[HistoryItem] | None:
     """Returns every event of every context about the order, causes before effects, with actor and time."""
     items = await history_of(incoming.services.contexts.logs, incoming.key("order_id"))
     return Items(items, None) if items else None
@@ -132,50 +132,50 @@ orders = Router(
         list_orders,
         get_order,
         get_order_history,
-        command(
+        command_route(
             "/",
             PlaceOrder,
             access=Access.ORDERS_WRITE,
-            thing="order_id",
-            makes="/v1/orders/{}",
-            new=("order_id",),
+            id_field="order_id",
+            location="/v1/orders/{}",
+            generated_fields=("order_id",),
             check=may_place,
             customers=Customers.OWN,
             summary="Place an order",
         ),
-        command(
+        command_route(
             "/{order_id:str}/cancel",
             CancelOrder,
             access=Access.ORDERS_WRITE,
-            thing="order_id",
+            id_field="order_id",
             customers=Customers.OWN,
-            own="customer_id",
+            owner_field="customer_id",
             summary="Cancel an order, or ask for it",
         ),
-        command(
+        command_route(
             "/{order_id:str}/return",
             RequestReturn,
             access=Access.ORDERS_WRITE,
-            thing="order_id",
-            new=("return_id",),
+            id_field="order_id",
+            generated_fields=("return_id",),
             customers=Customers.OWN,
-            own="customer_id",
+            owner_field="customer_id",
             summary="Send some of an order back",
         ),
-        command(
+        command_route(
             "/{order_id:str}/withdraw-return",
             WithdrawReturn,
             access=Access.ORDERS_WRITE,
-            thing="order_id",
+            id_field="order_id",
             customers=Customers.OWN,
-            own="customer_id",
+            owner_field="customer_id",
             summary="Keep what was to be sent back",
         ),
-        command(
+        command_route(
             "/{order_id:str}/refuse-return",
             RefuseReturn,
             access=Access.ORDERS_WRITE,
-            thing="order_id",
+            id_field="order_id",
             summary="Refuse a return",
         ),
     ],

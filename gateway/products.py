@@ -15,11 +15,11 @@ from contexts.catalog.commands import (
     RenameProduct,
     RepriceProduct,
 )
-from gateway.http.command_route import command
+from gateway.http.command_route import command_route
 from gateway.http.guard import Access
 from gateway.http.ownership import Customers
-from gateway.http.query_route import Asked, AskedPage, Items, query
-from gateway.http.request import Incoming
+from gateway.http.query_route import Asked, AskedPage, Items, query_route
+from gateway.http.request import RequestContext
 from gateway.problems import NOT_FOUND
 from read_models import products as model
 from read_models.projection.documents import Page
@@ -46,7 +46,7 @@ class AskedProducts(AskedPage, frozen=True, kw_only=True):
     q: SearchText | None = None
 
 
-@query(
+@query_route(
     "/",
     access=Access.CATALOG_READ,
     customers=Customers.ALL,
@@ -55,7 +55,7 @@ class AskedProducts(AskedPage, frozen=True, kw_only=True):
     asks=AskedProducts,
     summary="List products by SKU",
 )
-async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
+async def list_products(incoming: RequestContext, asked: AskedProducts) -> Page:
     """Returns one page, sorted by SKU; discontinued products are included.
 
     Every word of `q` must begin a word of the name, or the SKU.
@@ -63,7 +63,7 @@ async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
     return await model.search(incoming.services.models, q=asked.q, limit=asked.limit, cursor=asked.cursor)
 
 
-@query(
+@query_route(
     "/{sku:str}",
     access=Access.CATALOG_READ,
     customers=Customers.ALL,
@@ -71,7 +71,7 @@ async def list_products(incoming: Incoming, asked: AskedProducts) -> Page:
     document=Product,
     summary="Show a product",
 )
-async def get_product(incoming: Incoming, _: Asked) -> dict[str, Any] | None:
+async def get_product(incoming: RequestContext, _: Asked) -> dict[str, Any] | None:
     """Returns the product with its price, status and available units; 404 if it was never added."""
     return await model.get(incoming.services.models, incoming.key("sku"))
 
@@ -82,43 +82,43 @@ products = Router(
     route_handlers=[
         list_products,
         get_product,
-        command(
+        command_route(
             "/",
             AddProduct,
             access=Access.CATALOG_WRITE,
-            thing="sku",
-            makes="/v1/products/{}",
+            id_field="sku",
+            location="/v1/products/{}",
             summary="Add a product",
         ),
-        command(
+        command_route(
             "/{sku:str}/rename",
             RenameProduct,
             access=Access.CATALOG_WRITE,
-            thing="sku",
+            id_field="sku",
             refusals=(NOT_FOUND,),
             summary="Rename a product",
         ),
-        command(
+        command_route(
             "/{sku:str}/reprice",
             RepriceProduct,
             access=Access.CATALOG_WRITE,
-            thing="sku",
+            id_field="sku",
             refusals=(NOT_FOUND,),
             summary="Change a product's price",
         ),
-        command(
+        command_route(
             "/{sku:str}/discontinue",
             DiscontinueProduct,
             access=Access.CATALOG_WRITE,
-            thing="sku",
+            id_field="sku",
             refusals=(NOT_FOUND,),
             summary="Stop selling a product",
         ),
-        command(
+        command_route(
             "/{sku:str}/reinstate",
             ReinstateProduct,
             access=Access.CATALOG_WRITE,
-            thing="sku",
+            id_field="sku",
             refusals=(NOT_FOUND,),
             summary="Sell a product again",
         ),

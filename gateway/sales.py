@@ -10,8 +10,8 @@ from litestar import Router
 
 from contexts.messages import Country
 from gateway.http.guard import Access
-from gateway.http.query_route import Asked, Items, query
-from gateway.http.request import Incoming
+from gateway.http.query_route import Asked, Items, query_route
+from gateway.http.request import RequestContext
 from gateway.problems import INVALID, Problem
 from read_models import sales as model
 
@@ -35,7 +35,7 @@ class SalesOfDay(msgspec.Struct, frozen=True):
     revenue: dict[str, int]
 
 
-@query(
+@query_route(
     "/daily",
     access=Access.REPORTS_READ,
     model="sales",
@@ -43,7 +43,7 @@ class SalesOfDay(msgspec.Struct, frozen=True):
     asks=AskedSales,
     summary="Show sales per day",
 )
-async def list_daily_sales(incoming: Incoming, asked: AskedSales) -> Items[dict[str, Any]]:
+async def list_daily_sales(incoming: RequestContext, asked: AskedSales) -> Items[dict[str, Any]]:
     """An order counts on the day it was placed (UTC), once it is confirmed.
 
     Cancellations and accepted returns are taken off that day. Days without sales are left out. At most 3,660

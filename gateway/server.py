@@ -79,7 +79,7 @@ async def serve(front: Front, settings: Settings) -> None:
         log.info("gateway stops", under_way=front.under_way)
         await either(asyncio.create_task(front.finish(FINISH_SECONDS)), hurry.wait())
         if front.under_way:
-            log.warning("requests given up", under_way=front.under_way)
+            log.warning("requests aborted at shutdown", under_way=front.under_way)
         server.stop()  # type: ignore[no-untyped-call]
         # The server itself would wait for every request without end.
         await asyncio.wait({serving}, timeout=CLOSE_SECONDS)

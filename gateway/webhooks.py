@@ -14,7 +14,7 @@ from litestar import Request, Router, post
 from contexts.messages import OrderId
 from contexts.payments.commands import CheckPayment
 from gateway.http.guard import Access
-from gateway.http.request import Incoming, incoming_of
+from gateway.http.request import RequestContext, request_context
 from gateway.http.response import Answer, encode
 from gateway.http.route_contract import Contract
 from gateway.problems import SIGNATURE_INVALID, UNAVAILABLE, Problem, refusal_problem
@@ -70,13 +70,13 @@ TYPES = frozenset(
 )
 async def payment_webhook(request: Request[Any, Any, Any]) -> Answer:
     """Have payments ask the provider how the payment stands."""
-    incoming = incoming_of(request.scope)
+    incoming = request_context(request.scope)
     body = await incoming.body()
     webhook_id = genuine(incoming, body)
     outcome = await heard(incoming, webhook_id, body)
     incoming.services.metrics.webhook(outcome)
     if outcome is not Outcome.CHECKED:
-        log.warning("webhook passed over", webhook=webhook_id, outcome=outcome)
+        log.warning("webhook ignored", webhook=webhook_id, outcome=outcome)
     return Answer(204, [])
 
 
@@ -92,7 +92,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-async def heard(incoming: Incoming, webhook_id: str, body: bytes) -> Outcome:
+async def heard(incoming: RequestContext, webhook_id: str, body: bytes) -> Outcome:
     """Act on the hint; raises a Problem where sending it again may help."""
     try:
         news = DECODER.decode(body)
@@ -117,7 +117,7 @@ async def heard(incoming: Incoming, webhook_id: str, body: bytes) -> Outcome:
             return Outcome.CHECKED
 
 
-def genuine(incoming: Incoming, body: bytes) -> str:
+def genuine(incoming: RequestContext, body: bytes) -> str:
     """The webhook's id; raises a Problem if it is not from the provider."""
     key = incoming.services.webhook_key
     if key is None:
@@ -132,7 +132,7 @@ def genuine(incoming: Incoming, body: bytes) -> str:
     return webhook_id
 
 
-def envelope_of(incoming: Incoming, webhook_id: str) -> Envelope:
+def envelope_of(incoming: RequestContext, webhook_id: str) -> Envelope:
     """A webhook that is sent again is the same command again."""
     now = datetime.now(UTC)
     identity = f"webhook:{webhook_id}"

@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
     replay_patience: Annotated[
-        float, Meta(gt=0, description="seconds a replay tries to get on, until it fails and is to be resumed")
+        float, Meta(gt=0, description="seconds a replay retries before it fails; resume it then")
     ] = 30.0
     host: Annotated[str, Meta(description="address the gateway listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port the gateway listens on")] = 8080
@@ -71,13 +71,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_ca: Annotated[
         Path | None,
         Meta(
-            description="file with the authorities by which servers are believed [default: the system's]; "
+            description="CA bundle used to verify servers [default: the system's]; "
             "TLS is spoken where a URL says so: tls://, tls=true, sslmode=verify-full"
         ),
     ] = None
     tls_certificate: Annotated[
         Path | None,
-        Meta(description="file with the certificate this process shows NATS, MongoDB and PostgreSQL"),
+        Meta(description="file with the client certificate for NATS, MongoDB and PostgreSQL"),
     ] = None
     tls_key: Annotated[Path | None, Meta(description="file with the key of tls_certificate")] = None
     gateway_tls_certificate: Annotated[
@@ -108,14 +108,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=10, description="proxies before the gateway that append to X-Forwarded-For; 0: none"),
     ] = 0
     oidc_issuer: Annotated[
-        str, Meta(description="OpenID Connect issuer of bearer tokens; its metadata tell where its keys are")
+        str, Meta(description="OpenID Connect issuer of bearer tokens; its metadata names its keys")
     ] = ""
     jwks: Annotated[
         str,
         Meta(description="JWKS URL or file with bearer tokens' public keys [default: as oidc_issuer says]"),
     ] = ""
     jwks_max_age: Annotated[
-        float, Meta(gt=0, description="seconds for which keys are believed while they cannot be read again")
+        float, Meta(gt=0, description="seconds for which keys are used while they cannot be read again")
     ] = 86_400.0
     jwt_issuer: Annotated[
         str, Meta(description="`iss` a bearer token must have [default: oidc_issuer, if that is set]")
@@ -143,7 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 300.0
     reconcile_window: Annotated[
         float,
-        Meta(gt=0, description="seconds back from its start that the first of these comparisons reaches"),
+        Meta(gt=0, description="seconds before the start that the first comparison covers"),
     ] = 604_800.0
     webhook_secret: Annotated[
         Path | None, Meta(description="file with the secret of the provider's webhooks")
@@ -164,7 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         900.0
     )
     otlp_endpoint: Annotated[
-        str, Meta(description="where traces go by OTLP, such as http://collector:4318; empty: nowhere")
+        str, Meta(description="OTLP endpoint for traces, such as http://collector:4318; empty: off")
     ] = ""
     trace_sampling: Annotated[
         float, Meta(ge=0, le=1, description="share of the traces begun here that are recorded")

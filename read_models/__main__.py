@@ -67,7 +67,7 @@ def run(
         settings = load_settings()
         mongo = Mongo(settings)
     except KeyError as error:
-        _fail(f"{error.args[0]!r} is no read model; there are {', '.join(MODELS)}")
+        _fail(f"unknown read model {error.args[0]!r}; choose one of {', '.join(MODELS)}")
     except (ValueError, SettingsInvalid, MongoUnavailable) as error:
         _fail(str(error))
     configure_logging(

@@ -85,7 +85,7 @@ class KeyShredder:
                 backoff.reset()
             except StoreUnavailable as error:
                 self._interrupted = True
-                log.warning("keys of forgotten customers wait to be destroyed", error=str(error))
+                log.warning("key destruction delayed", error=str(error))
                 await backoff.pause()
                 continue
             await wait_for_event(self._committed, LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""What the fulfilment saga has heard, decided and run into."""
+"""What the fulfilment saga has received, decided and run into."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def command_id(stream: str, step: str, version: int) -> str:
 
 
 class StepTaken(FulfilmentEventMessage):
-    """A fact was heard and answered with commands; all that follows from it, in one event.
+    """A fact was received and answered with commands; all that follows from it, in one event.
 
     `command_id` names the commands; steps of earlier versions had ids `<stream>:<version>:<n>`. `recovered`
-    names failures that no longer matter: the effect was heard after all, or nothing needs it now. `problem`
-    says why what was heard makes the order stuck, if it does. `outstanding` lists what an abandoned order
+    names failures that no longer matter: the effect came after all, or nothing needs it now. `problem`
+    says why what was received makes the order stuck, if it does. `outstanding` lists what an abandoned order
     still holds.
     """
 
@@ -70,7 +70,7 @@ class StepTaken(FulfilmentEventMessage):
 
 
 class FactRemembered(FulfilmentEventMessage):
-    """A fact was heard before the order was: it counts once the order is heard."""
+    """A fact was received before its order: it counts once the order is received."""
 
     order_id: OrderId
     heard: Fact

@@ -116,7 +116,7 @@ def _settle(saga: Saga, command: SettleFulfilment) -> FulfilmentSettled:
     wanted = (*_settle_payment(saga, command), *_settle_stock(saga, command))
     if _unsold(saga, command):
         wanted = (*wanted, ApproveCancellation(order_id=command.order_id, reason=command.reason))
-    commands = tuple(step for step in wanted if not settled(identity(step), saga.heard, frozenset()))
+    commands = tuple(step for step in wanted if not settled(identity(step), saga.received, frozenset()))
     return FulfilmentSettled(
         order_id=command.order_id,
         reason=command.reason,
@@ -145,7 +145,7 @@ def _settle_payment(saga: Saga, command: SettleFulfilment) -> tuple[Step, ...]:
             return (VoidPayment(order_id=order_id),)
         case PaymentSettlement.CAPTURE if MONEY_HELD in found:
             return (CapturePayment(order_id=order_id),)
-        case PaymentSettlement.REFUND if CAPTURED in saga.heard and command.amount is not None:
+        case PaymentSettlement.REFUND if CAPTURED in saga.received and command.amount is not None:
             return_id = f"settlement-{saga.settlements + 1}"
             return (RefundPayment(order_id=order_id, return_id=return_id, amount=command.amount), *returns)
         case PaymentSettlement.OUTSIDE:
@@ -181,8 +181,11 @@ def _settle_stock(saga: Saga, command: SettleFulfilment) -> tuple[Step, ...]:
 
 def _unsold(saga: Saga, command: SettleFulfilment) -> bool:
     """Whether the settlement leaves nothing of the order: no goods gone, no money taken."""
-    goods_gone = saga.parcel is not None or saga.has_heard(ReservationShipped)
-    paid = CAPTURED in saga.heard or command.payment in {PaymentSettlement.CAPTURE, PaymentSettlement.OUTSIDE}
+    goods_gone = saga.parcel is not None or saga.has_received(ReservationShipped)
+    paid = CAPTURED in saga.received or command.payment in {
+        PaymentSettlement.CAPTURE,
+        PaymentSettlement.OUTSIDE,
+    }
     shipped = command.stock in {StockSettlement.SHIP, StockSettlement.OUTSIDE}
     return not (goods_gone or paid or shipped)
 
@@ -193,7 +196,7 @@ def _resume(
     order_id = command.order_id
     if saga.settlements:
         raise Rejected(f"the settlement of order {order_id} has begun; settle it again to change it")
-    if MISMATCHED in saga.heard:
+    if MISMATCHED in saga.received:
         raise Rejected(f"the payment of order {order_id} does not fit it; settle it")
     resumed = replace(saga, stage=Stage.RESERVING)
     resumed = replace(resumed, stage=stage_of(resumed))

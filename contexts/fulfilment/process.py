@@ -52,7 +52,9 @@ def open_steps(saga: Saga) -> Iterator[Step]:
         return
     steps = _undo(saga) if saga.undoing else _go_on(saga)
     yield from (
-        step for step in steps if not settled(identity(step), saga.heard, saga.asked, returned=saga.returned)
+        step
+        for step in steps
+        if not settled(identity(step), saga.received, saga.asked, returned=saga.returned)
     )
 
 
@@ -60,7 +62,7 @@ def _go_on(saga: Saga) -> Iterator[Step]:
     """Everything the order calls for so far, in the order it is done."""
     order_id = saga.order_id
     yield ReserveStock(order_id=order_id, lines=saga.lines)
-    reserved = saga.has_heard(StockReserved)
+    reserved = saga.has_received(StockReserved)
     if reserved:
         yield AuthorizePayment(
             order_id=order_id,
@@ -68,10 +70,10 @@ def _go_on(saga: Saga) -> Iterator[Step]:
             currency=saga.currency,
             payment_method=saga.payment_method,
         )
-    if MISMATCHED in saga.heard:
-        if payment_open(saga.heard, saga.asked):
+    if MISMATCHED in saga.received:
+        if payment_open(saga.received, saga.asked):
             yield VoidPayment(order_id=order_id)
-    elif reserved and AUTHORIZED in saga.heard:
+    elif reserved and AUTHORIZED in saga.received:
         yield ConfirmOrder(order_id=order_id)
         yield CreateShipment(
             order_id=order_id,
@@ -82,7 +84,7 @@ def _go_on(saga: Saga) -> Iterator[Step]:
     elif saga.cancelling:
         # The shipment decides: it is stopped, or it has left.
         yield CancelShipment(order_id=order_id)
-    if CAPTURED in saga.heard and saga.has_heard(ReservationShipped):
+    if CAPTURED in saga.received and saga.has_received(ReservationShipped):
         # What was not collected cannot be refunded, what is not out of stock cannot come back.
         for back in saga.returns:
             yield from _take_back(back)
@@ -96,8 +98,8 @@ def _dispatched(saga: Saga) -> Iterator[Step]:
     yield ShipReservation(order_id=order_id)
     yield CapturePayment(order_id=order_id)
     # Completed means paid and delivered.
-    delivered = saga.has_heard(ShipmentDelivered) and not saga.has_heard(OrderCancelled)
-    if CAPTURED in saga.heard and delivered:
+    delivered = saga.has_received(ShipmentDelivered) and not saga.has_received(OrderCancelled)
+    if CAPTURED in saga.received and delivered:
         yield CompleteOrder(order_id=order_id)
 
 
@@ -118,22 +120,22 @@ def _take_back(back: ReturnReceived) -> Iterator[Step]:
 def _undo(saga: Saga) -> Iterator[Step]:
     """Everything that undoes the order so far, in reverse order of what was done."""
     order_id = saga.order_id
-    if shipment_possible(saga) and not saga.has_heard(ShipmentCancelled):
+    if shipment_possible(saga) and not saga.has_received(ShipmentCancelled):
         # While the parcel may still leave, neither the money nor the stock is let go.
         yield CancelShipment(order_id=order_id)
         return
-    if payment_open(saga.heard, saga.asked):
+    if payment_open(saga.received, saga.asked):
         yield VoidPayment(order_id=order_id)
-    if not saga.has_heard(StockRefused, ReservationReleased):
+    if not saga.has_received(StockRefused, ReservationReleased):
         # Also while the reservation is under way: released first, there will be none.
         yield ReleaseReservation(order_id=order_id)
-    if not saga.has_heard(OrderCancelled):
+    if not saga.has_received(OrderCancelled):
         yield ApproveCancellation(order_id=order_id, reason=saga.undoing)
 
 
 def shipment_possible(saga: Saga) -> bool:
     """Whether there may be a shipment: it is created once the order is confirmed."""
-    return saga.has_asked(CreateShipment) or saga.has_heard(OrderConfirmed)
+    return saga.has_asked(CreateShipment) or saga.has_received(OrderConfirmed)
 
 
 def stage_of(saga: Saga) -> Stage:  # noqa: PLR0911 - a table
@@ -151,11 +153,11 @@ def stage_of(saga: Saga) -> Stage:  # noqa: PLR0911 - a table
             return Stage.COMPLETED
         case _ if saga.parcel is not None:
             return Stage.DISPATCHED
-        case _ if saga.has_heard(OrderConfirmed):
+        case _ if saga.has_received(OrderConfirmed):
             return Stage.AWAITING_DISPATCH
-        case _ if AUTHORIZED in saga.heard:
+        case _ if AUTHORIZED in saga.received:
             return Stage.CONFIRMING
-        case _ if saga.has_heard(StockReserved):
+        case _ if saga.has_received(StockReserved):
             return Stage.AUTHORIZING
         case _:
             return Stage.RESERVING
@@ -163,31 +165,31 @@ def stage_of(saga: Saga) -> Stage:  # noqa: PLR0911 - a table
 
 def outstanding_settlement(saga: Saga) -> frozenset[str]:
     """The steps of an operator's settlement that nothing shows to be done."""
-    return frozenset(step for step in saga.settling if not settled(step, saga.heard, saga.asked))
+    return frozenset(step for step in saga.settling if not settled(step, saga.received, saga.asked))
 
 
 def _done(saga: Saga) -> bool:
     """Whether the order is paid for, out of the stock, and with the customer or back from there."""
     return (
-        CAPTURED in saga.heard
-        and saga.has_heard(ReservationShipped)
-        and (saga.has_heard(OrderCompleted) or saga.returned)
+        CAPTURED in saga.received
+        and saga.has_received(ReservationShipped)
+        and (saga.has_received(OrderCompleted) or saga.returned)
     )
 
 
 def _undone(saga: Saga) -> bool:
     """Whether nothing is left of the order: every compensation is confirmed by its fact."""
     return (
-        saga.has_heard(OrderCancelled)
-        and saga.has_heard(StockRefused, ReservationReleased)
-        and not payment_open(saga.heard, saga.asked)
-        and (not shipment_possible(saga) or saga.has_heard(ShipmentCancelled))
+        saga.has_received(OrderCancelled)
+        and saga.has_received(StockRefused, ReservationReleased)
+        and not payment_open(saga.received, saga.asked)
+        and (not shipment_possible(saga) or saga.has_received(ShipmentCancelled))
     )
 
 
 def timers_of(saga: Saga) -> frozenset[str]:
     """The timers that must be running."""
-    answered = not saga.heard.isdisjoint({AUTHORIZED, DECLINED, VOIDED, MISMATCHED})
+    answered = not saga.received.isdisjoint({AUTHORIZED, DECLINED, VOIDED, MISMATCHED})
     waiting = AUTHORIZE in saga.asked and not answered and not saga.undoing
     ended = saga.stage in TERMINAL or saga.stage is Stage.ABANDONED
     return frozenset({PAYMENT}) if waiting and not ended else frozenset()
@@ -204,15 +206,15 @@ RETURN = "return "
 def outstanding(saga: Saga) -> tuple[str, ...]:
     """What an order still holds: money, stock, a parcel under way, returns that are not refunded."""
     found: list[str] = []
-    if payment_open(saga.heard, saga.asked):
-        known = not saga.heard.isdisjoint({AUTHORIZED, MISMATCHED})
+    if payment_open(saga.received, saga.asked):
+        known = not saga.received.isdisjoint({AUTHORIZED, MISMATCHED})
         found.append(MONEY_HELD if known else MONEY_UNANSWERED)
-    if CAPTURED in saga.heard and not (saga.has_heard(OrderCompleted) or saga.returned):
+    if CAPTURED in saga.received and not (saga.has_received(OrderCompleted) or saga.returned):
         found.append(MONEY_CAPTURED)
-    reserving = saga.has_heard(StockReserved) or saga.has_asked(ReserveStock)
-    if reserving and not saga.has_heard(StockRefused, ReservationReleased, ReservationShipped):
+    reserving = saga.has_received(StockReserved) or saga.has_asked(ReserveStock)
+    if reserving and not saga.has_received(StockRefused, ReservationReleased, ReservationShipped):
         found.append(STOCK_RESERVED)
-    if saga.parcel is not None and not saga.has_heard(ShipmentDelivered):
+    if saga.parcel is not None and not saga.has_received(ShipmentDelivered):
         found.append(PARCEL_OUT)
     found.extend(f"{RETURN}{back.return_id}" for back in saga.returns)
     return tuple(found)
@@ -223,12 +225,12 @@ def obsolete(saga: Saga, step: str) -> bool:
     if step.partition(":")[0] in REPEATABLE:
         return False
     if step in saga.settling:
-        return saga.stage is Stage.SETTLED or settled(step, saga.heard, saga.asked)
+        return saga.stage is Stage.SETTLED or settled(step, saga.received, saga.asked)
     return saga.stage in {Stage.ABANDONED, Stage.SETTLED} or no_longer_wanted(saga, step)
 
 
 def no_longer_wanted(saga: Saga, step: str) -> bool:
-    """Whether a step was done, or what was heard since makes it pointless."""
+    """Whether a step was done, or what was received since makes it pointless."""
     # The goods are gone: nothing is undone any more.
     pointless = saga.parcel is not None and step.partition(":")[0] in UNDOING
-    return pointless or settled(step, saga.heard, saga.asked, returned=saga.returned)
+    return pointless or settled(step, saga.received, saga.asked, returned=saga.returned)

@@ -61,7 +61,7 @@ def decide(
 
 
 def _problem(before: Saga, knowing: Saga, fact: Fact) -> str:
-    """Why what is known now does not fit the order: a fact, or one that was heard before the order."""
+    """Why what is known now does not fit the order: a fact, or one that was received before the order."""
     return next(filter(None, (problem_of(knowing, it) for it in (fact, *before.early))), "")
 
 
@@ -126,9 +126,9 @@ def _without(saga: Saga, *failure_ids: str) -> Saga:
 
 
 def _recovered(failure: Failure, saga: Saga, fact: Fact, *, given_up: bool) -> bool:
-    """Whether a failure no longer matters once a fact is heard."""
+    """Whether a failure no longer matters once a fact is received."""
     if not failure.retryable:
         # Only its retry or an operator ends a dead letter.
         return failure.command == wire_name(AuthorizePayment) and given_up
     step = failure.command if failure.return_id is None else f"{failure.command}:{failure.return_id}"
-    return no_longer_wanted(replace(saga, heard=saga.heard | {identity(fact)}), step)
+    return no_longer_wanted(replace(saga, received=saga.received | {identity(fact)}), step)

@@ -1,4 +1,4 @@
-"""What the saga knows of an order: the facts it has heard and the steps it has asked for."""
+"""What the saga knows of an order: the facts it has received and the steps it has asked for."""
 
 from __future__ import annotations
 
@@ -70,11 +70,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Saga(msgspec.Struct, frozen=True):
-    """What the saga knows of one order; `heard` and `asked` hold identities of facts and steps.
+    """What the saga knows of one order; `received` and `asked` hold identities of facts and steps.
 
-    What follows from them does not depend on the order in which contexts were heard. `stage` is None before
-    the order was heard; facts heard until then are `early`. `undoing` says why the order is being undone, if
-    it is, `cancelling` why somebody wants it cancelled. `returns` have arrived and are not yet accepted.
+    What follows from them does not depend on the order in which contexts were received. `stage` is None
+    before the order was received; facts received until then are `early`. `undoing` says why the order is
+    being undone, if it is, `cancelling` why somebody wants it cancelled. `returns` have arrived and are not
+    yet accepted.
     `returned`: all of the order came back.
     `settling` are the steps of an operator's settlement, `decision` tells it from others. `operated`: it was
     abandoned here, so it need not learn that from ordering.
@@ -86,7 +87,7 @@ class Saga(msgspec.Struct, frozen=True):
     total: int = 0
     currency: str = ""
     payment_method: str = ""
-    heard: frozenset[str] = frozenset()
+    received: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
     early: tuple[Fact, ...] = ()
     undoing: str = ""
@@ -101,9 +102,9 @@ class Saga(msgspec.Struct, frozen=True):
     decision: str | None = None
     operated: bool = False
 
-    def has_heard(self, *kinds: type[Fact]) -> bool:
-        """Whether any fact of these types was heard; of types that are about no return."""
-        return any(wire_name(kind) in self.heard for kind in kinds)
+    def has_received(self, *kinds: type[Fact]) -> bool:
+        """Whether any fact of these types was received; of types that are about no return."""
+        return any(wire_name(kind) in self.received for kind in kinds)
 
     def has_asked(self, kind: type[Step]) -> bool:
         """Whether a step of this type was asked for; of types that are about no return."""
@@ -111,12 +112,12 @@ class Saga(msgspec.Struct, frozen=True):
 
 
 def learn(saga: Saga, fact: Fact) -> Saga:  # noqa: C901, PLR0911 - a table
-    """What is known after hearing a fact; the very same saga if it is late, repeated or of no concern."""
+    """What is known after receiving a fact; the very same saga if it is late, repeated or of no concern."""
     if saga.stage is None:
         return _begin(saga, fact)
     if not _news(saga, fact):
         return saga
-    after = replace(saga, heard=saga.heard | {_key(saga, fact)})
+    after = replace(saga, received=saga.received | {_key(saga, fact)})
     match fact:
         case ReturnReceived():
             return replace(after, returns=(*saga.returns, fact))
@@ -141,7 +142,7 @@ def learn(saga: Saga, fact: Fact) -> Saga:  # noqa: C901, PLR0911 - a table
 
 
 def _begin(saga: Saga, fact: Fact) -> Saga:
-    """The saga begins with the order; what was heard before it counts from then on."""
+    """The saga begins with the order; what was received before it counts from then on."""
     if not isinstance(fact, OrderPlaced):
         matters = not isinstance(fact, TimerFired) and fact not in saga.early
         return replace(saga, order_id=fact.order_id, early=(*saga.early, fact)) if matters else saga
@@ -153,7 +154,7 @@ def _begin(saga: Saga, fact: Fact) -> Saga:
         total=fact.total,
         currency=fact.currency,
         payment_method=fact.payment_method,
-        heard=frozenset({identity(fact)}),
+        received=frozenset({identity(fact)}),
         early=(),
     )
     for early in saga.early:
@@ -190,7 +191,7 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: C901, PLR0911, PLR0912 - a t
             return fact.timer in saga.timers
         case OrderPlaced() | ReturnRequested() | ParcelReturned():
             return False
-        case _ if key in saga.heard or saga.stage is Stage.SETTLED:
+        case _ if key in saga.received or saga.stage is Stage.SETTLED:
             return False
         case OrderAbandoned():
             # Only a saga that lost its store does not know it already.
@@ -203,7 +204,7 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: C901, PLR0911, PLR0912 - a t
             # At any time: somebody may have changed the provider's books by hand.
             return True
         case PaymentAuthorized() | PaymentVoided() if saga.stage is Stage.CANCELLED:
-            return VOIDED not in saga.heard
+            return VOIDED not in saga.received
         case _ if saga.stage is Stage.CANCELLED:
             return False
         case ReturnReceived() | StockReturned() | PaymentRefunded() | ReturnAccepted():
@@ -215,7 +216,7 @@ def _news(saga: Saga, fact: Fact) -> bool:  # noqa: C901, PLR0911, PLR0912 - a t
         case CancellationRequested():
             return saga.parcel is None
         case PaymentDeclined() | PaymentVoided():
-            return saga.heard.isdisjoint({DECLINED, VOIDED, CAPTURED}) or VOID in saga.asked
+            return saga.received.isdisjoint({DECLINED, VOIDED, CAPTURED}) or VOID in saga.asked
         case StockReserved():
             return not saga.undoing
         case _:
@@ -251,7 +252,7 @@ def reason_of(saga: Saga, fact: Fact) -> str:
             reason = f"payment declined: {fact.reason}"
         case TimerFired():
             reason = "payment timed out"
-        case PaymentVoided() if MISMATCHED not in saga.heard:
+        case PaymentVoided() if MISMATCHED not in saga.received:
             reason = "payment voided"
         case ShipmentCancelled():
             reason = saga.cancelling or "shipment cancelled"

@@ -219,16 +219,18 @@ def identity(message: Fact | Step) -> str:
     return name if return_id is None else f"{name}:{return_id}"
 
 
-def payment_open(heard: AbstractSet[str], asked: AbstractSet[str]) -> bool:
+def payment_open(received: AbstractSet[str], asked: AbstractSet[str]) -> bool:
     """Whether money may be held, or may come to be held, for the order."""
-    if VOIDED in heard or CAPTURED in heard:
+    if VOIDED in received or CAPTURED in received:
         return False
-    if not heard.isdisjoint({AUTHORIZED, MISMATCHED}):
+    if not received.isdisjoint({AUTHORIZED, MISMATCHED}):
         return True
-    return AUTHORIZE in asked and DECLINED not in heard
+    return AUTHORIZE in asked and DECLINED not in received
 
 
-def settled(step: str, heard: AbstractSet[str], asked: AbstractSet[str], *, returned: bool = False) -> bool:
+def settled(
+    step: str, received: AbstractSet[str], asked: AbstractSet[str], *, returned: bool = False
+) -> bool:
     """Whether a step (its identity) is beyond doubt after these facts and steps (their identities).
 
     `returned`: the order came back as a whole, so nothing has to complete it.
@@ -240,10 +242,10 @@ def settled(step: str, heard: AbstractSet[str], asked: AbstractSet[str], *, retu
     if name == COMPLETE and returned:
         return True
     if return_id:
-        return any(f"{fact}:{return_id}" in heard for fact in names.facts)
-    done = not heard.isdisjoint(names.facts)
+        return any(f"{fact}:{return_id}" in received for fact in names.facts)
+    done = not received.isdisjoint(names.facts)
     # A payment that was declined may be approved later.
-    return done and (name != VOID or not payment_open(heard, asked))
+    return done and (name != VOID or not payment_open(received, asked))
 
 
 def awaited(step: str) -> bool:

@@ -86,52 +86,52 @@ def _told(payment: Payment, mismatch: PaymentMismatched) -> Facts:
     return () if payment.mismatch == mismatch.reason else (mismatch,)
 
 
-def _stands(payment: Payment, standing: ProviderPayment) -> Facts:  # noqa: PLR0911 - a table
+def _stands(payment: Payment, provider_payment: ProviderPayment) -> Facts:  # noqa: PLR0911 - a table
     """What the provider's books say beyond what is known here."""
-    order_id, amount, currency = standing.order_id, standing.amount, standing.currency
-    match payment.status, standing.status:
+    order_id, amount, currency = provider_payment.order_id, provider_payment.amount, provider_payment.currency
+    match payment.status, provider_payment.status:
         case Status.REQUESTED | Status.AUTHORIZED, ProviderStatus.AUTHORIZED:
-            return _held(payment, order_id, amount, currency, standing.reference)
+            return _held(payment, order_id, amount, currency, provider_payment.reference)
         case Status.REQUESTED, ProviderStatus.DECLINED:
-            return (PaymentDeclined(order_id=order_id, reason=standing.reason),)
+            return (PaymentDeclined(order_id=order_id, reason=provider_payment.reason),)
         case status, ProviderStatus.VOIDED | ProviderStatus.DECLINED if status in OPEN:
             # In the provider's dashboard, or by a request whose answer was lost.
             return (PaymentVoided(order_id=order_id),)
         case Status.REQUESTED | Status.AUTHORIZED, ProviderStatus.CAPTURED:
-            held = _held(payment, order_id, amount, currency, standing.reference)
+            held = _held(payment, order_id, amount, currency, provider_payment.reference)
             held = tuple(fact for fact in held if isinstance(fact, PaymentAuthorized))
-            collected = _collected(payment, order_id, standing.captured, currency)
-            return (*held, *collected, *_given_back(payment, standing))
+            collected = _collected(payment, order_id, provider_payment.captured, currency)
+            return (*held, *collected, *_given_back(payment, provider_payment))
         case Status.CAPTURED, ProviderStatus.CAPTURED:
-            if (standing.captured, currency) != (payment.amount, payment.currency):
-                return _mismatch(payment, order_id, standing.captured, currency, "captured")
-            return _given_back(payment, standing)
+            if (provider_payment.captured, currency) != (payment.amount, payment.currency):
+                return _mismatch(payment, order_id, provider_payment.captured, currency, "captured")
+            return _given_back(payment, provider_payment)
         case Status.CAPTURED, _:
-            return _contrary(payment, standing)
+            return _contrary(payment, provider_payment)
         case _, ProviderStatus.CAPTURED:
-            return _contrary(payment, standing)
+            return _contrary(payment, provider_payment)
         case _:
             return ()
 
 
-def _contrary(payment: Payment, standing: ProviderPayment) -> Facts:
+def _contrary(payment: Payment, provider_payment: ProviderPayment) -> Facts:
     """What cannot be, unless somebody changed the provider's books by hand."""
-    reason = f"the payment is {standing.status} at the provider, and {payment.status} here"
+    reason = f"the payment is {provider_payment.status} at the provider, and {payment.status} here"
     return _told(
         payment,
         PaymentMismatched(
-            order_id=standing.order_id,
-            amount=standing.captured or standing.amount,
-            currency=standing.currency,
+            order_id=provider_payment.order_id,
+            amount=provider_payment.captured or provider_payment.amount,
+            currency=provider_payment.currency,
             reason=reason,
         ),
     )
 
 
-def _given_back(payment: Payment, standing: ProviderPayment) -> Facts:
+def _given_back(payment: Payment, provider_payment: ProviderPayment) -> Facts:
     return tuple(
-        _refunded(refund.refund_id, refund.amount, standing.order_id, standing.currency)
-        for refund in standing.refunds
+        _refunded(refund.refund_id, refund.amount, provider_payment.order_id, provider_payment.currency)
+        for refund in provider_payment.refunds
         if refund.refund_id not in payment.refunds
     )
 

@@ -67,8 +67,8 @@ class OpenBooks:
             if asked.order_id is None:
                 page = await self._provider.changed_since(asked.since, asked.after)
             else:
-                standing = await self._provider.standing(asked.order_id)
-                page = PaymentPage(() if isinstance(standing, Missing) else (standing,))
+                provider_payment = await self._provider.payment(asked.order_id)
+                page = PaymentPage(() if isinstance(provider_payment, Missing) else (provider_payment,))
         except Unavailable as error:
             return msgspec.json.encode(Books(problem=str(error)))
         return msgspec.json.encode(Books(page))
@@ -112,19 +112,19 @@ class Bookkeeping:
             try:
                 await self.compare()
             except (Unavailable, StoreUnavailable) as error:
-                log.warning("books not compared", error=described(error))
+                log.warning("payment comparison failed", error=described(error))
             except Exception:
-                log.exception("books not compared")
+                log.exception("payment comparison failed")
 
     async def compare(self) -> None:
         """Compare once; raises Unavailable and StoreUnavailable."""
         begun = time.time()
         compared: set[OrderId] = set()
         suspects: set[OrderId] = set(self._differing)
-        async for standing in self._changed_there():
-            compared.add(standing.order_id)
-            if differences(await self._payment(standing.order_id), standing):
-                suspects.add(standing.order_id)
+        async for provider_payment in self._changed_there():
+            compared.add(provider_payment.order_id)
+            if differences(await self._payment(provider_payment.order_id), provider_payment):
+                suspects.add(provider_payment.order_id)
         head = await self._store.head()
         suspects |= await self._changed_here(head) - compared
         self._differing = {
@@ -134,14 +134,14 @@ class Bookkeeping:
         counts = Counter(kind for kinds in self._differing.values() for kind in kinds)
         books_compared({kind.value: counts[kind] for kind in Kind}, begun)
         for order_id, kinds in self._differing.items():
-            log.error("the provider's books differ", order_id=order_id, kinds=sorted(kinds))
+            log.error("payments differ from the provider's records", order_id=order_id, kinds=sorted(kinds))
 
     async def _changed_there(self) -> AsyncIterator[ProviderPayment]:
         after: str | None = None
         while True:
             page = await self._provider.changed_since(self._since, after)
-            for standing in page.payments:
-                yield standing
+            for provider_payment in page.payments:
+                yield provider_payment
             if page.next is None:
                 return
             after = page.next
@@ -173,8 +173,8 @@ class Bookkeeping:
         return frozenset()
 
     async def _differs(self, order_id: OrderId) -> frozenset[Kind]:
-        standing = await self._provider.standing(order_id)
-        known = None if isinstance(standing, Missing) else standing
+        provider_payment = await self._provider.payment(order_id)
+        known = None if isinstance(provider_payment, Missing) else provider_payment
         return differences(await self._payment(order_id), known)
 
 

@@ -49,7 +49,7 @@ class Body(msgspec.Struct, frozen=True):
 
 
 BODY = msgspec.json.Decoder(Body)
-STANDING = msgspec.json.Decoder(ProviderPayment)
+PAYMENT = msgspec.json.Decoder(ProviderPayment)
 STANDINGS = msgspec.json.Decoder(PaymentPage)
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ class HttpProvider:
         code, body = await self._change("refund", path, wanted.idempotency_key, content)
         return Done() if code == HTTPStatus.OK else _refused(path, code, body)
 
-    async def standing(self, order_id: OrderId) -> ProviderPayment | Missing:
+    async def payment(self, order_id: OrderId) -> ProviderPayment | Missing:
         """How a payment stands."""
         path = f"/payments/{order_id}"
         answer, body = await self._ask("look", "GET", path)
@@ -128,10 +128,10 @@ class HttpProvider:
             return Missing()
         if answer.status_code != HTTPStatus.OK:
             raise _unexpected(path, answer.status_code, body)
-        standing = _read(STANDING, path, answer)
-        if standing.order_id != order_id:
+        provider_payment = _read(PAYMENT, path, answer)
+        if provider_payment.order_id != order_id:
             raise Unavailable(f"the payment provider answered {path} with another order's payment")
-        return standing
+        return provider_payment
 
     async def changed_since(self, since: float, after: str | None) -> PaymentPage:
         """The payments changed since a time, by pages."""

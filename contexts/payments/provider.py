@@ -85,7 +85,7 @@ class Provider(Protocol):
     async def refund(self, wanted: RefundRequested) -> Done | Missing | Impossible:
         """Give back a part of what was captured."""
 
-    async def standing(self, order_id: OrderId) -> ProviderPayment | Missing:
+    async def payment(self, order_id: OrderId) -> ProviderPayment | Missing:
         """How a payment stands."""
 
     async def changed_since(self, since: float, after: str | None) -> PaymentPage:

@@ -21,20 +21,24 @@ class Kind(StrEnum):
     """The provider does not know a payment whose money it should have."""
 
 
-def differences(payment: Payment, standing: ProviderPayment | None) -> frozenset[Kind]:
+def differences(payment: Payment, provider_payment: ProviderPayment | None) -> frozenset[Kind]:
     """What differs, to the unit; none where the provider holds, captured and refunded what is known here."""
     held = payment.amount if payment.status is Status.AUTHORIZED else 0
     captured = payment.amount if payment.status is Status.CAPTURED else 0
     refunded = sum(payment.refunds.values())
-    if standing is None:
+    if provider_payment is None:
         return frozenset({Kind.UNKNOWN_THERE}) if held or captured else frozenset()
     if payment.status is Status.UNKNOWN and not payment.asked:
-        moved = standing.held or standing.captured or standing.status is ProviderStatus.PENDING
+        moved = (
+            provider_payment.held
+            or provider_payment.captured
+            or provider_payment.status is ProviderStatus.PENDING
+        )
         return frozenset({Kind.UNKNOWN_HERE}) if moved else frozenset()
     found = {
-        Kind.HELD: standing.held != held,
-        Kind.CAPTURED: standing.captured != captured,
-        Kind.REFUNDED: standing.refunded != refunded,
-        Kind.CURRENCY: bool(held or captured) and standing.currency != payment.currency,
+        Kind.HELD: provider_payment.held != held,
+        Kind.CAPTURED: provider_payment.captured != captured,
+        Kind.REFUNDED: provider_payment.refunded != refunded,
+        Kind.CURRENCY: bool(held or captured) and provider_payment.currency != payment.currency,
     }
     return frozenset(kind for kind, differs in found.items() if differs)

@@ -43,7 +43,7 @@ async def ask(provider: Provider, request: Request) -> Answer:
         case RefundRequested():
             return await provider.refund(request)
         case StatusRequest(order_id=order_id):
-            return await provider.standing(order_id)
+            return await provider.payment(order_id)
         case _:
             assert_never(request)
 

@@ -80,7 +80,7 @@ class KeySet:
                 KeysUnavailable,
                 first=FIRST_PAUSE,
                 longest=LONGEST_PAUSE,
-                report=lambda error: log.warning("keys of bearer tokens not read", error=str(error)),
+                report=lambda error: log.warning("token keys not loaded", error=str(error)),
             )
             await asyncio.sleep(min(REFRESH_SECONDS, self._oldest / 2))
 
@@ -143,7 +143,7 @@ class KeySet:
             self._keys = keys
             self.generation += 1
             kids = [key.kid for key in keys]
-            log.info("keys of bearer tokens read", source=self._source.name, kids=kids)
+            log.info("token keys loaded", source=self._source.name, kids=kids)
 
 
 def read_keys(document: bytes, source: str) -> tuple[Key, ...]:
@@ -168,7 +168,7 @@ def read_key(entry: dict[str, Any]) -> Key | None:
     try:
         public = jwt.PyJWK(entry, algorithm).key
     except jwt.PyJWTError as error:
-        log.warning("a key of bearer tokens cannot be used", kid=entry.get("kid"), error=str(error))
+        log.warning("token key unusable", kid=entry.get("kid"), error=str(error))
         return None
     strong = (isinstance(public, rsa.RSAPublicKey) and public.key_size >= SMALLEST_RSA) or (
         isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1)

@@ -76,7 +76,7 @@ class Fetched:
 
 
 class Discovered:
-    """An issuer by OpenID Connect Discovery 1.0: its metadata tell where its keys are.
+    """An issuer by OpenID Connect Discovery 1.0: its metadata names its keys.
 
     They are read again with the keys every time, so that it may move those.
     """

@@ -20,7 +20,7 @@ def token(data: Path | None, scopes: list[str], subject: str, ttl: str, customer
     known = [str(scope) for scope in SCOPES]
     unknown = [scope for scope in wanted if scope not in known]
     if unknown:
-        raise CommandFailed(f"{unknown[0]!r} is no scope; there are {', '.join(known)}")
+        raise CommandFailed(f"unknown scope {unknown[0]!r}; choose one of {', '.join(known)}")
     allowed = sorted(map(str, CUSTOMERS_SCOPES))
     forbidden = [scope for scope in wanted if scope not in allowed]
     if customer is not None and forbidden:

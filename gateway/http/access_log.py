@@ -6,7 +6,7 @@ import math
 
 import structlog
 
-from gateway.http.request import Incoming
+from gateway.http.request import RequestContext
 from infra.settings import WhatIsLogged
 
 FROM_STATUS = {"on": 0.0, "errors": 400.0, "off": math.inf}
@@ -23,7 +23,9 @@ class AccessLog:
     def __init__(self, wanted: WhatIsLogged) -> None:
         self._from_status = FROM_STATUS[wanted]
 
-    def answered(self, incoming: Incoming, route: str, method: str, status: int, seconds: float) -> None:
+    def answered(
+        self, incoming: RequestContext, route: str, method: str, status: int, seconds: float
+    ) -> None:
         """Write the line of a request; who it is about is bound to the request's other lines as well."""
         if status < self._from_status:
             return

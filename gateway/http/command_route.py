@@ -19,7 +19,7 @@ from gateway.http.conditions import expected_of
 from gateway.http.guard import Access
 from gateway.http.headers import DEFAULT_WAIT, idempotency_key_of, tokens_of, wait_of
 from gateway.http.ownership import Customers
-from gateway.http.request import Incoming, incoming_of
+from gateway.http.request import RequestContext, request_context
 from gateway.http.response import JSON, Answer, Header, encode, version_tag
 from gateway.http.route_contract import Contract
 from gateway.http.values import TimeText, check_of, time_of
@@ -30,50 +30,50 @@ from infra.messages.commands import Accepted, Envelope, Refused, Token
 COMMAND_SECONDS = 5
 """How long a command may take when the client does not say how long it waits."""
 
-Check = Callable[[Incoming, Any], Awaitable[None] | None]
+Check = Callable[[RequestContext, Any], Awaitable[None] | None]
 """Raises a Problem when the caller may not send this command."""
 
 
-def command(
+def command_route(
     path: str,
     message: type[Command],
     *,
     access: Access,
-    thing: str,
-    makes: str | None = None,
-    new: Sequence[str] = (),
+    id_field: str,
+    location: str | None = None,
+    generated_fields: Sequence[str] = (),
     check: Check | None = None,
     customers: Customers = Customers.NONE,
-    own: str | None = None,
+    owner_field: str | None = None,
     refusals: Sequence[Kind] | None = None,
     summary: str,
 ) -> HTTPRouteHandler:
     """A route for one kind of command.
 
-    `thing` is the field that names what it is about: in the path, else in the body. `makes` is the new
-    thing's own path. Fields in `new` may be left out of the body; they are then derived from the
-    idempotency key, or made up. `own` is the field that names the customer who asks, if one does: the
-    context then refuses what is somebody else's. All other fields are the body. `refusals` are what the
-    context may answer, unless that is the usual.
+    `id_field` names the aggregate: it is in the path, else in the body. `location` is the path of what the
+    command creates. `generated_fields` may be left out of the body; they are then derived from the
+    idempotency key, or random. `owner_field` holds the customer who asks, if one does: the context refuses
+    what belongs to another. All other fields are the body. `refusals` are the problems the context may answer
+    with, unless those are the usual ones.
     """
     context, _, name = wire_name(message).partition(".")
-    in_path = f"{{{thing}:str}}" in path
-    left_out = ((thing,) if in_path else ()) + (() if own is None else (own,))
-    shape = body_shape(message, name, left_out=left_out, optional=new)
+    in_path = f"{{{id_field}:str}}" in path
+    left_out = ((id_field,) if in_path else ()) + (() if owner_field is None else (owner_field,))
+    shape = body_shape(message, name, left_out=left_out, optional=generated_fields)
     fields = tuple(field.name for field in msgspec.structs.fields(shape))
     needs_body = any(field.required for field in msgspec.structs.fields(shape))
     decoder = msgspec.json.Decoder(shape)
     check_values = check_of(shape)
     times = tuple(field.name for field in msgspec.structs.fields(message) if is_time(field.type))
-    shown = tuple(dict.fromkeys((thing, *new)))
-    status = 200 if makes is None else 201
-    usual = (REJECTED, NOT_FOUND) if makes is None else (REJECTED,)
+    shown = tuple(dict.fromkeys((id_field, *generated_fields)))
+    status = 200 if location is None else 201
+    usual = (REJECTED, NOT_FOUND) if location is None else (REJECTED,)
     problems = usual if refusals is None else refusals
     contract = Contract(
         access=access,
         customers=customers,
         summary=summary,
-        description=description(message, shown, new, status, problems),
+        description=description(message, shown, generated_fields, status, problems),
         status=status,
         body=shape,
         answer=answer_shape(name, shown),
@@ -82,11 +82,11 @@ def command(
         sends=(message,),
         waits=True,
         tagged=True,
-        located=makes is not None,
+        located=location is not None,
     )
 
     async def send(request: Request[Any, Any, Any]) -> Answer:
-        incoming = incoming_of(request.scope)
+        incoming = request_context(request.scope)
         body = await incoming.json()
         given = decoded(decoder, body if body or needs_body else b"{}")
         if check_values is not None:
@@ -96,20 +96,20 @@ def command(
             if values[field] is not None:
                 values[field] = time_of(values[field], field)
         if in_path:
-            values[thing] = incoming.key(thing)
-        if own is not None:
-            values[own] = incoming.caller.customer_id
+            values[id_field] = incoming.key(id_field)
+        if owner_field is not None:
+            values[owner_field] = incoming.caller.customer_id
         envelope = envelope_of(incoming)
-        for field in new:
+        for field in generated_fields:
             if values[field] is UNSET:
                 values[field] = named(incoming, envelope, field)
-        order = message(**values)
+        command = message(**values)
         structlog.contextvars.bind_contextvars(order_id=values.get("order_id"))
-        if check is not None and (checking := check(incoming, order)) is not None:
+        if check is not None and (checking := check(incoming, command)) is not None:
             await checking
-        accepted = await carried_out(incoming, context, name, encode(order), envelope)
-        location = None if makes is None else makes.format(values[thing])
-        return command_answer({key: values[key] for key in shown}, context, accepted, status, location)
+        accepted = await carried_out(incoming, context, name, encode(command), envelope)
+        created = None if location is None else location.format(values[id_field])
+        return command_answer({key: values[key] for key in shown}, context, accepted, status, created)
 
     send.__name__ = name
     return post(path, status_code=status, opt={"contract": contract}, name=name)(send)
@@ -163,7 +163,7 @@ def is_time(kind: Any) -> bool:
     return kind in {Time, Time | None}
 
 
-def envelope_of(incoming: Incoming) -> Envelope:
+def envelope_of(incoming: RequestContext) -> Envelope:
     """What goes with the command: id, sender, deadline, and what it wants to come after."""
     key = idempotency_key_of(incoming)
     subject = incoming.caller.subject
@@ -189,15 +189,15 @@ def envelope_of(incoming: Incoming) -> Envelope:
     )
 
 
-def named(incoming: Incoming, envelope: Envelope, field: str) -> str:
-    """A name for a new thing: the same again when the client sends the same idempotency key again."""
+def named(incoming: RequestContext, envelope: Envelope, field: str) -> str:
+    """A generated id: the same again when the client sends the same idempotency key again."""
     if b"idempotency-key" in incoming.headers:
         return derived_id(envelope.command_id, field)
     return new_id()
 
 
 async def carried_out(
-    incoming: Incoming, context: str, name: str, body: bytes, envelope: Envelope
+    incoming: RequestContext, context: str, name: str, body: bytes, envelope: Envelope
 ) -> Accepted:
     """Send a command; raises a Problem if it was refused."""
     answer = await incoming.services.contexts.send(context, name, body, envelope)
@@ -209,7 +209,7 @@ async def carried_out(
 def command_answer(
     shown: dict[str, Any], context: str, accepted: Accepted, status: int, location: str | None
 ) -> Answer:
-    """What the client is told: which thing, at which version, and the token to ask after it with."""
+    """The answer to a command: ids, version, and the consistency token."""
     token = str(Token(context, accepted.position, accepted.partition))
     headers: list[Header] = [
         JSON,

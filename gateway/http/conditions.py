@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.http.headers import unfit_header
-from gateway.http.request import Incoming
+from gateway.http.request import RequestContext
 from gateway.problems import STALE_VERSION, Problem
 
 MOST_TAGS = 32
@@ -37,7 +37,7 @@ ANY: tuple[Tag, ...] = (Tag("*"),)
 """What `*` is read as; no tag in quotes is it."""
 
 
-def tags_of(incoming: Incoming, name: str) -> tuple[Tag, ...] | None:
+def tags_of(incoming: RequestContext, name: str) -> tuple[Tag, ...] | None:
     """The entity tags of a header, ANY, or None when it was not sent; raises a Problem on what is none."""
     text = incoming.header(name.lower().encode())
     if text is None:
@@ -60,7 +60,7 @@ def tags_of(incoming: Incoming, name: str) -> tuple[Tag, ...] | None:
     return tuple(found)
 
 
-def expected_of(incoming: Incoming) -> Expected:
+def expected_of(incoming: RequestContext) -> Expected:
     """What `If-Match` and `If-None-Match` make a command depend on; raises a Problem.
 
     The tags are those of the thing the command is about: of a command's answer or of a document. Weak ones
@@ -89,7 +89,7 @@ def tag_of(body: bytes, version: int | None = None) -> Tag:
     return Tag(digest if version is None else f"{version}-{digest}")
 
 
-def is_known(incoming: Incoming, tag: Tag) -> bool:
+def is_known(incoming: RequestContext, tag: Tag) -> bool:
     """Whether the client has this very answer already; raises a Problem if it wants another one only."""
     wanted, known = tags_of(incoming, "If-Match"), tags_of(incoming, "If-None-Match")
     if wanted is not None and wanted is not ANY and tag not in wanted:

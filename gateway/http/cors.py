@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.http.request import Incoming
+from gateway.http.request import RequestContext
 from gateway.http.response import Answer, Header
 
 ANY = b"*"
@@ -28,7 +28,7 @@ class Cors:
     def __init__(self, origins: str) -> None:
         self._origins = frozenset(origin.strip().encode() for origin in origins.split(",") if origin.strip())
 
-    def headers(self, incoming: Incoming) -> tuple[Header, ...]:
+    def headers(self, incoming: RequestContext) -> tuple[Header, ...]:
         """What an answer says about who may read it."""
         if not self._origins:
             return ()
@@ -40,7 +40,7 @@ class Cors:
             (b"access-control-expose-headers", READ),
         )
 
-    def preflight(self, incoming: Incoming) -> Answer | None:
+    def preflight(self, incoming: RequestContext) -> Answer | None:
         """What a browser is told that asks before it sends a page's request; None if it is none that may."""
         asks = incoming.method == "OPTIONS" and b"access-control-request-method" in incoming.headers
         if not (asks and self._origins and self._allows(incoming)):
@@ -54,6 +54,6 @@ class Cors:
             ],
         )
 
-    def _allows(self, incoming: Incoming) -> bool:
+    def _allows(self, incoming: RequestContext) -> bool:
         origin = incoming.headers.get(b"origin")
         return origin is not None and (origin in self._origins or ANY in self._origins)

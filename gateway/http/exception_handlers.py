@@ -11,7 +11,7 @@ from litestar.types import ExceptionHandlersMap
 
 from gateway.http.methods import allowed
 from gateway.http.rate_limiting import count_by_address
-from gateway.http.request import incoming_of
+from gateway.http.request import request_context
 from gateway.problems import (
     INTERNAL,
     MALFORMED,
@@ -33,7 +33,7 @@ AnyRequest = Request[Any, Any, Any]
 
 def problem_response(request: AnyRequest, problem: Problem) -> Response[bytes]:
     """Any problem as the client sees it."""
-    incoming = incoming_of(request.scope)
+    incoming = request_context(request.scope)
     structlog.contextvars.bind_contextvars(problem=problem.kind.name)
     details = problem.details(incoming.path, incoming.correlation_id)
     return Response(
@@ -53,14 +53,14 @@ def on_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 
     It never came to the guard, so that it is counted here.
     """
-    incoming = incoming_of(request.scope)
+    incoming = request_context(request.scope)
     try:
         count_by_address(incoming)
     except Problem as problem:
         return problem_response(request, problem)
     match error.status_code:
         case 404:
-            return problem_response(request, Problem(NOT_FOUND, "there is nothing at this path"))
+            return problem_response(request, Problem(NOT_FOUND, "no route matches this path"))
         case 405:
             return problem_response(
                 request,
@@ -93,7 +93,7 @@ def on_defect(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 def circumstances(request: AnyRequest) -> dict[str, str]:
     return {
-        "method": incoming_of(request.scope).method,
+        "method": request_context(request.scope).method,
         "route": request.scope.get("path_template") or "unmatched",
     }
 

@@ -16,7 +16,7 @@ from gateway.auth.tokens import Caller
 from gateway.http.methods import told_of_path
 from gateway.http.ownership import Customers
 from gateway.http.rate_limiting import address_of, count_by_address, count_for
-from gateway.http.request import incoming_of
+from gateway.http.request import request_context
 from gateway.problems import BUSY, MISSING_SCOPE, NOT_YOURS, UNAUTHENTICATED, UNKNOWN_ROLE, Problem
 from gateway.rate_limits.quota import RouteClass
 
@@ -101,7 +101,7 @@ def refuse_customer(handler: BaseRouteHandler, caller: Caller) -> None:
 
 
 class Guard:
-    """ProviderStatus before every route and lets through who may use it; others get a Problem.
+    """Stands before every route and lets through who may use it; others get a Problem.
 
     A middleware, not one of Litestar's guards: for those it copies the route on every request, which costs
     more than all of this.
@@ -115,7 +115,7 @@ class Guard:
         if order_id is not None:
             structlog.contextvars.bind_contextvars(order_id=order_id)
         access = declared(scope["route_handler"])
-        incoming = incoming_of(scope)
+        incoming = request_context(scope)
         if incoming.method == "OPTIONS":
             count_by_address(incoming)
             await told_of_path(scope)(scope, receive, send)
@@ -129,11 +129,11 @@ class Guard:
                 raise
             count_for(incoming, class_of(scope["route_handler"]), caller.subject)
             if access is None:
-                raise Problem(MISSING_SCOPE, "this is open to nobody")
+                raise Problem(MISSING_SCOPE, "no scope grants this route")
             require(caller.scopes, access)
             refuse_customer(scope["route_handler"], caller)
             client = caller.subject
-        elif not scope["route_handler"].opt["contract"].unlimited:
+        elif not scope["route_handler"].opt["contract"].exempt_from_limits:
             count_by_address(incoming)
             client = address_of(incoming)
         else:

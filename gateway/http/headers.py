@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from contexts import NAMES as CONTEXTS
-from gateway.http.request import Incoming
+from gateway.http.request import RequestContext
 from gateway.problems import INVALID, Problem
 from infra.messages.commands import Token, TokenInvalid
 
@@ -26,7 +26,7 @@ STRING = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
-def tokens_of(incoming: Incoming) -> tuple[Token, ...]:
+def tokens_of(incoming: RequestContext) -> tuple[Token, ...]:
     """The consistency tokens that came with it; raises a Problem on what is none."""
     text = incoming.header(b"consistency-token")
     if text is None:
@@ -47,7 +47,7 @@ def token_of(text: str) -> Token:
     return token
 
 
-def wait_of(incoming: Incoming) -> int | None:
+def wait_of(incoming: RequestContext) -> int | None:
     """The seconds of `Prefer: wait=…`, at most 30; None when it is not said. The answer tells what counts."""
     given = incoming.header(b"prefer")
     if given is None:
@@ -80,7 +80,7 @@ def unquoted(word: str) -> str:
     return re.sub(r"\\(.)", r"\1", word[1:-1]) if word.startswith('"') else word
 
 
-def idempotency_key_of(incoming: Incoming) -> str | None:
+def idempotency_key_of(incoming: RequestContext) -> str | None:
     """The idempotency key; None when the client has not sent one. With or without quotes it is the same."""
     given = incoming.header(b"idempotency-key")
     if given is None:

@@ -16,7 +16,7 @@ from gateway.http.access_log import AccessLog
 from gateway.http.cors import Cors
 from gateway.http.methods import EVERYWHERE, told
 from gateway.http.rate_limiting import count_by_address
-from gateway.http.request import KEY, Incoming
+from gateway.http.request import KEY, RequestContext
 from gateway.http.response import Answer
 from gateway.problems import BUSY, MEDIA_TYPE, NOT_FOUND, UNAVAILABLE, Kind, Problem, encoded
 from infra.aio import wait_for_event
@@ -61,7 +61,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        incoming = Incoming(self._services, scope, receive)
+        incoming = RequestContext(self._services, scope, receive)
         carrier = cast("dict[str, Any]", scope)
         carrier[KEY] = incoming
         # Each request is a task of its own, and so is what it binds.
@@ -110,7 +110,7 @@ class Front:
             self._services.metrics.answered(route, method, status or 500, seconds)
             self._log.answered(incoming, route, incoming.method, status or 500, seconds)
 
-    def _at_once(self, incoming: Incoming) -> Answer | None:
+    def _at_once(self, incoming: RequestContext) -> Answer | None:
         """The answer to what comes to no route; None if it may come to one."""
         problem = problem_of(incoming)
         if problem is None and incoming.method == "OPTIONS":
@@ -133,18 +133,18 @@ class Front:
         await wait_for_event(self._idle, seconds)
 
 
-def problem_of(incoming: Incoming) -> Problem | None:
+def problem_of(incoming: RequestContext) -> Problem | None:
     """What is wrong with a request whatever it asks for."""
     try:
         incoming.refuse_ambiguous()
     except Problem as problem:
         return one_too_many(incoming) or problem
     if UNUSUAL_PATH.search(incoming.scope["raw_path"]):
-        return one_too_many(incoming) or Problem(NOT_FOUND, "there is nothing at this path")
+        return one_too_many(incoming) or Problem(NOT_FOUND, "no route matches this path")
     return None
 
 
-def one_too_many(incoming: Incoming) -> Problem | None:
+def one_too_many(incoming: RequestContext) -> Problem | None:
     """Count a request that never comes to the guard; the problem if its sender has asked too much."""
     try:
         count_by_address(incoming)
@@ -153,12 +153,12 @@ def one_too_many(incoming: Incoming) -> Problem | None:
     return None
 
 
-def closing(incoming: Incoming, reason: str, kind: Kind = UNAVAILABLE) -> Answer:
+def closing(incoming: RequestContext, reason: str, kind: Kind = UNAVAILABLE) -> Answer:
     """What a request gets that comes while the gateway stops or is busy, or is not done by its end."""
     return problem_answer(incoming, Problem(kind, reason, headers={"Connection": "close"}))
 
 
-def problem_answer(incoming: Incoming, problem: Problem) -> Answer:
+def problem_answer(incoming: RequestContext, problem: Problem) -> Answer:
     """A problem of a request that comes to no route."""
     structlog.contextvars.bind_contextvars(problem=problem.kind.name)
     details = problem.details(incoming.path, incoming.correlation_id)

@@ -16,7 +16,7 @@ from gateway.http.guard import Access
 from gateway.http.headers import DEFAULT_WAIT, tokens_of, wait_of
 from gateway.http.ownership import Customers
 from gateway.http.query_strings import QueryReader
-from gateway.http.request import Incoming, incoming_of
+from gateway.http.request import RequestContext, request_context
 from gateway.http.response import JSON, UNSTORED, Answer, encode
 from gateway.http.route_contract import Contract
 from gateway.problems import BEHIND, INVALID, NOT_FOUND, Problem
@@ -49,10 +49,10 @@ class Items(msgspec.Struct, Generic[T], frozen=True):
     next: str | None
 
 
-Ask = Callable[[Incoming, Q], Awaitable[Any]]
+Ask = Callable[[RequestContext, Q], Awaitable[Any]]
 
 
-def query(
+def query_route(
     path: str,
     *,
     access: Access,
@@ -71,7 +71,7 @@ def query(
 
     def declare(ask: Ask[Q]) -> HTTPRouteHandler:
         async def answer(request: Request[Any, Any, Any]) -> Answer:
-            incoming = incoming_of(request.scope)
+            incoming = request_context(request.scope)
             asked = reader.read(incoming.scope["query_string"])
             incoming.read_from(await wait_for(incoming, model))
             try:
@@ -79,7 +79,8 @@ def query(
             except CursorInvalid as error:
                 raise Problem(INVALID, f"cursor: {error}", field="cursor") from error
             if found is None:
-                raise Problem(NOT_FOUND, f"there is nothing like that among the {model}")
+                missing = " ".join(incoming.scope["path_params"].values())
+                raise Problem(NOT_FOUND, f"{model.removesuffix('s')} {missing} not found")
             body = encode(found)
             tag = tag_of(body, found["version"] if single else None)
             headers = [UNSTORED, (b"etag", f'"{tag.opaque}"'.encode())]
@@ -107,7 +108,7 @@ def query(
     return declare
 
 
-async def wait_for(incoming: Incoming, model: str) -> ReadModels:
+async def wait_for(incoming: RequestContext, model: str) -> ReadModels:
     """Read models that include what the request's tokens name; raises a Problem."""
     tokens = tokens_of(incoming)
     wait = wait_of(incoming)
@@ -116,7 +117,9 @@ async def wait_for(incoming: Incoming, model: str) -> ReadModels:
     return await come_to(incoming, model, tokens, DEFAULT_WAIT if wait is None else wait)
 
 
-async def come_to(incoming: Incoming, model: str, tokens: Sequence[Token], seconds: float) -> ReadModels:
+async def come_to(
+    incoming: RequestContext, model: str, tokens: Sequence[Token], seconds: float
+) -> ReadModels:
     try:
         return await up_to(incoming.services.models, model, tokens, seconds)
     except Behind as error:

@@ -41,11 +41,11 @@ BODY_SECONDS = 10.0
 CORRELATION_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
-KEY = "orderfold.incoming"
-"""Where a request's Incoming is found in its ASGI scope."""
+KEY = "orderfold.request"
+"""Where a request's RequestContext is found in its ASGI scope."""
 
 
-class Incoming:
+class RequestContext:
     """A request under way."""
 
     __slots__ = (
@@ -54,10 +54,10 @@ class Incoming:
         "applied",
         "correlation_id",
         "headers",
+        "limit_headers",
         "method",
         "scope",
         "services",
-        "standing",
         "traceparent",
         "tracestate",
     )
@@ -70,7 +70,7 @@ class Incoming:
         self.headers = combined(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self._receive = receive
         self._caller: Caller | None = None
-        self.standing: tuple[Header, ...] = ()
+        self.limit_headers: tuple[Header, ...] = ()
         """What the answer tells of the client's limit."""
         self.applied: tuple[Header, ...] = ()
         """What it tells of the preferences that counted."""
@@ -91,7 +91,7 @@ class Incoming:
     @property
     def told(self) -> tuple[Header, ...]:
         """Headers of whatever is answered."""
-        return self.standing + self.applied
+        return self.limit_headers + self.applied
 
     def refuse_ambiguous(self) -> None:
         """Raise a Problem unless it is clear what is asked, and of whom."""
@@ -196,6 +196,6 @@ class Incoming:
         return body
 
 
-def incoming_of(scope: Any) -> Incoming:
+def request_context(scope: Any) -> RequestContext:
     """The request an ASGI scope belongs to."""
-    return cast("Incoming", scope[KEY])
+    return cast("RequestContext", scope[KEY])

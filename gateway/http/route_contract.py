@@ -40,7 +40,7 @@ class Contract:
     """Those that its answer has beside what every answer of its sort has."""
     problems: Sequence[Kind] = ()
     """Those beside what every route of its sort may answer."""
-    unlimited: bool = False
+    exempt_from_limits: bool = False
     """Whether anybody may ask as often as they like; for what costs no more than a refusal."""
     is_command: bool = False
     sends: Sequence[type[Command]] = ()

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 def responses(contract: Contract, path: str, schemas: Schemas) -> Json:
     """What comes back: the answer, and every problem there may be."""
-    everywhere = ["X-Correlation-Id", *standing(contract, path)]
+    everywhere = ["X-Correlation-Id", *rate_limit_headers(contract, path)]
     everywhere += ["Preference-Applied"] if contract.waits else []
     own = list(contract.headers)
     own += ["Consistency-Token"] if contract.is_command else []
@@ -64,7 +64,7 @@ def headers(*names: str) -> Json:
 def kinds(contract: Contract) -> Iterable[problems.Kind]:
     """Every kind of problem a route may answer."""
     found = dict.fromkeys((*contract.problems, problems.MALFORMED, problems.NOT_IMPLEMENTED))
-    if not contract.unlimited:
+    if not contract.exempt_from_limits:
         found |= dict.fromkeys((problems.RATE_LIMITED, problems.BUSY))
     if contract.access not in WITHOUT_TOKEN:
         found |= dict.fromkeys((problems.UNAUTHENTICATED, problems.MISSING_SCOPE, problems.UNKNOWN_ROLE))
@@ -86,9 +86,9 @@ def kinds(contract: Contract) -> Iterable[problems.Kind]:
     return [*dict.fromkeys((*found, problems.UNAVAILABLE)), problems.INTERNAL]
 
 
-def standing(contract: Contract, path: str) -> list[str]:
+def rate_limit_headers(contract: Contract, path: str) -> list[str]:
     """The headers that tell a client how much it may still ask, and what its request is called in a trace."""
-    limits = [] if contract.unlimited else ["RateLimit-Policy", "RateLimit"]
+    limits = [] if contract.exempt_from_limits else ["RateLimit-Policy", "RateLimit"]
     return [*limits, "traceresponse"] if path.startswith(TRACED) else limits
 
 

@@ -32,7 +32,7 @@ class RouteClass(StrEnum):
     """Without a token, or with one that proves nothing."""
 
 
-class ProviderPayment(msgspec.Struct, frozen=True):
+class LimitState(msgspec.Struct, frozen=True):
     """Where a client stands after a request."""
 
     left: int
@@ -67,20 +67,20 @@ class Limit:
         self.policy = f'"{name}";q={quota};w={seconds}'.encode()
         """What `RateLimit-Policy` says."""
 
-    def take(self, client: str) -> ProviderPayment:
+    def take(self, client: str) -> LimitState:
         """Count one request of a client, unless it has none left."""
         client = short(client)
         bucket = self._filled(client)
         if bucket.left < 1:
-            return ProviderPayment(0, self._full_in(bucket), math.ceil((1 - bucket.left) / self._rate))
+            return LimitState(0, self._full_in(bucket), math.ceil((1 - bucket.left) / self._rate))
         bucket.left -= 1
         if client in self._untold or len(self._untold) < MOST_TOLD:
             self._untold[client] = self._untold.get(client, 0) + 1
-        return ProviderPayment(int(bucket.left), self._full_in(bucket), 0)
+        return LimitState(int(bucket.left), self._full_in(bucket), 0)
 
-    def standing(self, standing: ProviderPayment) -> bytes:
+    def header(self, state: LimitState) -> bytes:
         """What `RateLimit` says."""
-        return b'"%s";r=%d;t=%d' % (self.name.encode(), standing.left, standing.full_in)
+        return b'"%s";r=%d;t=%d' % (self.name.encode(), state.left, state.full_in)
 
     def untold(self) -> dict[str, int]:
         """The requests counted here since this was asked last, by client."""

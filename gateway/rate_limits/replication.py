@@ -61,13 +61,13 @@ class LimitExchange:
             try:
                 await publish(nats, SUBJECT, encode(Counted(self._name, counts)))
             except NatsUnavailable as error:
-                log.debug("counted requests not told", error=str(error))
+                log.debug("request counts not published", error=str(error))
 
     async def _hear(self, message: Msg) -> None:
         try:
             counted = DECODER.decode(message.data)
         except msgspec.MsgspecError as error:
-            log.warning("another gateway's counts cannot be read", error=str(error))
+            log.warning("invalid request counts from another gateway", error=str(error))
             return
         if counted.gateway == self._name:
             return

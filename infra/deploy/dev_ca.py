@@ -38,7 +38,7 @@ class AuthorityUnusable(Exception):
 
 
 class Authority:
-    """Whoever signs certificates: its own, and its key."""
+    """A certificate authority: certificate and private key."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self.certificate = certificate

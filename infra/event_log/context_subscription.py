@@ -173,7 +173,7 @@ class ContextSubscription:
             try:
                 await self._follow()
             except _Restart as reason:
-                log.debug("feed looks where to go on", stream=self._stream, reason=str(reason))
+                log.debug("subscription restarts", stream=self._stream, reason=str(reason))
                 if self._moved > moved:
                     backoff.reset()
                 else:
@@ -182,13 +182,13 @@ class ContextSubscription:
                 if self._moved > moved:
                     backoff.reset()
                 report = log.warning if backoff.fresh else log.debug
-                report("feed waits", stream=self._stream, reader=self._durable, error=str(error))
+                report("subscription waits", stream=self._stream, reader=self._durable, error=str(error))
                 pause = backoff.take()
             await asyncio.sleep(pause)
             try:
                 await self._catch_up()
             except NatsUnavailable as error:
-                log.debug("store cannot be asked", context=self._context, error=str(error))
+                log.debug("store not reachable", context=self._context, error=str(error))
 
     async def _follow(self) -> None:
         """Read the stream from where this feed stands; raises _Restart when it must look anew."""
@@ -293,7 +293,7 @@ class ContextSubscription:
         partition = int(message.subject.split(".", 3)[2])
         headers = message.headers or {}
         log.warning(
-            "the stream lacks events", stream=self._stream, partition=partition, before=headers[POSITION]
+            "events missing in the stream", stream=self._stream, partition=partition, before=headers[POSITION]
         )
         await self._fill(partition, int(headers[PREVIOUS]))
         if self._positions[partition] < int(headers[POSITION]) and self._positions[partition] != int(
@@ -314,7 +314,7 @@ class ContextSubscription:
         if now - max(self._behind_since, self._moved) < self._quiet_seconds:
             return False
         log.warning(
-            "announced events do not come", stream=self._stream, reader=self._durable, partitions=behind
+            "announced events not received", stream=self._stream, reader=self._durable, partitions=behind
         )
         try:
             for partition in behind:
@@ -351,7 +351,7 @@ class ContextSubscription:
             try:
                 heads = await self._client.heads(self._context)
             except ContextUnavailable as error:
-                log.debug("store cannot be compared yet", context=self._context, error=str(error))
+                log.debug("store not compared yet", context=self._context, error=str(error))
             else:
                 self._compared = True
                 self._heads = heads

@@ -116,7 +116,7 @@ class Relay:
                 await self._locate()
                 await self._follow()
             except _Misplaced as found:
-                log.info("relay looks where the stream ends", context=self._context, reason=str(found))
+                log.info("relay reads the end of the stream", context=self._context, reason=str(found))
             except (NatsUnavailable, JetStreamRefused, StoreUnavailable, _Unusable) as error:
                 report = log.warning if self._backoff.fresh else log.debug
                 report("relay waits", context=self._context, error=str(error))
@@ -182,7 +182,7 @@ class Relay:
 
     def _complain(self, complaint: str) -> None:
         if complaint and complaint != self.complaint:
-            log.error("the stream is not as it should be", context=self._context, complaint=complaint)
+            log.error("stream configuration differs", context=self._context, complaint=complaint)
         self.complaint = complaint
 
     async def _follow(self) -> None:

@@ -106,7 +106,7 @@ class LogService:
                 heads = Heads(tuple(await self._store.partition_heads()))
                 await publish(self._nats, f"head.{self._context}", msgspec.json.encode(heads))
             except (StoreUnavailable, NatsUnavailable) as error:
-                log.debug("heads not announced", context=self._context, error=str(error))
+                log.debug("heads not published", context=self._context, error=str(error))
             await asyncio.sleep(ANNOUNCE_PAUSE)
             await wait_for_event(self._committed, ANNOUNCE_SECONDS)
 

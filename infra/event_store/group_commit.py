@@ -182,7 +182,7 @@ class GroupCommit:
         if not self._waiting:
             return
         if self.progress == seen:
-            log.error("the store does not answer", waiting=len(self._waiting), seconds=SECONDS_AT_MOST)
+            log.error("event store does not answer", waiting=len(self._waiting), seconds=SECONDS_AT_MOST)
             for waiting in self._waiting:
                 if not waiting.answer.done():
                     waiting.answer.set_exception(

@@ -209,7 +209,7 @@ class EventStore:
             try:
                 listener()
             except Exception:
-                log.exception("a listener to commits failed", context=self.context)
+                log.exception("commit listener failed", context=self.context)
 
     @property
     def lost_lead(self) -> asyncio.Event:

@@ -35,7 +35,7 @@ class Token(msgspec.Struct, frozen=True):
             msg = f"{text[:80]!r} is no consistency token"
             raise TokenInvalid(msg)
         if int(partition) >= PARTITIONS:
-            msg = f"{text!r} names a partition there is not"
+            msg = f"partition {partition} does not exist (0-{PARTITIONS - 1})"
             raise TokenInvalid(msg)
         return cls(context, int(position), int(partition))
 

@@ -92,13 +92,13 @@ class Connection(Client):
         said = str(error) or type(error).__name__
         repeated, self.last_error_text = said == self.last_error_text, said
         if self.forbidden.note(said):
-            log.error("nats refuses what this user may not do", connection=self.name, error=said)
+            log.error("nats permission denied", connection=self.name, error=said)
         elif is_strangers(said):
             if not self.begun:
                 # The library would go on trying until its time is over.
                 raise UserRefused(refusal(self._settings))
             if not repeated:
-                log.error("nats refuses this user", connection=self.name, reason=refusal(self._settings))
+                log.error("nats authentication failed", connection=self.name, reason=refusal(self._settings))
                 # The library would for ever come with the key it began with; a new connection reads it anew.
                 self._leaving = asyncio.create_task(super().close())
         elif self.is_connected and not self.ending:

@@ -98,12 +98,12 @@ class RequestServer:
             except StoreUnavailable as error:
                 reply = msgspec.json.encode(RequestRefused(str(error), again=True))
             except Exception:
-                log.exception("a question failed", subject=message.subject)
+                log.exception("request failed", subject=message.subject)
                 reply = msgspec.json.encode(RequestRefused("internal error", again=True))
             if message.reply:
                 await publish(self._nats, message.reply, reply)
         except NatsUnavailable as error:
-            log.warning("an answer could not be sent", subject=message.subject, error=str(error))
+            log.warning("reply not sent", subject=message.subject, error=str(error))
         finally:
             self._free.release()
 

@@ -63,7 +63,7 @@ class Underway:
 
     async def _work(self, key: str, wanted: Wanted) -> Answer:
         token = SandboxToken.parse(wanted.payment_method)
-        new = self._provider.standing(wanted.order_id).status is HTTPStatus.NOT_FOUND
+        new = self._provider.payment(wanted.order_id).status is HTTPStatus.NOT_FOUND
         if token.behaviour is Behaviour.SLOW and new:
             await asyncio.sleep(token.delay)
         answer = self._provider.authorize(key, wanted)
@@ -96,9 +96,9 @@ async def changed_since(
 
 
 @get("/payments/{order_id:str}")
-async def standing(order_id: OrderId, provider: SandboxProvider) -> Response[bytes]:
+async def payment(order_id: OrderId, provider: SandboxProvider) -> Response[bytes]:
     """How a payment stands."""
-    return respond(provider.standing(order_id))
+    return respond(provider.payment(order_id))
 
 
 @post("/payments/{order_id:str}/capture")
@@ -149,7 +149,7 @@ def make_app(ledger: Ledger, provider: SandboxProvider, afterwards: Afterwards) 
     """The application on these parts."""
     underway = Underway(provider, afterwards)
     return Litestar(
-        [authorize, changed_since, standing, capture, void, refund, by_hand, books, health],
+        [authorize, changed_since, payment, capture, void, refund, by_hand, books, health],
         dependencies={
             "ledger": Provide(lambda: ledger, sync_to_thread=False),
             "provider": Provide(lambda: provider, sync_to_thread=False),

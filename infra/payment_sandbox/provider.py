@@ -64,9 +64,9 @@ class SandboxProvider:
     def decided(self, order_id: str) -> Answer:
         """How a request to authorise a payment is answered now."""
         payment = self._ledger.payment(order_id)
-        return _missing(order_id) if payment is None else _standing(payment)
+        return _missing(order_id) if payment is None else _stored(payment)
 
-    def standing(self, order_id: str) -> Answer:
+    def payment(self, order_id: str) -> Answer:
         """How a payment stands."""
         payment = self._ledger.payment(order_id)
         if payment is None:
@@ -155,7 +155,7 @@ class SandboxProvider:
         known = self._ledger.payment(wanted.order_id)
         if known is None:
             return self._decide(wanted, tries)
-        return _standing(known) if _same(known, wanted) else _conflict(known)
+        return _stored(known) if _same(known, wanted) else _conflict(known)
 
     def _decide(self, wanted: Wanted, tries: int) -> Answer:  # noqa: PLR0911 - a table
         token = SandboxToken.parse(wanted.payment_method)
@@ -205,7 +205,7 @@ class SandboxProvider:
             reason,
         )
         self._ledger.open(payment, due)
-        return _standing(payment)
+        return _stored(payment)
 
     def _capture(self, order_id: str) -> Answer:
         payment = self._ledger.payment(order_id)
@@ -250,7 +250,7 @@ STANDING = {
 """How a request to authorise is answered while the payment has gone no further."""
 
 
-def _standing(payment: Payment) -> Answer:
+def _stored(payment: Payment) -> Answer:
     status = STANDING.get(payment.status)
     return _conflict(payment) if status is None else Answer(status, msgspec.json.encode(payment))
 

@@ -98,9 +98,9 @@ class Afterwards:
         if not problem:
             self._ledger.end_webhook(webhook.id)
         elif webhook.attempts + 1 >= ATTEMPTS:
-            log.error("webhook given up", webhook=webhook.id, problem=problem)
+            log.error("webhook abandoned", webhook=webhook.id, problem=problem)
             self._ledger.end_webhook(webhook.id)
         else:
-            log.info("webhook not received", webhook=webhook.id, problem=problem)
+            log.info("webhook not accepted", webhook=webhook.id, problem=problem)
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**webhook.attempts)
             self._ledger.postpone_webhook(webhook.id, self._clock() + pause)

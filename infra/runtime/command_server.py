@@ -156,7 +156,7 @@ class CommandService:
             try:
                 await self._nats.publish(message.reply, encode_answer(answer))
             except Exception as error:  # noqa: BLE001 - the sender will ask again with the same id
-                log.warning("answer not sent", error=described(error))
+                log.warning("reply not sent", error=described(error))
 
     async def _answer(self, name: str, message: Msg) -> Answer:
         try:

@@ -99,13 +99,13 @@ class Inbox:
                 async with asyncio.timeout(STARTING_SECONDS):
                     heads += await _heads(client, context)
             except TimeoutError:
-                log.warning("inbox does not wait for a context", context=context)
+                log.warning("inbox skips a context that does not answer", context=context)
         while ahead := [token for token in heads if not self.has_received(token)]:
             try:
                 async with asyncio.timeout(STARTING_SECONDS), self._moved:
                     await self._moved.wait()
             except TimeoutError:
-                log.warning("inbox does not get on", context=self._context.name, behind=str(ahead[0]))
+                log.warning("inbox makes no progress", context=self._context.name, behind=str(ahead[0]))
                 return
 
     async def run(self) -> None:
@@ -136,11 +136,11 @@ class Inbox:
                     # Another store than the one heard so far: only an operator can tell which is right.
                     raise
                 except CheckpointMoved:
-                    log.info("inbox continues from another process's checkpoint", context=self._context.name)
+                    log.info("inbox continues from a newer checkpoint", context=self._context.name)
                 except (StoreUnavailable, Unavailable) as error:
                     log.warning("inbox waits", context=self._context.name, error=str(error))
                 except Exception:
-                    log.exception("inbox starts again", context=self._context.name)
+                    log.exception("inbox restarts", context=self._context.name)
                 await backoff.pause()
         finally:
             await reader.stop()
@@ -155,7 +155,7 @@ class Inbox:
         except TRANSIENT:
             raise
         except Exception as error:  # noqa: BLE001 - a fact that cannot be taken must not stop the others
-            log.warning("a batch is taken fact by fact", error=described(error))
+            log.warning("batch failed, handling its events one by one", error=described(error))
             await self._take_singly(batch)
             await self._react((), self._moves(batch.checkpoints))
 
@@ -187,7 +187,7 @@ class Inbox:
                 raise
             except Exception as error:
                 log.exception(
-                    "fact parked",
+                    "event parked",
                     context=self._context.name,
                     fact=event.event_id,
                     name=event.name,
@@ -210,7 +210,7 @@ class Inbox:
             raise
         except Exception:
             # What the context keeps about it may be unreadable, too: the letter is kept all the same.
-            log.exception("the context could not be told of a parked fact", fact=letter.event_id)
+            log.exception("dead letter handler failed", fact=letter.event_id)
             await self._react((), moves, park_untold)
         self.parked.keep([letter])
 
@@ -234,7 +234,7 @@ class Inbox:
             except TRANSIENT:
                 raise
             except Exception as error:
-                log.exception("parked fact cannot be taken", context=self._context.name, fact=fact.event_id)
+                log.exception("parked event failed again", context=self._context.name, fact=fact.event_id)
                 again = msgspec.structs.replace(
                     self.parked.letter(fact, error), number=letter.number, parked_at=letter.parked_at
                 )

@@ -183,7 +183,7 @@ async def _keep_store(store: EventStore) -> None:
         except StoreReplaced:
             raise
         except StoreUnavailable as error:
-            log.debug("the store cannot be checked", context=store.context, reason=str(error))
+            log.debug("event store not checked", context=store.context, reason=str(error))
 
 
 def reacting(streams: Streams) -> Callable[[Callable[[EventSession], Awaitable[None]]], Awaitable[None]]:

@@ -77,7 +77,7 @@ class Timers:
         configuration = self._configuration()
         info = await stream_info(self._nats, self._stream)
         if info is not None and (wrong := deviations(info.config, configuration)):
-            log.error("the clock has another form and is made anew", stream=self._stream, wrong=wrong)
+            log.error("timer stream configuration differs, recreating it", stream=self._stream, wrong=wrong)
             await delete_stream_named(self._nats, self._stream)
             info = None
         if info is None:
@@ -170,7 +170,7 @@ class Timers:
         try:
             await ring(timer_id, message.data)
         except Exception:
-            log.exception("a timer rings again", context=self._context, timer=timer_id)
+            log.exception("timer failed, it is redelivered", context=self._context, timer=timer_id)
             outcome = b'-NAK {"delay": %d}' % RETRY_NANOSECONDS
         await publish(self._nats, message.reply, outcome)
 

@@ -55,7 +55,7 @@ class Acknowledgements:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._forget()
         except (StoreUnavailable, TimeoutError) as error:
-            log.warning("commands that are done will be sent once more", error=str(error))
+            log.warning("finished commands stay in the outbox", error=str(error))
 
     def has(self, command_id: str) -> bool:
         """Whether a command was accepted and is in the outbox yet: its event is awaited, or its removal."""
@@ -92,7 +92,7 @@ class Acknowledgements:
             StoreUnavailable,
             first=STORE_PAUSE,
             longest=STORE_PAUSE,
-            report=lambda error: log.warning("store does not take a failure", error=str(error)),
+            report=lambda error: log.warning("command failure not recorded", error=str(error)),
         )
         log.warning("command failed", command=command.command_id, reason=reason)
 
@@ -104,7 +104,7 @@ class Acknowledgements:
                 await self._confirm()
                 await self._forget()
             except Exception:
-                log.exception("the ends of commands are not noted, they will be")
+                log.exception("command results not recorded, retrying")
                 self._news.set()
                 await asyncio.sleep(STORE_PAUSE)
             if self._accepted:

@@ -152,7 +152,7 @@ class Dispatcher:
                         self._acknowledgements.done(command)
             except Exception:
                 # A defect must not hold up the instance's other commands; this one stays in the outbox.
-                log.exception("command left for the next start", command=command.command_id)
+                log.exception("command left in the outbox", command=command.command_id)
             self._counted(-1)
         del self._lanes[key]
 

@@ -41,7 +41,7 @@ class OutboxSweeper:
             try:
                 await self._look()
             except Exception:
-                log.exception("outbox cannot be read, another look follows")
+                log.exception("outbox not readable, retrying")
 
     async def _look(self) -> None:
         """Once is not enough: a command may have been settled while the outbox was read."""
@@ -49,6 +49,6 @@ class OutboxSweeper:
         unsent = {command_id for command_id in outbox if not self._dispatcher.has(command_id)}
         left = unsent & self._unsent
         if left:
-            log.warning("commands left in the outbox are sent", commands=len(left))
+            log.warning("resending commands left in the outbox", commands=len(left))
             self._dispatcher.send_notes(outbox[command_id] for command_id in left)
         self._unsent = unsent - left

@@ -112,7 +112,7 @@ class Reactor:
             commands=[command.name for command in commands],
         )
         if step.problem:
-            log.error("a person is needed", **belongs, reason=step.problem)
+            log.error("operator needed", **belongs, reason=step.problem)
         self._begin(key, step, commands)
 
 

@@ -138,4 +138,4 @@ class SagaTimers:
                     if due_of(note) <= now:
                         await self._ring(key, b"")
             except Exception:
-                log.exception("sweep of timers failed, another follows")
+                log.exception("timer sweep failed, retrying")

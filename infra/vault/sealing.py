@@ -20,7 +20,7 @@ class SealBroken(Exception):
 
 
 def new_key() -> bytes:
-    """A key nobody else has."""
+    """A random key."""
     return secrets.token_bytes(KEY_BYTES)
 
 

@@ -31,9 +31,15 @@ class Money(msgspec.Struct, frozen=True):
     refunded: int
 
     @classmethod
-    def of(cls, standing: ProviderPayment) -> Money:
+    def of(cls, provider_payment: ProviderPayment) -> Money:
         """What matters of a payment in the provider's books."""
-        return cls(standing.status, standing.currency, standing.held, standing.captured, standing.refunded)
+        return cls(
+            provider_payment.status,
+            provider_payment.currency,
+            provider_payment.held,
+            provider_payment.captured,
+            provider_payment.refunded,
+        )
 
 
 class CheckedPayments(msgspec.Struct, kw_only=True):
@@ -62,7 +68,9 @@ class PaymentAudit:
         the provider's books raises.
         """
         known = {
-            standing.order_id: Money.of(standing) async for page in self._payments() for standing in page
+            provider_payment.order_id: Money.of(provider_payment)
+            async for page in self._payments()
+            for provider_payment in page
         }
         self.checked.provider = len(known)
         found: dict[str, list[str]] = {}
@@ -99,11 +107,13 @@ class PaymentAudit:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _again(self, order_id: str) -> list[str]:
-        standing = await self._one_payment(order_id)
+        provider_payment = await self._one_payment(order_id)
         orders = await self._models.mongo.find(
             await self._models.live("orders"), {"_id": order_id}, without=("lines", "returns")
         )
-        return differences(orders[0] if orders else None, Money.of(standing) if standing else None)
+        return differences(
+            orders[0] if orders else None, Money.of(provider_payment) if provider_payment else None
+        )
 
 
 def differences(order: Mapping[str, Any] | None, money: Money | None) -> list[str]:

@@ -143,16 +143,16 @@ class Projector(Generic[D]):
                             self._blocked = None
                 except CheckpointMoved as error:
                     self._blocked = None
-                    self._log.info("projector goes on from the stored checkpoints", reason=str(error))
+                    self._log.info("projector continues from the stored checkpoints", reason=str(error))
                 except TransactionConflict as error:
                     self._blocked = self._blocked or time.monotonic()
-                    self._log.info("projector stands by", reason=str(error))
+                    self._log.info("projector on standby", reason=str(error))
                 except (MongoUnavailable, NatsUnavailable, ContextUnavailable, DocumentsLost) as error:
                     await self._wait(error)
                 except LogDiffers as error:
                     self._log.error("read model is ahead of its store", reason=str(error))
                 except Exception:  # noqa: BLE001 - logged; giving up would stop every other read model too
-                    self._log.exception("projector starts again")
+                    self._log.exception("projector restarts")
                 else:
                     return
                 self.restarts += 1
@@ -168,7 +168,7 @@ class Projector(Generic[D]):
         try:
             await self._sessions.leave(self._session)
         except MongoUnavailable as error:
-            self._log.warning("session left behind", reason=str(error))
+            self._log.warning("session not closed", reason=str(error))
 
     async def _wait(self, error: Exception) -> None:
         if not isinstance(error, DocumentsLost):
@@ -179,7 +179,7 @@ class Projector(Generic[D]):
         if str(error) != self._lost:
             self._lost = str(error)
             remedy = f"`orderfold replay start {self._model.name} --switch` builds it anew"
-            self._log.error("projector stands still", reason=self._lost, remedy=remedy)
+            self._log.error("projector blocked", reason=self._lost, remedy=remedy)
 
     async def _free(self) -> None:
         """End what dead projectors of these partitions left open, at first and when blocked for long."""
@@ -345,7 +345,7 @@ class Projector(Generic[D]):
             if item.error is not None:
                 # What kind of error, and where; its text may quote the event or the document.
                 self._log.error(
-                    "key parked",
+                    "document suspended after a projection error",
                     key=item.key,
                     fact=item.event.event_id,
                     error=item.error.partition(":")[0],

@@ -1,4 +1,4 @@
-"""Transactions that come through, although a process killed at work may have left another one open there."""
+"""Runs a transaction, retrying while a dead client's open transaction blocks it."""
 
 from __future__ import annotations
 

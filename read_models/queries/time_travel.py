@@ -63,7 +63,7 @@ def parse_time(text: str) -> datetime:
     except ValueError as error:
         raise MomentInvalid(f"{text[:80]!r}: {error}") from None
     if time > datetime.now(UTC):
-        raise MomentInvalid(f"{text!r} has not been yet")
+        raise MomentInvalid(f"{text!r} is in the future")
     return time
 
 
@@ -89,7 +89,7 @@ async def _event_at(log: LogClient, text: str) -> Delivered:
     except TokenInvalid:
         raise MomentInvalid(f"{text[:80]!r} is no position; write it like ordering:42") from None
     if token.context not in CONTEXTS:
-        raise MomentInvalid(f"there is no context {token.context!r}; there are {', '.join(sorted(CONTEXTS))}")
+        raise MomentInvalid(f"unknown context {token.context!r}; choose one of {', '.join(sorted(CONTEXTS))}")
     page = await log.page(token.context, max(token.position - 1, 0), limit=1)
     if not page.events or page.events[0].position != token.position:
         where = f"{token.context}:{token.position}"

@@ -75,7 +75,7 @@ def _only_other(versions: Versions) -> str:
 def _refuse(versions: Versions, chosen: str, *, previous_too: bool) -> None:
     if chosen not in versions.versions:
         raise ReplayFailed(
-            f"{chosen} is no version of {versions.model}; there are {', '.join(versions.versions)}"
+            f"unknown version {chosen} of {versions.model}; choose one of {', '.join(versions.versions)}"
         )
     if chosen == versions.live:
         raise ReplayFailed(f"{chosen} is live: queries read it")

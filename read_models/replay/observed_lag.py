@@ -59,7 +59,7 @@ class ObservedLag:
             try:
                 await self.look()
             except (MongoUnavailable, TransactionConflict, ContextUnavailable) as error:
-                log.debug("the live versions' lag is not known", reason=str(error))
+                log.debug("lag of the live versions unknown", reason=str(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:

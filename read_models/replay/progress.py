@@ -49,7 +49,7 @@ class Progress:
             try:
                 self._heads = await self._log.all_heads(self._contexts)
             except (ContextUnavailable, NatsUnavailable) as error:
-                logger.debug("heads are not known", reason=str(error))
+                logger.debug("heads unknown", reason=str(error))
             else:
                 self._looks.append((asked_at, self._heads))
             await asyncio.sleep(LOOK_SECONDS)

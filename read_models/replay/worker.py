@@ -124,9 +124,7 @@ class Worker:
     async def _take(self) -> Replay:
         def change(replay: Replay) -> Replay:
             if replay.state not in UNDER_WAY:
-                raise ReplayFailed(
-                    f"the replay of {replay.model} is {replay.state}: there is nothing to go on with"
-                )
+                raise ReplayFailed(f"the replay of {replay.model} is {replay.state}: nothing to resume")
             if replay.attended:
                 raise ReplayFailed(f"{replay.worker} works on the replay of {replay.model}")
             state = State.PAUSED if replay.state is State.PAUSED else State.WAITING
@@ -211,7 +209,7 @@ class Worker:
                 self._replay = found
                 self._pace.limit = found.limit
             except (MongoUnavailable, TransactionConflict) as error:
-                logger.debug("replay not reported", reason=str(error))
+                logger.debug("replay progress not saved", reason=str(error))
             await asyncio.sleep(REPORT_SECONDS)
 
     def _told(self) -> dict[str, Any]:

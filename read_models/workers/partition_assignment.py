@@ -73,7 +73,7 @@ class GroupMembership:
                 await self._look()
             except (MongoUnavailable, TransactionConflict) as error:
                 # The others will take over what is ours; until then nobody can write anyway.
-                log.warning("others do not know of this process", reason=str(error))
+                log.warning("group membership not renewed", reason=str(error))
             await asyncio.sleep(self._beat_seconds)
 
     async def leave(self) -> None:
@@ -81,7 +81,7 @@ class GroupMembership:
         try:
             await self._mongo.write(MEMBERS, [deleting(self._key)])
         except (MongoUnavailable, TransactionConflict) as error:
-            log.warning("others will notice by themselves", reason=str(error))
+            log.warning("could not deregister; the lease will expire", reason=str(error))
 
     async def _look(self) -> None:
         self._beat += 1
@@ -113,7 +113,7 @@ class GroupMembership:
     def _take(self, here: Sequence[str]) -> None:
         mine = part(here.index(self._key), len(here))
         if mine != self.share.partitions:
-            log.info("partitions are shared", processes=len(here), partitions=list(mine))
+            log.info("partitions assigned", processes=len(here), partitions=list(mine))
         self.share.become(mine)
 
 

@@ -84,7 +84,7 @@ async def project(
         finally:
             await nats.close()
         if closed.is_set() and not stopping.is_set():
-            log.warning("the connection to NATS is lost for good; a new one is made")
+            log.warning("nats connection closed; reconnecting")
 
 
 async def _project(

@@ -56,7 +56,7 @@ class Projectors:
             found = await all_versions(self._mongo, self._models)
         except MongoUnavailable as error:
             # Whether a version was added or dropped can wait; those that run go on by themselves.
-            log.warning("versions are not known", reason=str(error))
+            log.warning("versions unknown", reason=str(error))
             return
         wanted = {collection: name for name, item in found.items() for collection in item.versions}
         for collection in wanted.keys() - self._running.keys():

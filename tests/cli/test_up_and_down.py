@@ -89,7 +89,7 @@ def test_commands_say_in_one_line_that_there_is_no_stack(tmp_path: Path) -> None
         ),
         (["import", __file__, "--currency", "GBP", "--url", "x", "--token", "x"], "has no scheme"),
         (["import", __file__, "--currency", "pounds"], "--currency"),
-        (["token", "--scope", "everything"], "is no scope"),
+        (["token", "--scope", "everything"], "unknown scope"),
         (["token", "--ttl", "soon"], "--ttl"),
         (["up", "--port", "0"], "--port"),
         (["bogus"], "No such command"),

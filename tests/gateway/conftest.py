@@ -66,7 +66,7 @@ class Gateway:
     def start(self) -> None:
         """Return when it listens and has its keys and NATS."""
         self.process.start()
-        self.wait_for_log("nats connected", "keys of bearer tokens read")
+        self.wait_for_log("nats connected", "token keys loaded")
 
     def wait_for_log(self, *lines: str) -> None:
         """Return when the gateway has said all of this."""

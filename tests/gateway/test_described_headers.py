@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 
 from gateway.http.conditions import tags_of
 from gateway.http.headers import idempotency_key_of, preferences, tokens_of
-from gateway.http.request import Incoming
+from gateway.http.request import RequestContext
 from gateway.openapi.headers import REQUEST_HEADERS
 from gateway.problems import Problem
 
 FIELD_CONTENT = st.text(st.characters(codec="latin-1", categories=["L", "N", "P", "S", "Zs"]), max_size=40)
 
 
-def incoming(name: str, value: str) -> Incoming:
+def incoming(name: str, value: str) -> RequestContext:
     """A request with one header."""
     headers = [(name.lower().encode(), value.encode("latin-1"))]
-    return Incoming(cast("Any", None), cast("Any", {"method": "GET", "headers": headers}), cast("Any", None))
+    return RequestContext(
+        cast("Any", None), cast("Any", {"method": "GET", "headers": headers}), cast("Any", None)
+    )
 
 
 READ: dict[str, Callable[[str], object]] = {

@@ -110,7 +110,7 @@ async def test_it_waits_for_nats_and_says_so_meanwhile(
     async with httpx.AsyncClient(
         base_url=gateway.url, headers=headers, verify=False, timeout=HOLDS_SECONDS
     ) as client:
-        gateway.wait_for_log("keys of bearer tokens read")
+        gateway.wait_for_log("token keys loaded")
         assert_problem(await client.post("/v1/orders", json=ORDER), 503, "unavailable")
         answer = await client.get("/health/ready", timeout=HOLDS_SECONDS)
         assert answer.status_code == 503

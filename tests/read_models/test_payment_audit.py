@@ -37,7 +37,7 @@ CAPTURED = stands(ProviderStatus.CAPTURED, captured=950)
 
 
 @pytest.mark.parametrize(
-    ("known", "standing"),
+    ("known", "provider_payment"),
     [
         (order("placed", NOTHING), None),
         (order("placed", NOTHING), stands(ProviderStatus.PENDING)),
@@ -51,12 +51,14 @@ CAPTURED = stands(ProviderStatus.CAPTURED, captured=950)
         (None, stands(ProviderStatus.VOIDED)),
     ],
 )
-def test_what_agrees_is_no_difference(known: dict[str, Any] | None, standing: ProviderPayment | None) -> None:
-    assert differences(known, Money.of(standing) if standing else None) == []
+def test_what_agrees_is_no_difference(
+    known: dict[str, Any] | None, provider_payment: ProviderPayment | None
+) -> None:
+    assert differences(known, Money.of(provider_payment) if provider_payment else None) == []
 
 
 @pytest.mark.parametrize(
-    ("known", "standing", "words"),
+    ("known", "provider_payment", "words"),
     [
         # Held for ever: an order that was voided here, and one that never asked.
         (order("cancelled", VOIDED), AUTHORIZED, ["holds 950 GBP", "says 0"]),
@@ -100,9 +102,9 @@ def test_what_agrees_is_no_difference(known: dict[str, Any] | None, standing: Pr
     ],
 )
 def test_what_differs_is_told(
-    known: dict[str, Any] | None, standing: ProviderPayment | None, words: list[str]
+    known: dict[str, Any] | None, provider_payment: ProviderPayment | None, words: list[str]
 ) -> None:
-    told = "; ".join(differences(known, Money.of(standing) if standing else None))
+    told = "; ".join(differences(known, Money.of(provider_payment) if provider_payment else None))
     assert all(word in told for word in words), told
 
 
@@ -123,11 +125,11 @@ async def test_every_order_and_every_payment_is_compared_both_ways(mongo: Mongo)
 
     async def payments() -> AsyncIterator[tuple[ProviderPayment, ...]]:
         for page in pages:
-            yield tuple(named(order_id, standing) for order_id, standing in page)
+            yield tuple(named(order_id, provider_payment) for order_id, provider_payment in page)
 
     async def one_payment(order_id: str) -> ProviderPayment | None:
         """Meanwhile the money of one was let go."""
-        last = {name: standing for page in pages for name, standing in page}
+        last = {name: provider_payment for page in pages for name, provider_payment in page}
         last["held"] = stands(ProviderStatus.VOIDED)
         return named(order_id, last[order_id]) if order_id in last else None
 
@@ -138,12 +140,12 @@ async def test_every_order_and_every_payment_is_compared_both_ways(mongo: Mongo)
     assert audit.checked.compared
 
 
-def named(order_id: str, standing: ProviderPayment) -> ProviderPayment:
+def named(order_id: str, provider_payment: ProviderPayment) -> ProviderPayment:
     return ProviderPayment(
         order_id=order_id,
-        status=standing.status,
-        amount=standing.amount,
-        currency=standing.currency,
-        captured=standing.captured,
-        refunds=standing.refunds,
+        status=provider_payment.status,
+        amount=provider_payment.amount,
+        currency=provider_payment.currency,
+        captured=provider_payment.captured,
+        refunds=provider_payment.refunds,
     )

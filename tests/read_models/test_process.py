@@ -98,7 +98,7 @@ async def test_it_stops_also_while_it_waits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "told"),
     [
-        (["run", "orderz"], {}, "'orderz' is no read model"),
+        (["run", "orderz"], {}, "unknown read model 'orderz'"),
         (["run", "--partitions", "0-16"], {}, "there are 0 to 15"),
         (["run", "--partitions", "x"], {}, "write them like 0-7,12"),
         (["run"], {"mongo_url": "http://nowhere"}, "ORDERFOLD_MONGO_URL is no MongoDB address"),

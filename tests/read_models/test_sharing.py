@@ -89,7 +89,7 @@ async def test_who_was_held_up_and_forgotten_comes_back(mongo: Mongo) -> None:
 def taken(log: Path) -> tuple[int, ...]:
     """The partitions that a process last took."""
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    shares = [line["partitions"] for line in lines if line["event"] == "partitions are shared"]
+    shares = [line["partitions"] for line in lines if line["event"] == "partitions assigned"]
     return tuple(shares[-1]) if shares else ()
 
 

@@ -131,11 +131,11 @@ def introduce(task: Import, console: Console) -> None:
 def told_of(options: Options) -> Told:
     """What the options say about the file; raises CommandFailed."""
     if options.quote not in QUOTES:
-        raise CommandFailed(f"--quote: {options.quote!r} is none of {', '.join(QUOTES)}")
+        raise CommandFailed(f"--quote: {options.quote!r} is not one of {', '.join(QUOTES)}")
     if options.dates not in {None, *Dates}:
-        raise CommandFailed(f"--dates: {options.dates!r} is none of {', '.join(Dates)}")
+        raise CommandFailed(f"--dates: {options.dates!r} is not one of {', '.join(Dates)}")
     if options.decimal not in {None, *DecimalForm}:
-        raise CommandFailed(f"--decimal: {options.decimal!r} is none of {', '.join(DecimalForm)}")
+        raise CommandFailed(f"--decimal: {options.decimal!r} is not one of {', '.join(DecimalForm)}")
     return Told(
         columns=column_names(options.columns),
         separator=separator_of(options.separator),
@@ -156,7 +156,7 @@ def rejects_of(file: Path, options: Options) -> Path | None:
 def profile_of(name: str) -> Profile:
     """A profile by its name; raises CommandFailed."""
     if name not in PROFILES:
-        raise CommandFailed(f"--profile: {name!r} is none of {', '.join(PROFILES)}")
+        raise CommandFailed(f"--profile: {name!r} is not one of {', '.join(PROFILES)}")
     return PROFILES[name]
 
 

@@ -22,7 +22,7 @@ All = Annotated[bool, typer.Option("--all", help="All of them.")]
 def model_of(name: str) -> ReadModel[Any]:
     """A read model by its name; raises ReplayFailed."""
     if name not in MODELS:
-        raise ReplayFailed(f"{name!r} is no read model; there are {', '.join(MODELS)}")
+        raise ReplayFailed(f"unknown read model {name!r}; choose one of {', '.join(MODELS)}")
     return MODELS[name]
 
 

@@ -193,7 +193,7 @@ def letters_named(name: str) -> Letters:
         return LettersOfContext(context)
     contexts = ", ".join(map(inbox_name, sorted(CONTEXTS)))
     raise ReplayFailed(
-        f"{name!r} is neither a read model nor a context; read models are {', '.join(MODELS)}, "
+        f"unknown read model or context {name!r}; read models are {', '.join(MODELS)}, "
         f"contexts are {contexts}"
     )
 

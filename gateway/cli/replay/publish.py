@@ -45,7 +45,7 @@ def publish(
     Pause and rate hold until they are undone, the log's end is reached, or another process leads the context.
     """
     if context not in CONTEXTS:
-        raise ReplayFailed(f"{context!r} is no context; there are {', '.join(sorted(CONTEXTS))}")
+        raise ReplayFailed(f"unknown context {context!r}; choose one of {', '.join(sorted(CONTEXTS))}")
     if pause and (resume or anew):
         raise ReplayFailed("--pause goes with neither --resume nor --anew")
     if cancel and any((pause, resume, anew, rate, detach)):

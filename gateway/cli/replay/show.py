@@ -30,7 +30,7 @@ def show(
     """Print a document as it was, folded from the stores' events up to then."""
     asked = MODELS.get(model)
     if asked is None:
-        raise ReplayFailed(f"{model!r} is no read model; there are {', '.join(MODELS)}")
+        raise ReplayFailed(f"unknown read model {model!r}; choose one of {', '.join(MODELS)}")
     past = connected(lambda connection: _past(connection, asked, key, as_of))
     if past.parked is not None:
         reason = past.parked.error or "an event before it could not be applied"

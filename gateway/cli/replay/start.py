@@ -109,14 +109,14 @@ async def _under_way(connection: Connection, models: Sequence[ReadModel[Any]]) -
     replays = await find_replays(connection.mongo)
     found = [item for item in models if item.name in replays and replays[item.name].state in UNDER_WAY]
     if not found:
-        raise ReplayFailed("no replay is under way: there is nothing to go on with")
+        raise ReplayFailed("no replay is under way: nothing to resume")
     return found
 
 
 async def _resume(connection: Connection, name: str, rate: float | None, yield_above: float | None) -> Replay:
     def change(replay: Replay) -> Replay:
         if replay.state not in UNDER_WAY:
-            raise ReplayFailed(f"the replay of {name} is {replay.state}: there is nothing to go on with")
+            raise ReplayFailed(f"the replay of {name} is {replay.state}: nothing to resume")
         return msgspec.structs.replace(
             replay,
             state=State.RUNNING if replay.state is State.RUNNING else State.WAITING,

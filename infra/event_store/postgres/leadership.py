@@ -75,7 +75,7 @@ class PostgresLeaderElection:
                         await _answers(session)
             except (psycopg.Error, OSError, TimeoutError) as error:
                 if reached:
-                    log.warning("no notice of others' commits", store=place(self._known), error=str(error))
+                    log.warning("commit notifications lost", store=place(self._known), error=str(error))
                 reached = False
             # Without a connection the log counts as changed now and then.
             committed()
@@ -92,7 +92,7 @@ class PostgresLeaderElection:
                 break
             except (psycopg.Error, OSError, TimeoutError) as error:
                 if reached:
-                    log.warning("cannot ask to lead", store=place(self._known), error=str(error))
+                    log.warning("leader election failed", store=place(self._known), error=str(error))
                 reached = False
                 await asyncio.sleep(CHECK_SECONDS)
         self.lost_lead.clear()
@@ -121,7 +121,7 @@ class PostgresLeaderElection:
                 await asyncio.sleep(CHECK_SECONDS)
                 await _answers(session)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("lost the lead", store=place(self._known), error=str(error))
+            log.warning("leadership lost", store=place(self._known), error=str(error))
         finally:
             self.lost_lead.set()
             await session.close()

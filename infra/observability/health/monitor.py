@@ -58,5 +58,5 @@ async def _looked(look: Collector) -> list[Sample]:
         async with asyncio.timeout(LOOK_SECONDS):
             return list(await look())
     except Exception as error:  # noqa: BLE001 - its samples are missing, and alerts tell so
-        log.debug("figures are not known", look=getattr(look, "__qualname__", repr(look)), error=repr(error))
+        log.debug("metrics not collected", look=getattr(look, "__qualname__", repr(look)), error=repr(error))
         return []

@@ -71,7 +71,7 @@ def _sending(endpoint: str) -> Callable[[bytes], None] | None:
     from infra.observability.logging.otlp import LogSender  # noqa: PLC0415
 
     def complain(problem: str, lost: int) -> None:
-        process_log.warning("logs are not taken", endpoint=endpoint, problem=problem, lost=lost)
+        process_log.warning("log export failed", endpoint=endpoint, problem=problem, lost=lost)
 
     sender = LogSender(endpoint, complain)
     sender.start()
@@ -148,7 +148,9 @@ def _unraisable(args: Any) -> None:
 def _uncaught_in_loop(_: asyncio.AbstractEventLoop, circumstances: dict[str, Any]) -> None:
     # Not the tasks and futures themselves: how they are shown includes their results.
     process_log.error(
-        "exception nobody awaited", problem=circumstances["message"], exc_info=circumstances.get("exception")
+        "unhandled exception in a task",
+        problem=circumstances["message"],
+        exc_info=circumstances.get("exception"),
     )
 
 

@@ -47,11 +47,11 @@ class LenientExporter(SpanExporter):
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             if self._lost:
-                log.info("traces are taken again", endpoint=self._endpoint, spans_lost=self._lost)
+                log.info("trace export restored", endpoint=self._endpoint, spans_lost=self._lost)
                 self._lost = 0
         else:
             if not self._lost:
-                log.warning("traces are not taken", endpoint=self._endpoint, reason=self._words.text)
+                log.warning("trace export failed", endpoint=self._endpoint, reason=self._words.text)
             self._lost += len(spans)
         return result
 

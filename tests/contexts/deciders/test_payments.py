@@ -304,7 +304,7 @@ def test_an_order_without_a_payment_is_unknown(command: PaymentsCommand) -> None
 
 
 @pytest.mark.parametrize(
-    ("history", "standing", "facts"),
+    ("history", "provider_payment", "facts"),
     [
         (ASKED, stands(ProviderStatus.AUTHORIZED), [authorized]),
         (ASKED, stands(ProviderStatus.DECLINED), [declined]),
@@ -325,9 +325,9 @@ def test_an_order_without_a_payment_is_unknown(command: PaymentsCommand) -> None
     ],
 )
 def test_a_check_records_what_the_provider_says_and_is_not_known_yet(
-    history: list[Event], standing: ProviderPayment | Missing, facts: list[Event]
+    history: list[Event], provider_payment: ProviderPayment | Missing, facts: list[Event]
 ) -> None:
-    payment.given(*history).when(check, (look, standing)).then(*facts)
+    payment.given(*history).when(check, (look, provider_payment)).then(*facts)
 
 
 def test_a_check_that_finds_another_amount_held_has_it_let_go() -> None:
@@ -344,7 +344,7 @@ def test_an_approval_after_the_payment_was_given_up_is_let_go_and_recorded(histo
 
 
 @pytest.mark.parametrize(
-    ("history", "standing"),
+    ("history", "provider_payment"),
     [
         (LET_GO, stands(ProviderStatus.CAPTURED, captured=950)),
         ([requested, declined], stands(ProviderStatus.CAPTURED, captured=950)),
@@ -352,10 +352,12 @@ def test_an_approval_after_the_payment_was_given_up_is_let_go_and_recorded(histo
         (PAID, stands(ProviderStatus.CAPTURED, captured=1)),
     ],
 )
-def test_books_that_contradict_ours_are_told_once(history: list[Event], standing: ProviderPayment) -> None:
-    (told,) = ask_and_decide(payment.given(*history).state, check, (look, standing))
+def test_books_that_contradict_ours_are_told_once(
+    history: list[Event], provider_payment: ProviderPayment
+) -> None:
+    (told,) = ask_and_decide(payment.given(*history).state, check, (look, provider_payment))
     assert isinstance(told, PaymentMismatched)
-    payment.given(*history, told).when(check, (look, standing)).then_nothing()
+    payment.given(*history, told).when(check, (look, provider_payment)).then_nothing()
 
 
 def test_a_payment_collected_by_hand_cannot_be_voided_and_is_known_as_captured() -> None:

@@ -142,7 +142,7 @@ class Provider:
                 self.refunds[request.return_id] = request.amount
                 return Done()
             case StatusRequest():
-                return self._standing(self.asked)
+                return self._provider_payment(self.asked)
 
     def decide(self, manner: str) -> None:
         """Make up its mind."""
@@ -165,7 +165,7 @@ class Provider:
         """What it holds of what it was asked for."""
         return 1 if self.manner == "mismatch" else asked.amount
 
-    def _standing(self, asked: PaymentRequested) -> ProviderPayment:
+    def _provider_payment(self, asked: PaymentRequested) -> ProviderPayment:
         return ProviderPayment(
             order_id=asked.order_id,
             status=self._status(),

@@ -169,8 +169,8 @@ class Asking:
             )
         )
 
-    async def standing(self, order_id: str) -> ProviderPayment | Missing:
-        return await self.http.standing(order_id)
+    async def payment(self, order_id: str) -> ProviderPayment | Missing:
+        return await self.http.payment(order_id)
 
     async def changed_since(self, since: float, after: str | None = None) -> PaymentPage:
         return await self.http.changed_since(since, after)

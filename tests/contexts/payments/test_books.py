@@ -37,7 +37,9 @@ async def test_the_books_are_shown_page_by_page_and_by_order(
         await books.post("/payments", f"k{n}", body)
     shown = OpenBooks(connection, provider)
     await shown.start()
-    pages = [[standing.order_id for standing in page] async for page in all_payments(connection)]
+    pages = [
+        [provider_payment.order_id for provider_payment in page] async for page in all_payments(connection)
+    ]
     assert pages == [["o0", "o1"], ["o2", "o3"], ["o4"]]
     one = await one_payment(connection, "o3")
     assert one is not None

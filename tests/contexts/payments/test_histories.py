@@ -83,7 +83,7 @@ class Provider:
         elif self.status is ProviderStatus.CAPTURED and sum(self.refunds.values()) < self.amount:
             self.refunds[f"d{len(self.refunds)}"] = 1
 
-    def standing(self) -> ProviderPayment | None:
+    def payment(self) -> ProviderPayment | None:
         if self.status is None:
             return None
         return ProviderPayment(
@@ -97,7 +97,7 @@ class Provider:
 
     def _once(self, request: Request) -> Answer:
         if isinstance(request, StatusRequest):
-            return self.standing() or Missing()
+            return self.payment() or Missing()
         if request.idempotency_key in self.given:
             return self.given[request.idempotency_key]
         answer = self._do(request)
@@ -207,11 +207,11 @@ def test_in_the_end_the_books_agree_and_nothing_that_was_given_up_is_held(
     if payments.payment.asked:
         payments.send(CHECK)
 
-    standing = provider.standing()
+    provider_payment = provider.payment()
     assert provider.charges <= 1
     if voided:
-        assert standing is None or not standing.held
+        assert provider_payment is None or not provider_payment.held
     if not payments.payment.mismatch:
-        assert differences(payments.payment, standing) == frozenset()
-    elif standing is not None:
-        assert not standing.held
+        assert differences(payments.payment, provider_payment) == frozenset()
+    elif provider_payment is not None:
+        assert not provider_payment.held

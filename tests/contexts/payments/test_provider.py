@@ -101,7 +101,7 @@ async def test_an_authorized_payment_is_voided_once(provider: Asking, books: Boo
 async def test_an_unknown_payment_is_missing_and_not_voided(provider: Asking) -> None:
     """A request to authorise may be on its way."""
     assert await provider.void("nobody") == Missing()
-    assert await provider.standing("nobody") == Missing()
+    assert await provider.payment("nobody") == Missing()
 
 
 async def test_there_is_nothing_to_void_of_a_declined_payment(provider: Asking) -> None:
@@ -174,10 +174,10 @@ async def test_the_books_say_how_a_payment_stands(provider: Asking) -> None:
         currency="GBP",
         reference="pay_stands",
     )
-    assert await provider.standing("stands") == held
+    assert await provider.payment("stands") == held
     await provider.capture("stands")
     await provider.refund("stands", "r1", 50)
-    assert await provider.standing("stands") == replace(
+    assert await provider.payment("stands") == replace(
         held, status=ProviderStatus.CAPTURED, captured=950, refunds=(Refund("r1", 50),)
     )
 
@@ -208,7 +208,7 @@ async def test_a_request_that_is_sent_again_while_it_is_worked_on_is_in_progress
         await hasty_provider.authorize(token, 950, "GBP", token)
     with pytest.raises(Unavailable, match="409"):
         await hasty_provider.authorize(token, 950, "GBP", token)
-    assert await hasty_provider.standing(token) == Missing() if token == "tok_slow_5000" else True
+    assert await hasty_provider.payment(token) == Missing() if token == "tok_slow_5000" else True
     await webhooks.arrived(1)
 
     async def answered() -> bool:

@@ -30,7 +30,7 @@ SIGNATURE = {"webhook-id", "webhook-timestamp", "webhook-signature"}
 NAMES = {"Consistency-Token": "consistency-token", "If-Match": "etag", "If-None-Match": "etag"}
 """Headers of requests that take what a header of an earlier answer said."""
 BEYOND_SCHEMAS = re.compile(
-    "as_of has not been yet"
+    "as_of is in the future"
     "|`to` is before `from`"
     "|at most 3,660 days may be asked for at once"
     "|placed_at is not between 1970 and 9998"

@@ -150,7 +150,7 @@ async def test_a_gateway_that_starts_before_the_provider_waits_for_it(
     provider.process.kill()
     gateway = new_gateway()
     gateway.process.start()
-    gateway.wait_for_log("nats connected", "keys of bearer tokens not read")
+    gateway.wait_for_log("nats connected", "token keys not loaded")
     answer = await place(gateway, token)
     problem = assert_problem(answer, 503, "unavailable")
     assert "keys of bearer tokens" in problem["detail"]

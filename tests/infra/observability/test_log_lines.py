@@ -100,8 +100,8 @@ def test_exceptions_nobody_awaits_and_those_of_threads_are_lines() -> None:
     )
     found = lines(program)
     assert [line["event"] for line in found] == [
-        "exception nobody awaited",
-        "exception nobody awaited",
+        "unhandled exception in a task",
+        "unhandled exception in a task",
         "thread failed",
     ]
     assert [line["exception"].rpartition("\n")[2] for line in found] == [

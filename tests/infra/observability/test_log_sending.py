@@ -31,7 +31,7 @@ configure_logging("contexts", endpoint=sys.argv[1])
 log = structlog.get_logger()
 log.info("command", service="ordering", trace_id="{TRACE}", order_id="42")
 log.info("context serves")
-log.error("fact parked", service="ordering")
+log.error("event parked", service="ordering")
 last_word("contexts", "the store is in use")
 """
 
@@ -114,7 +114,7 @@ async def test_lines_reach_the_collector_by_their_services_the_last_word_include
     assert [line["event"] for line in said] == [
         "command",
         "context serves",
-        "fact parked",
+        "event parked",
         "the store is in use",
     ]
     await asyncio.to_thread(received.wait_for, 4)

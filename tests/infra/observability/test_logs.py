@@ -206,7 +206,7 @@ async def dead_letter(stack: EmbeddedStack, shop: Shop, told: Told) -> None:
     await shop.post("/v1/customers/c-three/change-email", {"email": MOVED_TO[0]})
 
     async def parked() -> list[dict[str, Any]]:
-        return told.lines(event="key parked")
+        return told.lines(event="document suspended after a projection error")
 
     await eventually(parked, bool, "the event is parked")
 
@@ -279,7 +279,7 @@ async def test_a_request_is_a_line_with_its_route_its_outcome_and_who_sent_it(da
 
 
 async def test_a_dead_letter_is_a_line_with_the_order_or_customer_it_is_about(day: Day) -> None:
-    parked = day.told.lines(event="key parked")[0]
+    parked = day.told.lines(event="document suspended after a projection error")[0]
     assert (parked["level"], parked["key"], parked["model"]) == ("error", "c-three", "customers")
     assert parked["correlation_id"]
     assert "document is none the model knows" in parked["error"]

@@ -102,7 +102,7 @@ async def test_a_context_there_is_not_is_one_line(tmp_path: Path) -> None:
         said, _ = process.communicate(timeout=HOLDS_SECONDS)
         assert process.returncode == 2
         (line,) = said.splitlines()
-        assert line.startswith("contexts: 'marketing' is no context; there are catalog, customers,")
+        assert line.startswith("contexts: unknown context 'marketing'; choose one of catalog, customers,")
 
 
 async def test_a_store_in_use_is_one_line(tmp_path: Path, nats: Server) -> None:

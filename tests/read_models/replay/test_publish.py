@@ -307,7 +307,7 @@ async def test_the_command_tells_what_it_has_cancelled(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["sailing"], "'sailing' is no context"),
+        (["sailing"], "unknown context 'sailing'"),
         (["ordering"], "no process leads ordering"),
         (["ordering", "--pause", "--anew"], "--pause goes with neither"),
         (["ordering", "--rate", "0"], "--rate"),

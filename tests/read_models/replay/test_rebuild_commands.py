@@ -137,7 +137,7 @@ async def test_two_replays_of_one_model_are_refused(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["start", "orderz"], "'orderz' is no read model; there are orders, products"),
+        (["start", "orderz"], "unknown read model 'orderz'; choose one of orders, products"),
         (["start"], "name read models"),
         (["start", "orders", "--all"], "name read models"),
         (["start", "orders", "--rate", "0"], "Invalid value"),

@@ -156,7 +156,7 @@ async def test_what_cannot_be_applied_is_named_and_ends_the_document_until_it_is
         ("ordering:x", "is no position"),
         ("ordering:5", "the log of ordering ends at 4"),
         ("ordering:0", "there is no event at ordering:0"),
-        ("sailing:5", "there is no context 'sailing'"),
+        ("sailing:5", "unknown context 'sailing'"),
         ("ordering:1,2026-03-01T14:03:00Z", "is no position"),
     ],
 )

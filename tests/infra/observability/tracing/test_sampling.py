@@ -105,8 +105,8 @@ def test_a_client_is_told_whether_its_trace_is_recorded(evening: Evening) -> Non
 def test_a_collector_that_is_away_is_told_of_once_by_each_process(evening: Evening) -> None:
     """And once that it is there again, with what was lost meanwhile."""
     for name, lines in evening.logs.items():
-        assert [line["level"] for line in lines if line["event"] == "traces are not taken"] == ["warning"], (
+        assert [line["level"] for line in lines if line["event"] == "trace export failed"] == ["warning"], (
             name
         )
         assert lines[0]["reason"]
-        assert {line["event"] for line in lines[1:]} <= {"traces are taken again"}
+        assert {line["event"] for line in lines[1:]} <= {"trace export restored"}
