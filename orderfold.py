@@ -229,7 +229,7 @@ def keys_new(
 ) -> None:
     """Make the first master key, where ORDERFOLD_MASTER_KEY_FILE says or in the data folder.
 
-    Where customers' data are sealed and the master key or the key store is gone,
+    Where customers' data are encrypted and the master key or the key store is gone,
     it refuses and tells how many customers' data would be lost; --lose-customers
     with that number gives these data up. The data of other customers stay.
     """

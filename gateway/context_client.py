@@ -71,11 +71,11 @@ class NatsLink:
             raise away()
         return await self._commands.send(context, name, body, envelope)
 
-    async def disclose(self, customer_id: str, sealed: str) -> PersonalData | None:
-        """What is sealed about a customer, None if forgotten; raises a Problem or ContextUnavailable."""
+    async def disclose(self, customer_id: str, encrypted: str) -> PersonalData | None:
+        """What is encrypted about a customer, None if forgotten; raises a Problem or ContextUnavailable."""
         if self._nats is None or not self.connected:
             raise away()
-        return await disclose(self._nats, customer_id, sealed)
+        return await disclose(self._nats, customer_id, encrypted)
 
     async def key_health(self) -> KeyHealth:
         """How customers' keys are; raises a Problem or ContextUnavailable."""

@@ -14,7 +14,7 @@ from contexts.customers.events import (
     CustomersEvent,
     EmailChanged,
 )
-from contexts.customers.personal_data import PersonalData, Sealed
+from contexts.customers.personal_data import Encrypted, PersonalData
 from read_models.projection.documents import ReadModels
 from read_models.projection.model import Occurrence, ReadModel, Source, latest
 
@@ -42,17 +42,17 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptCustomer(msgspec.Struct, frozen=True, kw_only=True):
-    """The document: a customer whose personal data stay sealed, as they are in the events."""
+    """The document: a customer whose personal data stay encrypted, as they are in the events."""
 
     customer_id: str
     status: str = "active"
-    personal: PersonalData | Sealed | None = None
+    personal: PersonalData | Encrypted | None = None
     updated_at: str | None = None
     version: int = 0
 
 
 Disclose = Callable[[str, str], Awaitable[PersonalData | None]]
-"""Opens what is sealed about a customer; None if the customer was forgotten."""
+"""Opens what is encrypted about a customer; None if the customer was forgotten."""
 
 
 def project(document: KeptCustomer | None, occurrence: Occurrence) -> KeptCustomer:

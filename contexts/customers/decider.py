@@ -20,7 +20,7 @@ from contexts.customers.events import (
     CustomersEvent,
     EmailChanged,
 )
-from contexts.customers.personal_data import PersonalData, Sealed
+from contexts.customers.personal_data import Encrypted, PersonalData
 from contexts.messages import Rejected, Unknown
 
 
@@ -35,9 +35,9 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class Locked(msgspec.Struct, frozen=True):
-    """A customer whose data are still sealed: enough to forget it, too little for anything else."""
+    """A customer whose data are still encrypted: enough to forget it, too little for anything else."""
 
-    sealed: Sealed
+    encrypted: Encrypted
 
 
 Customer = Registered | Forgotten | None

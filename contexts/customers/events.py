@@ -1,12 +1,12 @@
 """What has happened with customers; each event holds what it has of personal data in one value.
 
-That value is sealed with the customer's own key, and unreadable everywhere once that key is destroyed.
+That value is encrypted with the customer's own key, and unreadable everywhere once that key is destroyed.
 Events of before there were keys hold it open.
 """
 
 from __future__ import annotations
 
-from contexts.customers.personal_data import PersonalData, Sealed
+from contexts.customers.personal_data import Encrypted, PersonalData
 from contexts.messages import Country, CustomerId, Event
 
 
@@ -19,14 +19,14 @@ class CustomerRegistered(CustomersEventMessage):
 
     customer_id: CustomerId
     country: Country
-    personal: PersonalData | Sealed
+    personal: PersonalData | Encrypted
 
 
 class EmailChanged(CustomersEventMessage):
     """`personal` is the whole value as it is from now on."""
 
     customer_id: CustomerId
-    personal: PersonalData | Sealed
+    personal: PersonalData | Encrypted
 
 
 class AddressChanged(CustomersEventMessage):
@@ -34,7 +34,7 @@ class AddressChanged(CustomersEventMessage):
 
     customer_id: CustomerId
     country: Country
-    personal: PersonalData | Sealed
+    personal: PersonalData | Encrypted
 
 
 class CustomerForgotten(CustomersEventMessage):

@@ -17,11 +17,11 @@ from infra.messages.events import Recorded, key_of
 from infra.nats.request_reply import RequestServer
 from infra.runtime.context import RunningContext, StartRefused
 from infra.settings import SettingsInvalid
+from infra.vault.encryption import DecryptionFailed
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import MasterKeyUnknown
-from infra.vault.sealing import SealBroken
 
-SEALING = tuple(wire_name(kind) for kind in (CustomerRegistered, EmailChanged, AddressChanged))
+ENCRYPTING = tuple(wire_name(kind) for kind in (CustomerRegistered, EmailChanged, AddressChanged))
 AT_ONCE = 500
 LOOK_SECONDS = 10.0
 MOST_NAMED = 5
@@ -32,13 +32,13 @@ log = structlog.get_logger()
 
 
 class _Personal(msgspec.Struct):
-    """An event's personal data: text if they are sealed."""
+    """An event's personal data: text if they are encrypted."""
 
     personal: object = None
 
 
-def sealed_in(records: Sequence[Recorded]) -> list[str]:
-    """The customers whose data some events hold sealed."""
+def encrypted_in(records: Sequence[Recorded]) -> list[str]:
+    """The customers whose data some events hold encrypted."""
     return [
         key_of(record.stream)
         for record in records
@@ -55,17 +55,17 @@ async def check_keys(store: EventStore, keys: KeyStore) -> None:
         empty = await keys.is_empty()
         if not empty:
             await keys.check()
-    except (MasterKeyUnknown, SealBroken, SettingsInvalid) as error:
+    except (MasterKeyUnknown, DecryptionFailed, SettingsInvalid) as error:
         raise StartRefused(f"{error}, or {GIVE_UP}") from error
     position = 0
     while empty:
-        records = await store.read_log(position, AT_ONCE, names=SEALING)
+        records = await store.read_log(position, AT_ONCE, names=ENCRYPTING)
         if not records:
             return
-        if sealed_in(records):
+        if encrypted_in(records):
             raise StartRefused(
-                f"customers' data are sealed, but the key store has no key: restore it from its backup, or "
-                f"{GIVE_UP}"
+                "customers' data are encrypted, but the key store has no key: restore it from its backup, "
+                f"or {GIVE_UP}"
             )
         position = records[-1].position
 
@@ -105,7 +105,7 @@ class KeyAudit:
         try:
             await self._keys.check()
             missing = sorted(await self._look_for_missing())
-        except (MasterKeyUnknown, SealBroken, SettingsInvalid, StoreUnavailable) as error:
+        except (MasterKeyUnknown, DecryptionFailed, SettingsInvalid, StoreUnavailable) as error:
             return KeyHealth(str(error), lasting=True)
         if not missing:
             return KeyHealth()
@@ -116,10 +116,10 @@ class KeyAudit:
         )
 
     async def _look_for_missing(self) -> set[str]:
-        """Customers whose data are sealed, and who have no key, not even a destroyed one."""
+        """Customers whose data are encrypted, and who have no key, not even a destroyed one."""
         self._missing = set(await self._keys.without_key(sorted(self._missing)))
-        while records := await self._store.read_log(self._position, AT_ONCE, names=SEALING):
-            subjects = list(dict.fromkeys(sealed_in(records)))
+        while records := await self._store.read_log(self._position, AT_ONCE, names=ENCRYPTING):
+            subjects = list(dict.fromkeys(encrypted_in(records)))
             self._missing.update(await self._keys.without_key(subjects))
             self._position = records[-1].position
         return self._missing

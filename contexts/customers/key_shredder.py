@@ -1,4 +1,4 @@
-"""What works beside customers: opening sealed data for who may see them, destroying keys of the forgotten."""
+"""Background work of customers: decrypts personal data on request, destroys keys of the forgotten."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DisclosureService:
     async def _open(self, data: bytes) -> bytes:
         asked = msgspec.json.decode(data, type=OpenRequest)
         try:
-            personal = await self._encryption.read(asked.customer_id, asked.sealed)
+            personal = await self._encryption.read(asked.customer_id, asked.encrypted)
         except Unavailable as error:
             raise Impaired(str(error)) from error
         return msgspec.json.encode(Opened(personal))

@@ -40,5 +40,5 @@ class PersonalData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     address: Address
 
 
-Sealed = Annotated[str, Meta(pattern=r"^sealed1\.[A-Za-z0-9_=-]+$(?!\n)", max_length=10_000)]
+Encrypted = Annotated[str, Meta(pattern=r"^sealed1\.[A-Za-z0-9_=-]+$(?!\n)", max_length=10_000)]
 """Personal data that only who has the customer's key can read."""

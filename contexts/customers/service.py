@@ -1,4 +1,4 @@
-"""Carries out the commands of customers: one stream, one decision, nothing personal stored but sealed."""
+"""Carries out the commands of customers: one stream, one decision, nothing personal stored but encrypted."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def customers(keys: KeyStore) -> Context:
         (kept,) = await session.load(stream)
         forgetting = isinstance(command, ForgetCustomer)
         customer = kept if forgetting else await encryption.opened(command.customer_id, kept)
-        # Whoever has nothing sealed yet has no key yet: a new customer, or one of before there were keys.
+        # Whoever has nothing encrypted yet has no key yet: a new customer, or one of before there were keys.
         first = not isinstance(kept, Locked)
         events = decide(customer, command)
-        session.record(stream, [await encryption.sealed(event, first=first) for event in events])
+        session.record(stream, [await encryption.encrypted(event, first=first) for event in events])
 
     def background_workers(running: RunningContext) -> Sequence[BackgroundWorker]:
         return (DisclosureService(running, encryption), KeyShredder(running, keys), KeyAudit(running, keys))

@@ -1,4 +1,4 @@
-"""Whether customers' sealed data can be opened, told from the stores themselves, with or without a stack."""
+"""Whether customers' encrypted data can be decrypted; read from the stores, with or without a stack."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ORDER BY 1
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: `sealed` are the customers who are not forgotten and whose data are sealed."""
+    """What was found: `encrypted` are the customers who are not forgotten and whose data are encrypted."""
 
-    sealed: tuple[str, ...] = ()
+    encrypted: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     """Those of them whose data nobody can open with the keys there are."""
     problem: str = ""
@@ -46,11 +46,11 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 
 def survey(settings: Settings) -> Survey:
     """Look; raises CommandFailed if a store cannot be read."""
-    sealed = tuple(sealed_customers(settings.store_url("customers")))
-    return asyncio.run(_survey(settings, sealed))
+    encrypted = tuple(customers_with_encrypted_data(settings.store_url("customers")))
+    return asyncio.run(_survey(settings, encrypted))
 
 
-async def _survey(settings: Settings, sealed: tuple[str, ...]) -> Survey:
+async def _survey(settings: Settings, encrypted: tuple[str, ...]) -> Survey:
     try:
         masters: MasterKeys | None = MasterKeySource(settings)()
         problem = ""
@@ -59,9 +59,9 @@ async def _survey(settings: Settings, sealed: tuple[str, ...]) -> Survey:
         problem = f"the master key {master_keys_file(settings)} is missing or cannot be read"
     keys = KeyStore(settings.key_store_url, lambda: masters or _NONE, make=False)
     try:
-        without, unopened = await keys.without_key(sealed), set(await keys.not_opened())
+        without, unopened = await keys.without_key(encrypted), set(await keys.not_opened())
     except StoreUnavailable as error:
-        return Survey(sealed=sealed, unreadable=sealed, problem=str(error) if sealed else problem)
+        return Survey(encrypted=encrypted, unreadable=encrypted, problem=str(error) if encrypted else problem)
     finally:
         await keys.close()
     unreadable = sorted({*without, *unopened})
@@ -71,14 +71,14 @@ async def _survey(settings: Settings, sealed: tuple[str, ...]) -> Survey:
             if without
             else "the master key that customers' keys are wrapped with is missing"
         )
-    return Survey(sealed=sealed, unreadable=tuple(unreadable), problem=problem)
+    return Survey(encrypted=encrypted, unreadable=tuple(unreadable), problem=problem)
 
 
 _NONE = MasterKeys({"none": bytes(32)})
 
 
-def sealed_customers(url: str) -> list[str]:
-    """The ids of customers who are not forgotten and whose data are sealed; raises CommandFailed."""
+def customers_with_encrypted_data(url: str) -> list[str]:
+    """The ids of customers who are not forgotten and whose data are encrypted; raises CommandFailed."""
     try:
         if url.startswith("sqlite:"):
             names = _in_sqlite(Path(url.removeprefix("sqlite:")))
@@ -117,7 +117,7 @@ def require_keys(settings: Settings) -> None:
     Keys that a few lack are told by readiness and `doctor`: the others' data can be read.
     """
     found = survey(settings)
-    if found.problem and len(found.unreadable) == len(found.sealed) > 0:
+    if found.problem and len(found.unreadable) == len(found.encrypted) > 0:
         raise CommandFailed(
             f"{found.problem}: the data of {len(found.unreadable):,} customers cannot be read; {found.remedy}"
         )

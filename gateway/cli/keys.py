@@ -18,6 +18,7 @@ from gateway.cli.errors import CommandFailed
 from gateway.cli.progress import steps
 from infra.event_store.store import StoreUnavailable
 from infra.settings import Settings, SettingsInvalid
+from infra.vault.encryption import DecryptionFailed
 from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import (
     MasterKeys,
@@ -27,14 +28,13 @@ from infra.vault.master_keys import (
     new_master_keys,
     write_master_keys,
 )
-from infra.vault.sealing import SealBroken
 
 KEPT_ELSEWHERE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EBUSY}
 """Why a file cannot be written that is mounted into a container, as secrets are."""
 
 
 def new(data: Path | None, console: Console, lose: int | None = None) -> None:
-    """Make the first master key; raises CommandFailed if there is one, or if data are sealed already.
+    """Make the first master key; raises CommandFailed if there is one, or if data are encrypted already.
 
     `lose` is the number of customers whose data can no longer be read afterwards, which the operator names.
     """
@@ -80,13 +80,13 @@ def rotate(data: Path | None, console: Console) -> None:
     """Exchange the master key; raises CommandFailed. Ended in the middle, it goes on when it is run again."""
     settings = settings_of(data)
     try:
-        with alone(settings):
+        with exclusive(settings):
             require_keys(settings)
             asyncio.run(check_opens(settings))
             masters = begun(settings)
             wrapped = asyncio.run(exchange(settings.key_store_url, masters, console))
             left = old_ones_left(settings, masters)
-    except (SettingsInvalid, StoreUnavailable, MasterKeyUnknown, SealBroken) as error:
+    except (SettingsInvalid, StoreUnavailable, MasterKeyUnknown, DecryptionFailed) as error:
         raise CommandFailed(str(error)) from None
     except OSError as error:
         raise CommandFailed(f"the master keys cannot be written ({error.strerror})") from None
@@ -105,7 +105,7 @@ def old_ones_left(settings: Settings, masters: MasterKeys) -> str:
         return f"remove the old one, {old}, from ORDERFOLD_MASTER_KEY"
     path = master_keys_file(settings)
     try:
-        write_master_keys(path, masters.alone())
+        write_master_keys(path, masters.current_only())
     except OSError as error:
         if error.errno not in KEPT_ELSEWHERE:
             raise
@@ -114,7 +114,7 @@ def old_ones_left(settings: Settings, masters: MasterKeys) -> str:
 
 
 async def check_opens(settings: Settings) -> None:
-    """Raise MasterKeyUnknown or SealBroken before anything is exchanged that could not be opened."""
+    """Raise MasterKeyUnknown or DecryptionFailed before anything is exchanged that could not be opened."""
     keys = KeyStore(settings.key_store_url, MasterKeySource(settings))
     try:
         await keys.check()
@@ -123,7 +123,7 @@ async def check_opens(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def exclusive(settings: Settings) -> Iterator[None]:
     """Keep other rotations out: of two new keys one would be lost, and all that was wrapped with it.
 
     Raises CommandFailed.

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-PATIENCE = 5.0
+STOP_SECONDS = 5.0
 """Seconds such a process may take to stop before it is killed."""
 
 
@@ -33,7 +33,7 @@ def end_orphans(folder: Path) -> list[str]:
         for found in filter(lambda found: lives(*found), alive.values()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(found[0], number)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STOP_SECONDS
         while any(lives(*found) for found in alive.values()) and time.monotonic() < deadline:
             time.sleep(0.05)
     for name in remembered:
@@ -71,6 +71,6 @@ def born_by_ps(pid: int) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=STOP_SECONDS,
     )
     return answer.stdout.strip()

@@ -15,9 +15,9 @@ from typing import TypeVar
 from infra.event_store.errors import StoreBusy
 from infra.event_store.group_read import GroupRead
 from infra.settings import Settings, SettingsInvalid
+from infra.vault.encryption import DecryptionFailed, new_key
 from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, master_keys_file
 from infra.vault.postgres_table import PostgresTable
-from infra.vault.sealing import SealBroken, new_key
 from infra.vault.sqlite_table import SQLiteTable
 from infra.vault.table import KeyStoreGone, Table, Wrapped
 
@@ -27,15 +27,15 @@ T = TypeVar("T")
 
 
 class KeyDestroyed(Exception):
-    """The subject's key was destroyed: what was sealed with it can never be read again."""
+    """The subject's key was destroyed: what was encrypted with it can never be read again."""
 
 
 class KeyLost(KeyDestroyed):
-    """The subject's key was lost and given up: what was sealed with it can never be read again."""
+    """The subject's key was lost and given up: what was encrypted with it can never be read again."""
 
 
 class KeyMissing(Exception):
-    """There never was a key of this subject here: the key store is another one, or older than the seal."""
+    """There never was a key of this subject here: the key store is another one, or an older one."""
 
 
 class KeyStore:
@@ -67,7 +67,7 @@ class KeyStore:
         return GroupRead(self._thread, self._make, self._interrupt)
 
     async def key(self, subject: str) -> bytes:
-        """A subject's key; raises KeyDestroyed, KeyMissing, MasterKeyUnknown or SealBroken."""
+        """A subject's key; raises KeyDestroyed, KeyMissing, MasterKeyUnknown or DecryptionFailed."""
         try:
             return self._unwrapped(subject, await self._finds.ask(subject))
         except MasterKeyUnknown:
@@ -101,7 +101,7 @@ class KeyStore:
         ]
 
     async def destroy(self, subjects: Collection[str]) -> None:
-        """Make what was sealed with these keys unreadable, for good."""
+        """Make what was encrypted with these keys unreadable, for good."""
         wanted = list(subjects)
         await self._call(lambda: self._table().destroy(wanted))
 
@@ -114,7 +114,7 @@ class KeyStore:
         return await self._call(lambda: sum(self._table().counts().values()))
 
     async def check(self) -> None:
-        """Raises MasterKeyUnknown or SealBroken if the master keys at hand do not open some keys."""
+        """Raises MasterKeyUnknown or DecryptionFailed if the master keys at hand do not open some keys."""
         await self._call(self._check)
 
     async def without_key(self, subjects: Sequence[str]) -> list[str]:
@@ -185,7 +185,7 @@ class KeyStore:
         for subject, item in self._table().samples().items():
             try:
                 self._masters().unwrap(item.master_id, item.key, subject)
-            except (MasterKeyUnknown, SealBroken):
+            except (MasterKeyUnknown, DecryptionFailed):
                 found += self._table().subjects_of(item.master_id)
         return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.security.development_issuer import write_secret
 from infra.settings import Settings, SettingsInvalid
-from infra.vault.sealing import KEY_BYTES, SealBroken, decrypt, encrypt, new_key
+from infra.vault.encryption import KEY_BYTES, DecryptionFailed, decrypt, encrypt, new_key
 
 LARGEST_FILE = 100_000
 
@@ -35,7 +35,7 @@ class MasterKeys:
         return encrypt(self._keys[self.current], key, subject)
 
     def unwrap(self, master_id: str, wrapped: bytes, subject: str) -> bytes:
-        """A subject's key; raises MasterKeyUnknown or SealBroken."""
+        """A subject's key; raises MasterKeyUnknown or DecryptionFailed."""
         try:
             master = self._keys[master_id]
         except KeyError:
@@ -45,8 +45,8 @@ class MasterKeys:
             ) from None
         try:
             return decrypt(master, wrapped, subject)
-        except SealBroken:
-            raise SealBroken(
+        except DecryptionFailed:
+            raise DecryptionFailed(
                 f"the key of {subject} in the key store was changed, or is wrapped with another master key "
                 f"of the id {master_id!r}"
             ) from None
@@ -55,7 +55,7 @@ class MasterKeys:
         """These and a new one, which becomes the current."""
         return MasterKeys({secrets.token_hex(4): new_key(), **self._keys})
 
-    def alone(self) -> MasterKeys:
+    def current_only(self) -> MasterKeys:
         """The current one without the others."""
         return MasterKeys({self.current: self._keys[self.current]})
 

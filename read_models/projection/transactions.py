@@ -11,7 +11,7 @@ from infra.mongo import Mongo, MongoUnavailable, Transaction, TransactionConflic
 from infra.retry import Backoff
 from read_models.projection.sessions import ProjectorSessions
 
-PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 30.0
 """How long to try."""
 BLOCKED_SECONDS = 1.0
 """How long others may be in the way before the transactions they have open are ended; then twice as long.
@@ -24,7 +24,7 @@ LONGEST_PAUSE = 0.5
 T = TypeVar("T")
 
 
-async def come_through(
+async def retry_transaction(
     mongo: Mongo, sessions: ProjectorSessions, work: Callable[[Transaction], Awaitable[T]]
 ) -> T:
     """Do work in one transaction, again when somebody else wrote the same at the same time.
@@ -43,7 +43,7 @@ async def come_through(
                 async with session.transaction() as transaction:
                     return await work(transaction)
             except (TransactionConflict, CheckpointMoved):
-                if time.monotonic() - begun > PATIENCE_SECONDS:
+                if time.monotonic() - begun > RETRY_SECONDS:
                     raise
             if time.monotonic() - blocked_since > blocked:
                 await sessions.end_others(session)

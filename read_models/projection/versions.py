@@ -13,7 +13,7 @@ import msgspec
 
 from infra.mongo import Access, Mongo, Transaction, encode_document, replacing
 from read_models.projection.sessions import ProjectorSessions
-from read_models.projection.transactions import come_through
+from read_models.projection.transactions import retry_transaction
 
 VERSIONS = "models"
 
@@ -67,4 +67,4 @@ async def write_versions(transaction: Transaction, versions: Versions) -> None:
 
 async def transact(mongo: Mongo, work: Callable[[Transaction], Awaitable[T]]) -> T:
     """Do something in a transaction, again when somebody else wrote the same at the same time."""
-    return await come_through(mongo, ProjectorSessions(mongo, VERSIONS, [0]), work)
+    return await retry_transaction(mongo, ProjectorSessions(mongo, VERSIONS, [0]), work)

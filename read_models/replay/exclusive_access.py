@@ -10,7 +10,7 @@ from infra.mongo import Mongo, Transaction, TransactionConflict
 from read_models.projection import checkpoints
 from read_models.projection.checkpoints import Place
 from read_models.projection.sessions import ProjectorSessions
-from read_models.projection.transactions import PATIENCE_SECONDS, come_through
+from read_models.projection.transactions import RETRY_SECONDS, retry_transaction
 from read_models.replay.errors import ReplayFailed
 
 T = TypeVar("T")
@@ -35,9 +35,9 @@ async def intervene(
         return await work(transaction, await checkpoints.interrupt(transaction, collection, places))
 
     try:
-        return await come_through(mongo, sessions, interrupted)
+        return await retry_transaction(mongo, sessions, interrupted)
     except (TransactionConflict, CheckpointMoved) as error:
         raise ReplayFailed(
-            f"{collection} was written to all the time for {PATIENCE_SECONDS:g} s; "
+            f"{collection} was written to all the time for {RETRY_SECONDS:g} s; "
             "nothing was changed by the last step, try again"
         ) from error

@@ -43,7 +43,7 @@ from read_models.replay.store_reader import StoreReader
 from read_models.replay.throttle import BATCH, AdaptiveBatchSize, Backpressure, PacedReader, Turns
 
 REPORT_SECONDS = 0.5
-PATIENCE_SECONDS = 30.0
+RETRY_SECONDS = 30.0
 """How long a worker tries without getting on, until it gives up."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
@@ -69,7 +69,7 @@ class Worker:
         model: ReadModel[Any],
         *,
         batch: int = BATCH,
-        patience: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
         turns: Turns | None = None,
         live: ObservedLag | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class Worker:
         self._model = model
         self._log = log
         self._batch = batch
-        self._patience = patience
+        self._retry_seconds = retry_seconds
         self._turns = turns or Turns()
         self._live = live
         self._backpressure = Backpressure(self._live_lag)
@@ -173,7 +173,7 @@ class Worker:
                 return await self._project(stopping)
             except RETRIED as error:
                 self._problem = str(error)
-                if time.monotonic() - self._moved_at > self._patience:
+                if time.monotonic() - self._moved_at > self._retry_seconds:
                     raise
             if self._moved_at > moved_at:
                 backoff.reset()

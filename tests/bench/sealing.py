@@ -26,7 +26,7 @@ ROUNDS = 3
 ADDRESS = Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB")
 
 
-def unsealed(keys: KeyStore) -> Context:
+def plaintext(keys: KeyStore) -> Context:
     """The same context, storing what it is told as it is."""
     sealing = customers(keys)
 
@@ -50,22 +50,22 @@ async def run() -> list[Row]:
     """Each in turn, several times; the best of each."""
     best = {"register": [0.0, 0.0], "change": [0.0, 0.0]}
     for _ in range(ROUNDS):
-        for index, sealed in enumerate((False, True)):
+        for index, encrypted in enumerate((False, True)):
             with tempfile.TemporaryDirectory() as folder:
-                for what, rate in (await measured(Path(folder), sealed=sealed)).items():
+                for what, rate in (await measured(Path(folder), encrypted=encrypted)).items():
                     best[what][index] = max(best[what][index], rate)
-    names = {"register": "registering customers, sealed", "change": "changing e-mail addresses, sealed"}
+    names = {"register": "registering customers, encrypted", "change": "changing e-mail addresses, encrypted"}
     return [
-        Row(names[what], f"{sealed:,.0f}/s", f"unsealed {plain:,.0f}/s", sealed / plain)
-        for what, (plain, sealed) in best.items()
+        Row(names[what], f"{encrypted:,.0f}/s", f"plaintext {plain:,.0f}/s", encrypted / plain)
+        for what, (plain, encrypted) in best.items()
     ]
 
 
-async def measured(folder: Path, *, sealed: bool) -> dict[str, float]:
+async def measured(folder: Path, *, encrypted: bool) -> dict[str, float]:
     """Commands a second."""
     masters = new_master_keys()
     keys = KeyStore(f"sqlite:{folder / 'keys.db'}", lambda: masters)
-    context = customers(keys) if sealed else unsealed(keys)
+    context = customers(keys) if encrypted else plaintext(keys)
     async with at_work(context, f"sqlite:{folder / 'customers.db'}") as shop:
         registered = await rate(shop, register)
         changed = await rate(shop, change)

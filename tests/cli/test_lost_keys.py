@@ -1,4 +1,4 @@
-"""The master key or the key store is gone while customers' data are sealed: nothing is made anew silently."""
+"""The master key or the key store is gone while customers' data are encrypted: no new key is made."""
 
 from __future__ import annotations
 
@@ -154,7 +154,9 @@ def test_what_goes_missing_meanwhile_is_told_until_it_is_restored(running: Runni
         assert (found.returncode, "restore" in found.stdout) == (1, True)
         if gone == key_store(running.folder):
             os.kill(running.pid("contexts"), signal.SIGKILL)
-            wait_until(lambda: "customers' data are sealed, but the key store has no key" in running.output)
+            wait_until(
+                lambda: "customers' data are encrypted, but the key store has no key" in running.output
+            )
             assert not gone.exists()
         kept.replace(gone)
         wait_until(lambda: shop.customer("ann").status_code == 200)

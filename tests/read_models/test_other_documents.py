@@ -127,7 +127,7 @@ def test_an_orders_reservation_is_no_stock() -> None:
     given(STOCK, ("reservation-42", reserved)).then_only()
 
 
-def test_a_customers_newest_data_is_kept_sealed() -> None:
+def test_a_customers_newest_data_is_kept_encrypted() -> None:
     given(
         CUSTOMERS,
         ("customer-ann", CustomerRegistered(customer_id="ann", country="GB", personal="sealed1.YQ==")),

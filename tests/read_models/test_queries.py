@@ -228,8 +228,8 @@ async def test_a_customer_is_found_by_id_and_opened_when_asked_for(mongo: Mongo,
     await keep(mongo, customers.CUSTOMERS, ("customer-ann", SEALED))
     asked: list[tuple[str, str]] = []
 
-    async def disclose(customer_id: str, sealed: str) -> PersonalData | None:
-        asked.append((customer_id, sealed))
+    async def disclose(customer_id: str, encrypted: str) -> PersonalData | None:
+        asked.append((customer_id, encrypted))
         return examples.PERSONAL
 
     found = await customers.get(models, disclose, "ann")
@@ -244,7 +244,7 @@ async def test_a_customer_whose_key_is_gone_is_forgotten_before_the_document_say
 ) -> None:
     await keep(mongo, customers.CUSTOMERS, ("customer-ann", SEALED))
 
-    async def disclose(_customer_id: str, _sealed: str) -> PersonalData | None:
+    async def disclose(_customer_id: str, _encrypted: str) -> PersonalData | None:
         return None
 
     found = await customers.get(models, disclose, "ann")

@@ -36,7 +36,7 @@ def check_customer_keys(settings: Settings) -> Checked:
     except CommandFailed as error:
         return Checked(what, str(error), "see what is said of the store of customers")
     if not found.problem:
-        return Checked(what, f"the data of {len(found.sealed):,} customers can be opened")
+        return Checked(what, f"the data of {len(found.encrypted):,} customers can be opened")
     if not found.unreadable:
         return Checked(what, found.problem, "`orderfold up` or `orderfold keys new` makes the first")
     seen = f"{found.problem}: the data of {len(found.unreadable):,} customers cannot be read"

@@ -23,7 +23,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """`problems` is what keeps the customer from being forgotten; empty if nothing does."""
 
     events: int
-    sealed: int
+    encrypted: int = msgspec.field(name="sealed")
     documents: int
     dead_letters: int
     problems: tuple[str, ...]
@@ -88,7 +88,7 @@ async def _look(log: LogClient, mongo: Mongo, keys: KeyStore, customer_id: str) 
             problems.append(f"the document in {collection} is not erased{waits}")
     return Evidence(
         events=len(events),
-        sealed=len(personal),
+        encrypted=len(personal),
         documents=documents,
         dead_letters=dead,
         problems=tuple(problems),

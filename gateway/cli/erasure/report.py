@@ -77,7 +77,7 @@ def lines(report: Report) -> Iterator[str]:
     evidence = report.evidence
     yield (
         f"{counted(evidence.events, 'event')} of {report.customer_id} in the store, "
-        f"{evidence.sealed} sealed; "
+        f"{evidence.encrypted} encrypted; "
         f"{counted(evidence.documents, 'document')}, {counted(evidence.dead_letters, 'dead letter')}"
     )
     if report.texts:
@@ -100,7 +100,7 @@ def lines(report: Report) -> Iterator[str]:
 def verdict(report: Report) -> str:
     """No more than what was looked at allows."""
     if not report.texts:
-        return f"erased: the key of {report.customer_id} was destroyed, and with it what is sealed"
+        return f"erased: the key of {report.customer_id} was destroyed, and with it what is encrypted"
     if report.elsewhere:
         return (
             f"erased: the key of {report.customer_id} was destroyed, and nothing is left where was searched"

@@ -175,7 +175,7 @@ def _as_said(snapshot: Snapshot, given: str, mark: str | None) -> Encoding:
     if codec == "utf-8-sig":
         codec = "utf-8"
     if codec not in CODECS:
-        raise CommandFailed(f"--encoding: {given!r} is none of {', '.join(OFFERED)}")
+        raise CommandFailed(f"--encoding: {given!r} is not one of {', '.join(OFFERED)}")
     if mark is not None:
         if not codec.startswith(mark.removesuffix("-sig")):
             raise CommandFailed(

@@ -71,7 +71,7 @@ async def _one(
         connection.mongo,
         connection.log,
         model,
-        patience=connection.settings.replay_patience,
+        retry_seconds=connection.settings.replay_patience,
         turns=turns,
         live=live,
     )

@@ -1,4 +1,4 @@
-"""Customers on a real store and a real key store: what is stored is sealed, and forgotten for good."""
+"""Customers on a real store and a real key store: what is stored is encrypted, and forgotten for good."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_nobody_is_not_to_be_changed(shop: AtWork, keys: KeyStore) -> None
         await keys.key("ada")
 
 
-async def test_a_spoilt_key_is_told_and_nothing_is_sealed_with_it(shop: AtWork, tmp_path: Path) -> None:
+async def test_a_spoilt_key_is_told_and_nothing_is_encrypted_with_it(shop: AtWork, tmp_path: Path) -> None:
     await shop.accept(register)
     with sqlite3.connect(tmp_path / "vault" / "keys.db") as spoil:
         spoil.execute("UPDATE keys SET wrapped = x'00'")
@@ -119,7 +119,7 @@ async def test_who_was_registered_before_there_were_keys_gets_one_with_the_first
     assert read == msgspec.structs.replace(ada, email="countess@example.org")
 
 
-async def test_what_was_sealed_can_be_read_while_there_is_a_key(shop: AtWork, keys: KeyStore) -> None:
+async def test_what_was_encrypted_can_be_read_while_there_is_a_key(shop: AtWork, keys: KeyStore) -> None:
     await shop.accept(register)
     await shop.accept(change)
     registered, changed = await shop.events("customer-ada")

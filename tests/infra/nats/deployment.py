@@ -179,6 +179,6 @@ class Deployment:
             line
             for log in self.folder.glob("*.log")
             for line in log.read_text(errors="replace").splitlines()
-            if "nats refuses" in line
+            if "nats permission denied" in line or "nats authentication failed" in line
         ]
         return self.nats.violations() + told

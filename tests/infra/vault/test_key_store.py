@@ -13,9 +13,9 @@ import pytest
 
 from infra.event_store.errors import StoreBusy, StoreUnavailable
 from infra.vault import sqlite_table
+from infra.vault.encryption import DecryptionFailed, decrypt_text, encrypt_text, new_key
 from infra.vault.key_store import KeyDestroyed, KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, MasterKeyUnknown, new_master_keys
-from infra.vault.sealing import SealBroken, new_key, seal, unseal
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def test_keys_are_wrapped_anew_with_a_new_master_key(
     assert await newer.rewrap() == 2
     assert await newer.rewrap() == 0
     await newer.close()
-    without_the_old = KeyStore(store_url, exchanged.alone)
+    without_the_old = KeyStore(store_url, exchanged.current_only)
     assert await without_the_old.key("ann") == before["ann"]
     assert await without_the_old.key("bob") == before["bob"]
     await without_the_old.close()
@@ -166,7 +166,7 @@ asyncio.run(main())
 
 
 async def test_a_key_that_was_told_survives_sigkill(store_url: str, masters: MasterKeys) -> None:
-    """Data sealed with it may be stored already."""
+    """Data encrypted with it may be stored already."""
     told = told_until_killed(store_url, masters)
     keys = KeyStore(store_url, lambda: masters)
     for name, key in told:
@@ -185,21 +185,21 @@ def told_until_killed(store_url: str, masters: MasterKeys) -> list[list[str]]:
     return told
 
 
-def test_what_is_sealed_about_one_is_not_opened_as_anothers() -> None:
+def test_what_is_encrypted_about_one_is_not_opened_as_anothers() -> None:
     key = new_key()
-    sealed = seal(key, b"1 Quay", "ann")
-    assert unseal(key, sealed, "ann") == b"1 Quay"
+    encrypted = encrypt_text(key, b"1 Quay", "ann")
+    assert decrypt_text(key, encrypted, "ann") == b"1 Quay"
     for wrong_key, text, about in (
-        (key, sealed, "bob"),
-        (new_key(), sealed, "ann"),
-        (key, sealed[:-4] + "AAA=", "ann"),
+        (key, encrypted, "bob"),
+        (new_key(), encrypted, "ann"),
+        (key, encrypted[:-4] + "AAA=", "ann"),
         (key, "sealed1.%%%", "ann"),
         (key, "sealed1.", "ann"),
     ):
-        with pytest.raises(SealBroken):
-            unseal(wrong_key, text, about)
+        with pytest.raises(DecryptionFailed):
+            decrypt_text(wrong_key, text, about)
 
 
-def test_the_same_is_never_sealed_alike_twice() -> None:
+def test_the_same_is_never_encrypted_alike_twice() -> None:
     key = new_key()
-    assert seal(key, b"1 Quay", "ann") != seal(key, b"1 Quay", "ann")
+    assert encrypt_text(key, b"1 Quay", "ann") != encrypt_text(key, b"1 Quay", "ann")

@@ -103,7 +103,7 @@ async def test_a_replay_that_lost_mongodb_for_too_long_goes_on_when_it_is_back(
         await logs.open(*ORDERS.contexts)
         await logs.happened(*lives(0, 100))
         await begin(mongo, [ORDERS], limit=20, switch=False)
-        worker = Worker(mongo, LogClient(connection), ORDERS, patience=0.5)
+        worker = Worker(mongo, LogClient(connection), ORDERS, retry_seconds=0.5)
         replaying = asyncio.create_task(worker.run(asyncio.Event()))
         await half_way(mongo, "orders")
         database.process.kill()
@@ -127,7 +127,7 @@ async def test_a_replay_that_lost_nats_for_too_long_has_failed_and_goes_on_when_
     )
     await begin(mongo, [STOCK], limit=300, switch=False)
     asking = LogClient(connection, timeout=0.5)
-    replaying = asyncio.create_task(Worker(mongo, asking, STOCK, patience=0.5).run(asyncio.Event()))
+    replaying = asyncio.create_task(Worker(mongo, asking, STOCK, retry_seconds=0.5).run(asyncio.Event()))
     await half_way(mongo, "stock")
     nats.process.kill()
     with pytest.raises(ReplayFailed, match="once that is mended, `replay resume stock` goes on"):

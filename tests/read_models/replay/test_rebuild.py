@@ -78,7 +78,7 @@ async def test_a_context_that_does_not_answer_fails_a_replay_that_can_then_be_re
     mongo: Mongo, connection: Client, logs: Logs
 ) -> None:
     await begin(mongo, [STOCK], limit=None, switch=False)
-    impatient = Worker(mongo, LogClient(connection, timeout=0.2), STOCK, patience=0.1)
+    impatient = Worker(mongo, LogClient(connection, timeout=0.2), STOCK, retry_seconds=0.1)
     with pytest.raises(ReplayFailed, match="the replay of stock failed: inventory did not answer"):
         await impatient.run(asyncio.Event())
     failed = await replay_of(mongo, "stock")

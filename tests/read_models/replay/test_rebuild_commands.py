@@ -55,7 +55,7 @@ async def test_a_replay_is_paused_hurried_resumed_and_cancelled(
     assert "is cancelled" in await operator.says("cancel", "orders")
     await eventually(lambda: ended(worker))
     assert await stored(mongo, "orders@2") == {}
-    assert "nothing to go on with" in await operator.is_told("resume", "orders")
+    assert "nothing to resume" in await operator.is_told("resume", "orders")
 
 
 async def _stands_still(mongo: Mongo) -> Replay:

@@ -137,7 +137,7 @@ async def test_models_are_replayed_one_after_the_other_also_after_a_kill(
     assert "is cancelled" in await operator.says("cancel", "customers")
     worker.kill()
     assert "nobody works on it" in await operator.says("status", "stock")
-    assert "nothing to go on with" in await operator.is_told("resume", "customers")
+    assert "nothing to resume" in await operator.is_told("resume", "customers")
     again = operator.begins("resume", "--all", "--rate", "100000", "--at-once", "3")
     for model in ("orders", "products", "stock", "shipments", "sales", "fulfilments"):
         await operator.sees(State.READY, model)

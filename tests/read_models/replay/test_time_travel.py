@@ -151,7 +151,7 @@ async def test_what_cannot_be_applied_is_named_and_ends_the_document_until_it_is
         ("yesterday", "is no time"),
         ("", "is no time"),
         ("2026-03-01T14:03:00", "is no time with its offset"),
-        ("9999-01-01T00:00:00Z", "has not been yet"),
+        ("9999-01-01T00:00:00Z", "is in the future"),
         ("ordering:", "is no position"),
         ("ordering:x", "is no position"),
         ("ordering:5", "the log of ordering ends at 4"),

@@ -78,7 +78,7 @@ def back_up_keys(data: Path, backup: Path) -> None:
     shutil.copytree(data / "keys", backup / "keys")
 
 
-def sealed_in(store: Path, customer_id: str) -> str:
+def encrypted_in(store: Path, customer_id: str) -> str:
     """What a store has of a customer's person."""
     with closing(sqlite3.connect(store / "customers.db")) as copy:
         (state,) = copy.execute(
@@ -93,7 +93,7 @@ async def opened(data: Path, keys: Path, customer_id: str, store: Path) -> Perso
     settings = Settings(data=data, master_key_file=keys / "keys" / "master-keys")
     vault = KeyStore(settings.key_store_url, MasterKeySource(settings))
     try:
-        return await Encryption(vault).read(customer_id, sealed_in(store, customer_id))
+        return await Encryption(vault).read(customer_id, encrypted_in(store, customer_id))
     finally:
         await vault.close()
 
@@ -131,7 +131,7 @@ async def test_a_backup_holds_nothing_of_who_was_forgotten_since(tmp_path: Path)
     shutil.copytree(backup / "stores", restored / "stores")
     # The payment provider's own books, which no backup of the shop goes back to.
     shutil.copytree(data / "provider", restored / "provider")
-    with pytest.raises(ServerFailed, match="customers' data are sealed, but the key store has no key"):
+    with pytest.raises(ServerFailed, match="customers' data are encrypted, but the key store has no key"):
         async with stack_on(restored):
             pass
     await asyncio.to_thread(new, restored, Console(file=io.StringIO()), 2)

@@ -71,7 +71,7 @@ def told(stack: EmbeddedStack) -> dict[str, list[dict[str, str]]]:
         name: [
             msgspec.json.decode(line)
             for line in stack.folder.log(name).read_bytes().splitlines()
-            if b"traces are" in line
+            if b"trace export" in line
         ]
         for name in ("contexts", "read-models", "gateway")
     }

@@ -1,4 +1,4 @@
-"""Sealed values: AES-256-GCM (NIST SP 800-38D), bound to whom they are about."""
+"""Encrypted values: AES-256-GCM (NIST SP 800-38D), bound to whom they are about."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 
 MARK = "sealed1."
-"""What a sealed value begins with: its form, so that another can follow."""
+"""What an encrypted value begins with: its form, so that another can follow."""
 
 
-class SealBroken(Exception):
-    """A sealed value was changed, is about somebody else, or was sealed with another key."""
+class DecryptionFailed(Exception):
+    """An encrypted value was changed, is about somebody else, or was encrypted with another key."""
 
 
 def new_key() -> bytes:
@@ -31,22 +31,22 @@ def encrypt(key: bytes, plain: bytes, about: str) -> bytes:
 
 
 def decrypt(key: bytes, box: bytes, about: str) -> bytes:
-    """What was encrypted; raises SealBroken."""
+    """What was encrypted; raises DecryptionFailed."""
     try:
         return AESGCM(key).decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], about.encode())
     except (InvalidTag, ValueError) as error:
-        raise SealBroken(f"what is sealed about {about} cannot be opened with this key") from error
+        raise DecryptionFailed(f"what is encrypted about {about} cannot be opened with this key") from error
 
 
-def seal(key: bytes, plain: bytes, about: str) -> str:
+def encrypt_text(key: bytes, plain: bytes, about: str) -> str:
     """A value as text that only `key` opens."""
     return MARK + base64.urlsafe_b64encode(encrypt(key, plain, about)).decode()
 
 
-def unseal(key: bytes, sealed: str, about: str) -> bytes:
-    """What was sealed; raises SealBroken."""
+def decrypt_text(key: bytes, encrypted: str, about: str) -> bytes:
+    """What was encrypted; raises DecryptionFailed."""
     try:
-        box = base64.b64decode(sealed.removeprefix(MARK), altchars=b"-_", validate=True)
+        box = base64.b64decode(encrypted.removeprefix(MARK), altchars=b"-_", validate=True)
     except ValueError as error:
-        raise SealBroken(f"what is sealed about {about} is no sealed value") from error
+        raise DecryptionFailed(f"what is encrypted about {about} is no encrypted value") from error
     return decrypt(key, box, about)
