@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+CANCEL_AGAIN_SECONDS = 2.0
+"""How long a cancelled task may take to end before it is cancelled again."""
+
 
 async def wait_for_event(event: asyncio.Event, seconds: float | None) -> bool:
     """Whether the event was set within so many seconds; None waits without a limit."""
@@ -21,11 +24,34 @@ async def wait_for_event(event: asyncio.Event, seconds: float | None) -> bool:
 
 
 async def cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel tasks, and return when all have ended; what they raise is dropped."""
-    ending = [task for task in tasks if task is not None]
-    for task in ending:
-        task.cancel()
-    await asyncio.gather(*ending, return_exceptions=True)
+    """Cancel tasks, and return when all have ended; what they raise is dropped.
+
+    A task that has not ended after a while is cancelled again: a library that uses `asyncio.wait_for` loses a
+    cancellation now and then, and goes on.
+    """
+    ending = {task for task in tasks if task is not None}
+    while ending:
+        for task in ending:
+            task.cancel()
+        ended, ending = await asyncio.wait(ending, timeout=CANCEL_AGAIN_SECONDS)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()
+
+
+async def run_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; raises TimeoutError, with the work cancelled, if that takes longer.
+
+    For work that may lose a cancellation, on which `asyncio.timeout` would wait for ever.
+    """
+    working = asyncio.create_task(work)
+    try:
+        await asyncio.wait({working}, timeout=seconds)
+        if not working.done():
+            raise TimeoutError
+        return working.result()
+    finally:
+        await cancel_all(working)
 
 
 async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
@@ -35,9 +61,6 @@ async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T 
     try:
         await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stop.cancel()
         # Also when this is cancelled: what the work still does would fail on what its caller closes next.
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
+        await cancel_all(stop, None if working.done() else working)
     return None if working.cancelled() else working.result()

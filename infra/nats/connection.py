@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, StaleConnectionError
 
+from infra.aio import run_within
 from infra.nats.credentials import Forbidden, check_credentials, is_strangers, refusal
 from infra.nats.tls_probe import objection
 from infra.security.tls import client_context
@@ -156,8 +157,10 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
     tls = _tls(servers, settings)
     client = Connection(settings, name, on_closed)
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await client.connect(
+        # The library may lose a cancellation, and would then try to connect for ever.
+        await run_within(
+            CONNECT_SECONDS,
+            client.connect(
                 servers=servers,
                 tls=tls,
                 name=name,
@@ -174,7 +177,8 @@ async def connect(settings: Settings, name: str, *, on_closed: Callable[[], None
                 disconnected_cb=client.disconnected,
                 reconnected_cb=client.reconnected,
                 closed_cb=client.closed,
-            )
+            ),
+        )
     except UserRefused:
         await _give_up(client)
         raise

@@ -1,0 +1,75 @@
+"""Tasks that lose a cancellation, as those that use `asyncio.wait_for` do before Python 3.12."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from infra import aio
+from infra.aio import cancel_all, run_until, run_within
+from tests.support.deadlines import HOLDS_SECONDS
+
+
+class Deaf:
+    """Work that loses its first cancellation, and would go on for ever."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.lost = 0
+
+    async def work(self) -> None:
+        self.begun.set()
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.lost += 1
+                if self.lost > 1:
+                    raise
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "CANCEL_AGAIN_SECONDS", 0.01)
+
+
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
+    deaf = Deaf()
+    task = asyncio.create_task(deaf.work())
+    await deaf.begun.wait()
+    async with asyncio.timeout(HOLDS_SECONDS):
+        await cancel_all(task, None)
+    assert task.cancelled()
+    assert deaf.lost == 2
+
+
+async def test_work_that_takes_too_long_ends_although_it_loses_a_cancellation() -> None:
+    deaf = Deaf()
+    async with asyncio.timeout(HOLDS_SECONDS):
+        with pytest.raises(TimeoutError):
+            await run_within(0.01, deaf.work())
+    assert deaf.lost == 2
+
+
+async def test_work_that_is_told_to_stop_ends_although_it_loses_a_cancellation() -> None:
+    deaf = Deaf()
+    stopping = asyncio.Event()
+    running = asyncio.create_task(run_until(stopping, deaf.work()))
+    await deaf.begun.wait()
+    stopping.set()
+    async with asyncio.timeout(HOLDS_SECONDS):
+        await running
+    assert deaf.lost == 2
+
+
+async def test_work_in_time_gives_its_result_or_raises_what_it_raised() -> None:
+    async def answer() -> int:
+        return 42
+
+    async def fail() -> int:
+        raise ValueError("no")
+
+    assert await run_within(HOLDS_SECONDS, answer()) == 42
+    with pytest.raises(ValueError, match="no"):
+        await run_within(HOLDS_SECONDS, fail())
