@@ -21,9 +21,11 @@ LONGEST_WAIT = "wait=30"
 ADDRESS = {"line1": "1 Quay", "city": "Bristol", "postcode": "BS1 4DJ", "country": "GB"}
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str) -> T:
+async def eventually(
+    ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str, seconds: float = HOLDS_SECONDS
+) -> T:
     """Ask until the answer is as wanted; fails with the last answer after the deadline."""
-    end = time.monotonic() + HOLDS_SECONDS
+    end = time.monotonic() + seconds
     while True:
         answer = await ask()
         if wanted(answer):

@@ -28,7 +28,12 @@ async def begin(stack: EmbeddedStack, command: str, *arguments: str) -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "orderfold", command, *options(stack, command), *arguments),
-        env={"PATH": os.environ["PATH"], "COLUMNS": "200"},
+        env={
+            "PATH": os.environ["PATH"],
+            "COLUMNS": "200",
+            # On a slow machine projectors and rebuilds may be in each other's way for longer than 30 s.
+            "ORDERFOLD_REPLAY_PATIENCE": f"{HOLDS_SECONDS:g}",
+        },
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
