@@ -1,4 +1,4 @@
-"""Asks contexts for their logs, page by page, with patience while nobody answers."""
+"""Requests contexts' logs, page by page, and retries while no process answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to a context that are no commands: answered, refused, and asked with patience."""
+"""Requests to a context that are not commands: served, refused, and retried until a deadline."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from infra.nats.connection import NatsUnavailable, publish, request, subscribe, 
 from infra.retry import Backoff
 
 AT_ONCE = 8
-"""Questions answered at the same time; others wait in NATS' buffers until their askers give up."""
+"""Requests served at the same time; others wait in NATS' buffers until their askers give up."""
 ASK_SECONDS = 5.0
-"""How long one question waits for its answer before it is asked again."""
+"""How long one request waits for its reply before it is sent again."""
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 
@@ -39,7 +39,7 @@ class Impaired(Exception):
 
 
 class RequestRefused(msgspec.Struct, frozen=True, tag="refused"):
-    """The question was wrong, or its answer cannot be found now (`again`: asking again may help)."""
+    """The request was invalid, or cannot be served now (`again`: asking again may help)."""
 
     reason: str
     again: bool
@@ -50,12 +50,12 @@ _REFUSED = msgspec.json.encode(RequestRefused("", again=False)).partition(b",")[
 
 
 def request_subject(context: str, name: str) -> str:
-    """Where a question to a context is put."""
+    """The subject of a request to a context."""
     return f"svc.{context}.{name}"
 
 
 class RequestServer:
-    """Answers questions on `svc.<context>.<name>`; every process of a context may."""
+    """Serves requests on `svc.<context>.<name>`; every process of a context may."""
 
     def __init__(self, nats: Client, context: str) -> None:
         self._nats = nats
@@ -80,7 +80,7 @@ class RequestServer:
         self._subscriptions.append(await subscribe(self._nats, subject, heard, queue=f"svc-{self._context}"))
 
     async def stop(self) -> None:
-        """Stop serving; questions under way are dropped, their askers ask again."""
+        """Stop serving; requests under way are dropped, their senders send them again."""
         for subscription in self._subscriptions:
             await unsubscribe(self._nats, subscription)
         self._subscriptions.clear()
@@ -114,7 +114,7 @@ async def request_with_retry(
     """Ask until there is an answer, JSON with a tag `type`.
 
     Raises ContextUnavailable after `timeout` seconds, ContextImpaired at once, and ValueError when the
-    question is refused for good.
+    request is refused for good.
     """
     subject = request_subject(context, name)
     loop = asyncio.get_running_loop()

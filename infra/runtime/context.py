@@ -112,7 +112,7 @@ class Context:
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
     if that can no longer be told. It may raise Unavailable. `check_start` raises StartRefused or
     StoreUnavailable if the context must not begin to work. `rebuilt`: a store that was lost is made again by
-    hearing the other contexts' facts. `sends` are the commands it sends to contexts, `requests` what it
+    handling the other contexts' events. `sends` are the commands it sends to contexts, `requests` what it
     answers beside those about its log, `sets_timers` whether it has an alarm clock: its NATS user may do no
     more.
     """

@@ -287,7 +287,7 @@ class Inbox:
         """Take some facts and do something else, in one transaction; after a conflict, again."""
         assert self._context.react is not None
         heard = self._decode(events)
-        with tracing.hearing(self._context.name, heard):
+        with tracing.handling_events(self._context.name, heard):
             fresh = False
             while True:
                 async with EventSession(self._streams, fresh=fresh) as session:

@@ -67,7 +67,7 @@ class PacedReader:
         await self._reader.stop()
 
 
-class Turns:
+class ConcurrencyLimit:
     """Lets so many replays of one process work at once, the others one after the other, as they asked."""
 
     def __init__(self, at_once: int = 1) -> None:

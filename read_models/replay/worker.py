@@ -40,7 +40,7 @@ from read_models.replay.state import (
     write_replay,
 )
 from read_models.replay.store_reader import StoreReader
-from read_models.replay.throttle import BATCH, AdaptiveBatchSize, Backpressure, PacedReader, Turns
+from read_models.replay.throttle import BATCH, AdaptiveBatchSize, Backpressure, ConcurrencyLimit, PacedReader
 
 REPORT_SECONDS = 0.5
 RETRY_SECONDS = 30.0
@@ -70,7 +70,7 @@ class Worker:
         *,
         batch: int = BATCH,
         retry_seconds: float = RETRY_SECONDS,
-        turns: Turns | None = None,
+        turns: ConcurrencyLimit | None = None,
         live: ObservedLag | None = None,
     ) -> None:
         """It works in its turn, and gives way to the live versions if it is told how far behind they are."""
@@ -79,7 +79,7 @@ class Worker:
         self._log = log
         self._batch = batch
         self._retry_seconds = retry_seconds
-        self._turns = turns or Turns()
+        self._turns = turns or ConcurrencyLimit()
         self._live = live
         self._backpressure = Backpressure(self._live_lag)
         self._name = worker_name()

@@ -17,7 +17,7 @@ import msgspec
 from gateway.cli.errors import CommandFailed
 from infra.retry import Backoff
 
-PATIENCE = 600.0
+RETRY_SECONDS = 600.0
 """Seconds a request is tried again for while the shop is not there."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -81,7 +81,7 @@ class Shop:
     ) -> None:
         await self._client.aclose()
 
-    async def meet(self, patience: float) -> None:
+    async def meet(self, answer_within: float) -> None:
         """Return when the shop answers for the first time; raises CommandFailed if it does not."""
         began = time.monotonic()
         while True:
@@ -90,7 +90,7 @@ class Shop:
                 break
             if answer is not None and answer.status not in AWAY:
                 raise self._foreign(LIVE, answer)
-            if time.monotonic() - began > patience:
+            if time.monotonic() - began > answer_within:
                 raise CommandFailed(
                     f"{self.url} does not answer ({trouble}); `orderfold up` starts a stack, "
                     "and --url names the gateway of another"
@@ -153,8 +153,10 @@ class Shop:
                 refuse_token(answer)
                 return answer
             self._is_away(trouble)
-            if time.monotonic() - began > PATIENCE:
-                raise CommandFailed(f"{self.url} has not answered for {PATIENCE / 60:.0f} minutes: {trouble}")
+            if time.monotonic() - began > RETRY_SECONDS:
+                raise CommandFailed(
+                    f"{self.url} has not answered for {RETRY_SECONDS / 60:.0f} minutes: {trouble}"
+                )
             await backoff.pause()
 
     async def _try(
@@ -175,7 +177,7 @@ class Shop:
         if not self._noticed and now - self._away_since >= NOTICE_AFTER:
             self._noticed = True
             self._notice(
-                f"{self.url} does not serve ({trouble}); trying again for {PATIENCE / 60:.0f} minutes"
+                f"{self.url} does not serve ({trouble}); trying again for {RETRY_SECONDS / 60:.0f} minutes"
             )
 
     def _is_back(self) -> None:

@@ -44,7 +44,7 @@ from infra.security.tls import client_context
 
 PAYMENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 QUOTES = ("double", "none")
-START_PATIENCE = 30.0
+START_SECONDS = 30.0
 """Seconds a stack on this machine may take to come back when an import begins."""
 MOST_NUMBERS = 10_000
 """Files of rejects that are not named."""
@@ -105,8 +105,8 @@ def import_file(file: Path, options: Options, out: Console, err: Console) -> Non
             bearer = options.token or mint(settings, [], "import", IMPORT_LIFETIME)
             tls = client_context(*settings.client_tls)
             # A gateway that was named is there or not; the stack's own may be starting again.
-            patience = 0.0 if url else START_PATIENCE
-            result = asyncio.run(run(task, url or url_of(settings), bearer, err, tls, patience))
+            answer_within = 0.0 if url else START_SECONDS
+            result = asyncio.run(run(task, url or url_of(settings), bearer, err, tls, answer_within))
         report(result, out)
     if not result.reconciled:
         raise Differs
@@ -258,11 +258,11 @@ async def run(
     token: str,
     console: Console,
     tls: ssl.SSLContext,
-    patience: float = START_PATIENCE,
+    answer_within: float = START_SECONDS,
 ) -> Result:
     """Import a file, telling on `console` how far it is; raises CommandFailed when it cannot go on.
 
-    `patience`: how many seconds the shop may take to answer for the first time.
+    `answer_within`: how many seconds the shop may take to answer for the first time.
     """
     classifier = task.classifier
 
@@ -270,7 +270,7 @@ async def run(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     async with Shop(url, token, task.concurrency, notice, tls) as shop:
-        await shop.meet(patience)
+        await shop.meet(answer_within)
         found = read(task, classifier, console)
         if not found.accepted:
             return task.result(found)

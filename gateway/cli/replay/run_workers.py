@@ -21,7 +21,7 @@ from read_models.replay.errors import ReplayFailed, ReplayInterrupted
 from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.state import Replay, State, replay_of
 from read_models.replay.switch import switch, was_begun
-from read_models.replay.throttle import Turns
+from read_models.replay.throttle import ConcurrencyLimit
 from read_models.replay.worker import POLL_SECONDS, Worker
 
 NICENESS = 5
@@ -43,7 +43,7 @@ async def work(
     showing = asyncio.create_task(
         show_progress(connection.mongo, [model.name for model in models], console, ended)
     )
-    turns = Turns(at_once)
+    turns = ConcurrencyLimit(at_once)
     live = ObservedLag(connection.mongo, connection.log, list(MODELS.values()))
     watching = asyncio.create_task(live.watch())
     outcomes = await asyncio.gather(
@@ -65,7 +65,11 @@ async def work(
 
 
 async def _one(
-    connection: Connection, model: ReadModel[Any], turns: Turns, live: ObservedLag, stopping: asyncio.Event
+    connection: Connection,
+    model: ReadModel[Any],
+    turns: ConcurrencyLimit,
+    live: ObservedLag,
+    stopping: asyncio.Event,
 ) -> Replay:
     worker = Worker(
         connection.mongo,

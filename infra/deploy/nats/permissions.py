@@ -207,7 +207,7 @@ def consuming(stream: str, durable: str) -> tuple[str, ...]:
 
 
 def timing(context: str) -> tuple[str, ...]:
-    """What timers take: setting, cancelling, making the clock anew, and hearing them ring."""
+    """What timers take: setting, cancelling, recreating the timer stream, and receiving what is due."""
     stream = f"TIMERS_{context}"
     return (
         f"timer.{context}.*",

@@ -10,7 +10,7 @@ that was not sampled where it began makes no spans anywhere.
 from __future__ import annotations
 
 from infra.observability.tracing.commands import answered, handling, sending
-from infra.observability.tracing.events import hearing, projecting, publishing
+from infra.observability.tracing.events import handling_events, projecting, publishing
 from infra.observability.tracing.process import exporting, tracing_is_on
 from infra.observability.tracing.requests import calling, receiving, responded, ringing
 from infra.observability.tracing.spans import OFF, Span, current_span, current_trace_id
@@ -27,7 +27,7 @@ __all__ = [
     "current_trace_id",
     "exporting",
     "handling",
-    "hearing",
+    "handling_events",
     "loading",
     "projecting",
     "publishing",

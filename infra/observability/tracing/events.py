@@ -101,7 +101,7 @@ def publishing(context: str, events: Sequence[Named], headers: Sequence[dict[str
     return _together(tracer, f"publish {context}", Kind.PRODUCER, spans, ("send", stream, len(events)))
 
 
-def hearing(context: str, facts: list[Any]) -> Batch:
+def handling_events(context: str, facts: list[Any]) -> Batch:
     """A context takes facts. They are replaced in `facts`: what is decided on one follows its span."""
     tracer = SWITCH.tracer
     if tracer is None:

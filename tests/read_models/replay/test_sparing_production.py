@@ -15,7 +15,14 @@ from read_models.replay import observed_lag
 from read_models.replay.observed_lag import ObservedLag
 from read_models.replay.start import begin
 from read_models.replay.state import State, replay_of
-from read_models.replay.throttle import BATCH, COMMAND, LEAST_BATCH, AdaptiveBatchSize, Backpressure, Turns
+from read_models.replay.throttle import (
+    BATCH,
+    COMMAND,
+    LEAST_BATCH,
+    AdaptiveBatchSize,
+    Backpressure,
+    ConcurrencyLimit,
+)
 from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored
@@ -24,7 +31,7 @@ from tests.read_models.replay.terminal import SLOWLY, Operator, ended
 
 
 def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
-    turns = Turns(2)
+    turns = ConcurrencyLimit(2)
     assert [turns.ask(name) for name in "abcd"] == [True, True, False, False]
     turns.leave("a")
     assert [turns.ask(name) for name in "dcb"] == [False, True, True]
