@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
+
+GIVEN_TO_NOBODY = range(20_000, 32_000)
+"""Below what Linux gives to outgoing connections: `net.ipv4.ip_local_port_range` is 32768 to 60999."""
 
 
 class PortTaken(Exception):
@@ -11,10 +15,15 @@ class PortTaken(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody listens on at this moment.
+
+    Not one that the system gives: an outgoing connection could take it before the server that is to have it.
+    """
+    for port in random.sample(GIVEN_TO_NOBODY, len(GIVEN_TO_NOBODY)):
+        if available(port, host):
+            return port
+    msg = f"every port from {GIVEN_TO_NOBODY.start} to {GIVEN_TO_NOBODY.stop - 1} is taken"
+    raise PortTaken(msg)
 
 
 def available(port: int, host: str = "127.0.0.1") -> bool:

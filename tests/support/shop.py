@@ -102,9 +102,10 @@ class Shop:
         await self.do("/v1/products", product)
         await self.do(f"/v1/stock/{sku}/receive", {"quantity": quantity})
 
-    async def customer(self, customer_id: str) -> None:
+    async def customer(self, customer_id: str, country: str = "GB") -> None:
         """Register a customer."""
-        person = {"name": "Ada Byron", "email": "ada@example.org", "address": ADDRESS}
+        address = {**ADDRESS, "country": country}
+        person = {"name": "Ada Byron", "email": "ada@example.org", "address": address}
         await self.do("/v1/customers", {"customer_id": customer_id, **person})
 
     async def order(
