@@ -24,25 +24,18 @@ async def wait_for_event(event: asyncio.Event, seconds: float | None) -> bool:
 
 
 async def cancel_all(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel tasks, and return when all have ended; what they raise is dropped.
-
-    A task that has not ended after a while is cancelled again: a library that uses `asyncio.wait_for` loses a
-    cancellation now and then, and goes on.
-    """
-    ending = {task for task in tasks if task is not None}
-    while ending:
-        for task in ending:
-            task.cancel()
-        ended, ending = await asyncio.wait(ending, timeout=CANCEL_AGAIN_SECONDS)
-        for task in ended:
-            if not task.cancelled():
-                task.exception()
+    """Cancel tasks, and return when all have cleaned up and ended; what they raise is dropped."""
+    ending = [task for task in tasks if task is not None]
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 async def run_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """What the work returns; raises TimeoutError, with the work cancelled, if that takes longer.
 
-    For work that may lose a cancellation, on which `asyncio.timeout` would wait for ever.
+    For a library's work that loses a cancellation now and then and goes on, so that `asyncio.timeout` would
+    wait for ever: it is cancelled again until it has ended. So it must have nothing to clean up.
     """
     working = asyncio.create_task(work)
     try:
@@ -51,7 +44,9 @@ async def run_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
             raise TimeoutError
         return working.result()
     finally:
-        await cancel_all(working)
+        while not working.done():
+            working.cancel()
+            await asyncio.wait({working}, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def run_until(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

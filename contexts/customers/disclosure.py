@@ -1,4 +1,4 @@
-"""Asks customers to open what is encrypted, for whoever may show it; no key ever leaves the context."""
+"""Requests the decryption of personal data from the customers context. No key leaves that context."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def question(payment: Payment, command: PaymentsCommand, answers: Answers) -> Re
 def intents(payment: Payment, command: PaymentsCommand, request: Request) -> tuple[Intent, ...]:
     """What is recorded before a question is put, if it is not yet: what is asked, and what it is asked for.
 
-    A void that waits for the provider's decision is thus known to whoever learns of the decision first.
+    So whichever process learns the provider's decision first also knows of a void that waits for it.
     """
     wanted: list[Intent] = []
     if isinstance(command, VoidPayment):

@@ -110,7 +110,7 @@ class EmbeddedStack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of each process."""
+        """The process ids, by name."""
         return {name: process.pid for name, process in self._processes.items()}
 
     async def __aenter__(self) -> Self:

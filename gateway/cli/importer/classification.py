@@ -131,7 +131,7 @@ def digest(content: bytes) -> str:
 def country_code(text: str) -> str | None:
     """The alpha-2 code that a code or a name means; None if it means none.
 
-    `UK` is none: it is no code of the standard, and what else it may mean is not guessed.
+    `UK` is refused: ISO 3166 does not contain it, and the importer does not guess.
     """
     return _known().get(text.strip().casefold())
 

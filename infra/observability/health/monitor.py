@@ -34,7 +34,7 @@ class Monitor:
         self._probes[name] = probe
 
     def look(self, look: Collector) -> None:
-        """Collector these figures up whenever metrics are asked for."""
+        """Collect these samples whenever metrics are asked for."""
         self._looks.append(look)
 
     async def readiness(self) -> Readiness:

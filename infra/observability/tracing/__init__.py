@@ -2,9 +2,9 @@
 
 Each hop has a function here, used as `with tracing.sending(…) as span`. While tracing is off they all give
 back the same span that does nothing, and OpenTelemetry's SDK is not even imported. A trace's parts find each
-other by `traceparent` (W3C), which commands carry in their headers and events in their metadata: whoever
-begins a span passes on its own. A client's `tracestate` goes with its command as far as the context. A trace
-that was not sampled where it began makes no spans anywhere.
+other by `traceparent` (W3C), which commands carry in their headers and events in their metadata: a process
+that begins a span passes on the span's own. A client's `tracestate` goes with its command as far as the
+context. A trace that was not sampled where it began makes no spans anywhere.
 """
 
 from __future__ import annotations
