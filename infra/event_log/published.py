@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from nats.aio.client import Client
 
 from infra.event_store.errors import RESTORE_REMEDY
@@ -68,9 +69,11 @@ async def check_has(store: EventStore, last: StoredMessage) -> None:
 
 def is_same(stored: Recorded, message: Delivered) -> bool:
     """Whether a stored event is the one that was published, not only one in the same place."""
+    # The relay has readers continue from the span of its own publication.
+    published = msgspec.structs.replace(message.metadata, traceparent=stored.metadata.traceparent)
     return (stored.position, stored.event_id, stored.data, stored.metadata) == (
         message.position,
         message.event_id,
         message.data,
-        message.metadata,
+        published,
     )

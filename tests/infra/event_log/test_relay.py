@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 
-from infra.event_log.published import StoreRestored
+from infra.event_log.published import StoreRestored, check_published
 from infra.event_log.relay import Relay, RelayStopped
 from infra.event_log.server import LogService
 from infra.event_log.subscription import LogReader
 from infra.event_store.store import EventStore
+from infra.messages.events import Append, NewEvent, StreamAppend
 from infra.nats.jetstream import (
     JetStreamRefused,
     ask,
@@ -22,6 +25,9 @@ from infra.nats.jetstream import (
     stream_info,
     stream_name,
 )
+from infra.observability import tracing
+from infra.settings import Settings
+from infra.sockets import free_port
 from tests.conftest import Server
 from tests.infra.event_log.ordering_log import (
     CONTEXT,
@@ -226,6 +232,24 @@ async def test_a_store_that_tells_another_story_stops_the_relay(
     with pytest.raises(StoreRestored, match="published was order-a@1, stored is order-b@1"):
         await asyncio.wait_for(Relay(connection, other).run(), HOLDS_SECONDS)
     await other.close()
+
+
+async def test_a_store_is_known_again_by_events_that_were_traced_on_their_way(
+    connection: Client, ordering: OrderingLog
+) -> None:
+    """A message names the span of its publication; the store has the one of the command."""
+    now = msgspec.structs.replace(METADATA, time=datetime.now(UTC))
+    event = NewEvent("ordering.OrderPlaced", b"{}")
+    # Nobody has to take the spans.
+    with tracing.exporting("test", Settings(otlp_endpoint=f"http://127.0.0.1:{free_port()}")):
+        await ordering.store.append(Append(streams=(StreamAppend("order-1", 0, (event,), now),)))
+        async with running(Relay(connection, ordering.store).run()):
+            await published_up_to(connection, 1)
+    (stored,) = await ordering.all()
+    message = await message_at(connection, stream_name(CONTEXT), 1)
+    assert message is not None
+    assert message.headers["traceparent"] != stored.metadata.traceparent
+    await check_published(connection, ordering.store)
 
 
 async def test_an_event_that_no_message_can_carry_stops_the_relay_with_its_name(
