@@ -21,7 +21,8 @@ from infra.sockets import free_port
 from infra.vault.master_keys import master_keys_file, new_master_keys, write_master_keys
 from tests.bench.http_load import Load, post_all
 from tests.bench.table import Row
-from tests.support.shop import ADDRESS, eventually
+from tests.support.examples import ADDRESS
+from tests.support.shop import eventually
 
 CONNECTIONS = 64
 REQUESTS = 6_000

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from contexts.customers.commands import ChangeEmail, CustomersCommand, RegisterCustomer
 from contexts.customers.decider import decide
-from contexts.customers.personal_data import Address
 from contexts.customers.service import customers, stream_of
 from contexts.messages import Command
 from infra.runtime.context import Context, Session
@@ -18,12 +17,11 @@ from infra.vault.key_store import KeyStore
 from infra.vault.master_keys import new_master_keys
 from tests.bench.table import Row
 from tests.support.at_work import AtWork, at_work
+from tests.support.examples import BRISTOL
 
 CUSTOMERS = 4_000
 AT_ONCE = 64
 ROUNDS = 3
-
-ADDRESS = Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB")
 
 
 def plaintext(keys: KeyStore) -> Context:
@@ -75,7 +73,7 @@ async def measured(folder: Path, *, encrypted: bool) -> dict[str, float]:
 
 def register(number: int) -> RegisterCustomer:
     return RegisterCustomer(
-        customer_id=f"c-{number}", name=f"Person {number}", email=f"p{number}@example.org", address=ADDRESS
+        customer_id=f"c-{number}", name=f"Person {number}", email=f"p{number}@example.org", address=BRISTOL
     )
 
 

@@ -16,10 +16,9 @@ import pytest
 
 from tests.cli.conftest import RunningStack, run, wait_until
 from tests.support.deadlines import whole_run
+from tests.support.examples import ADDRESS
 
 pytestmark = [pytest.mark.slow, whole_run]
-
-ADDRESS = {"line1": "1 Quay", "city": "Bristol", "postcode": "BS1 4DJ", "country": "GB"}
 
 
 class Shop:

@@ -22,12 +22,12 @@ from tests.gateway.conftest import Contexts, Gateway
 from tests.gateway.issuer import Issuer
 from tests.gateway.problems import assert_problem
 from tests.support.deadlines import HOLDS_SECONDS
+from tests.support.examples import ADDRESS
 
 Json = dict[str, Any]
 
 OWN, OTHER = "ann", "bob"
 IDS = {"sku": "MUG", "order_id": "42", "customer_id": OWN}
-ADDRESS = {"line1": "1 Quay", "city": "Bristol", "postcode": "BS1 4DJ", "country": "GB"}
 LINES = [{"sku": "MUG", "quantity": 1}]
 BODIES: dict[str, Json] = {
     "addProduct": {"sku": "MUG", "name": "Mug", "unit_price": 950, "currency": "GBP"},

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from contexts.catalog.events import ProductAdded
 from contexts.customers.events import CustomerRegistered
-from contexts.customers.personal_data import Address, PersonalData
+from contexts.customers.personal_data import PersonalData
 from contexts.inventory.events import StockAllocated, StockFreed, StockIssued, StockReceived
 from contexts.messages import Units
 from contexts.ordering.events import (
@@ -27,13 +27,14 @@ from contexts.payments.events import (
     PaymentVoided,
 )
 from contexts.shipping.events import ReturnReceived, ShipmentCreated, ShipmentDelivered, ShipmentDispatched
+from tests.support.examples import BRISTOL
 
 PLACED_AT = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 MUGS = OrderLine(sku="MUG", name="White mug", quantity=2, unit_price=250)
 PERSONAL = PersonalData(
     name="Ann Poe",
     email="ann@example.org",
-    address=Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB"),
+    address=BRISTOL,
 )
 
 

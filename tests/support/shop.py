@@ -12,13 +12,12 @@ import httpx
 
 from gateway.ids import new_id
 from tests.support.deadlines import HOLDS_SECONDS
+from tests.support.examples import ADDRESS
 
 T = TypeVar("T")
 
 LONGEST_WAIT = "wait=30"
 """The longest that may be asked for: a slow machine takes its time."""
-
-ADDRESS = {"line1": "1 Quay", "city": "Bristol", "postcode": "BS1 4DJ", "country": "GB"}
 
 
 async def eventually(

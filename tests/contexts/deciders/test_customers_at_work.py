@@ -16,7 +16,7 @@ from contexts.customers.commands import ChangeEmail, ForgetCustomer, RegisterCus
 from contexts.customers.encryption import Encryption
 from contexts.customers.events import CustomerForgotten, CustomerRegistered, EmailChanged
 from contexts.customers.key_shredder import KeyShredder
-from contexts.customers.personal_data import Address, PersonalData
+from contexts.customers.personal_data import PersonalData
 from contexts.customers.service import customers
 from infra.messages.commands import Accepted, RefusalKind, Refused, fingerprint
 from infra.messages.events import Append, Metadata, NewEvent, StreamAppend
@@ -29,9 +29,9 @@ from infra.vault.key_store import KeyMissing, KeyStore
 from infra.vault.master_keys import MasterKeys, new_master_keys
 from tests.support.at_work import AtWork, at_work
 from tests.support.deadlines import HOLDS_SECONDS
+from tests.support.examples import ADA, BRISTOL, ada_registered
 
-bristol = Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB")
-register = RegisterCustomer(customer_id="ada", name="Ada Byron", email="ada@example.org", address=bristol)
+register = RegisterCustomer(customer_id="ada", name="Ada Byron", email="ada@example.org", address=BRISTOL)
 change = ChangeEmail(customer_id="ada", email="countess@example.org")
 PLAIN = (b"Ada Byron", b"ada@example.org", b"countess", b"1 Quay", b"BS1 4DJ")
 
@@ -106,9 +106,7 @@ async def test_a_spoilt_key_is_told_and_nothing_is_encrypted_with_it(shop: AtWor
 async def test_who_was_registered_before_there_were_keys_gets_one_with_the_first_change(
     shop: AtWork, keys: KeyStore
 ) -> None:
-    ada = PersonalData(name="Ada Byron", email="ada@example.org", address=bristol)
-    open_ = CustomerRegistered(customer_id="ada", country="GB", personal=ada)
-    stored = NewEvent("customers.CustomerRegistered", msgspec.json.encode(open_))
+    stored = NewEvent("customers.CustomerRegistered", msgspec.json.encode(ada_registered))
     metadata = Metadata(time=datetime.now(UTC), causation_id="c", correlation_id="c", actor="tester")
     await shop.store.append(Append(streams=(StreamAppend("customer-ada", 0, (stored,), metadata),)))
     await shop.accept(change)
@@ -116,7 +114,7 @@ async def test_who_was_registered_before_there_were_keys_gets_one_with_the_first
     assert isinstance(changed, EmailChanged)
     assert isinstance(changed.personal, str)
     read = await Encryption(keys).read("ada", changed.personal)
-    assert read == msgspec.structs.replace(ada, email="countess@example.org")
+    assert read == msgspec.structs.replace(ADA, email="countess@example.org")
 
 
 async def test_what_was_encrypted_can_be_read_while_there_is_a_key(shop: AtWork, keys: KeyStore) -> None:
@@ -128,7 +126,7 @@ async def test_what_was_encrypted_can_be_read_while_there_is_a_key(shop: AtWork,
     assert registered.country == "GB"
     assert isinstance(changed.personal, str)
     privacy = Encryption(keys)
-    ada = PersonalData(name="Ada Byron", email="countess@example.org", address=bristol)
+    ada = PersonalData(name="Ada Byron", email="countess@example.org", address=BRISTOL)
     assert await privacy.read("ada", changed.personal) == ada
     await keys.destroy(["ada"])
     assert await privacy.read("ada", changed.personal) is None

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from contexts.catalog.events import ProductAdded, ProductDiscontinued, ProductReinstated, ProductRepriced
-from contexts.customers.events import AddressChanged, CustomerForgotten, CustomerRegistered
-from contexts.customers.personal_data import Address, PersonalData
+from contexts.catalog.events import ProductDiscontinued, ProductReinstated, ProductRepriced
+from contexts.customers.events import AddressChanged, CustomerForgotten
 from contexts.ordering.commands import CancelOrder, PlaceOrder
 from contexts.ordering.events import OrderPlaced
 from contexts.ordering.order_lines import WantedLine
@@ -18,11 +17,7 @@ from contexts.ordering.service import context
 from infra.messages.commands import RefusalKind, Refused
 from infra.settings import Settings
 from tests.support.at_work import AtWork, at_work
-
-mug = ProductAdded(sku="MUG", name="Mug", unit_price=950, currency="GBP")
-bristol = Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB")
-ada = PersonalData(name="Ada Byron", email="ada@example.org", address=bristol)
-registered = CustomerRegistered(customer_id="ada", country="GB", personal=ada)
+from tests.support.examples import ADA, ada_registered, mug_added
 
 
 def place(order_id: str = "42") -> PlaceOrder:
@@ -40,8 +35,8 @@ async def placed(ordering: AtWork, order_id: str) -> OrderPlaced:
 async def ordering(sqlite_store: str) -> AsyncIterator[AtWork]:
     """Ordering, having heard of one product and one customer."""
     async with at_work(context(Settings()), sqlite_store) as running:
-        await running.hear("catalog", "product-MUG", mug)
-        await running.hear("customers", "customer-ada", registered)
+        await running.hear("catalog", "product-MUG", mug_added)
+        await running.hear("customers", "customer-ada", ada_registered)
         yield running
 
 
@@ -82,7 +77,7 @@ async def test_a_discontinued_product_cannot_be_ordered(ordering: AtWork) -> Non
 
 
 async def test_an_order_carries_the_country_of_its_moment(ordering: AtWork) -> None:
-    moved = AddressChanged(customer_id="ada", country="FR", personal=ada)
+    moved = AddressChanged(customer_id="ada", country="FR", personal=ADA)
     await ordering.accept(place("1"))
     await ordering.hear("customers", "customer-ada", moved)
     await ordering.accept(place("2"))
@@ -101,7 +96,7 @@ async def test_the_price_list_holds_nothing_that_identifies_a_person(ordering: A
 
 async def test_an_unheard_of_product_cannot_be_ordered(sqlite_store: str) -> None:
     async with at_work(context(Settings()), sqlite_store) as ordering:
-        await ordering.hear("customers", "customer-ada", registered)
+        await ordering.hear("customers", "customer-ada", ada_registered)
         assert "MUG is not on the price list" in await ordering.refuse(place())
 
 

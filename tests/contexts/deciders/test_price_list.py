@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from contexts.catalog.events import (
-    ProductAdded,
     ProductDiscontinued,
     ProductReinstated,
     ProductRenamed,
     ProductRepriced,
 )
-from contexts.customers.events import AddressChanged, CustomerForgotten, CustomerRegistered, EmailChanged
-from contexts.customers.personal_data import Address, PersonalData
+from contexts.customers.events import AddressChanged, CustomerForgotten, EmailChanged
 from contexts.ordering.price_list import KnownCustomer, ListedProduct, know_customer, list_product
+from tests.support.examples import ADA, ada_registered, mug_added
 
 MUG = ListedProduct("Mug", 950, "GBP")
 
-bristol = Address(line1="1 Quay", city="Bristol", postcode="BS1 4DJ", country="GB")
-ada = PersonalData(name="Ada Byron", email="ada@example.org", address=bristol)
-
 
 def test_an_added_product_is_listed() -> None:
-    added = ProductAdded(sku="MUG", name="Mug", unit_price=950, currency="GBP")
-    assert list_product(None, added) == MUG
+    assert list_product(None, mug_added) == MUG
 
 
 def test_a_new_name_and_a_new_price_are_listed() -> None:
@@ -36,12 +31,11 @@ def test_a_discontinued_product_stays_listed_as_such_until_it_is_reinstated() ->
 
 
 def test_only_the_country_of_a_customer_is_kept() -> None:
-    registered = CustomerRegistered(customer_id="ada", country="GB", personal=ada)
-    known = know_customer(None, registered)
+    known = know_customer(None, ada_registered)
     assert known == KnownCustomer("GB")
-    moved = know_customer(known, AddressChanged(customer_id="ada", country="FR", personal=ada))
+    moved = know_customer(known, AddressChanged(customer_id="ada", country="FR", personal=ADA))
     assert moved == KnownCustomer("FR")
-    assert know_customer(moved, EmailChanged(customer_id="ada", personal=ada)) == KnownCustomer("FR")
+    assert know_customer(moved, EmailChanged(customer_id="ada", personal=ADA)) == KnownCustomer("FR")
 
 
 def test_a_forgotten_customer_is_known_to_be_forgotten() -> None:

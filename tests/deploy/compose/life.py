@@ -6,7 +6,8 @@ import asyncio
 import json
 
 from tests.deploy.compose.stack import Stack
-from tests.support.shop import ADDRESS, Shop
+from tests.support.examples import ADDRESS
+from tests.support.shop import Shop
 
 SEARCHED = {"nats", "mongo", "postgres"}
 """Whose files there are."""

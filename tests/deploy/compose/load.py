@@ -10,7 +10,7 @@ from typing import Self
 import httpx
 
 from tests.support.deadlines import HOLDS_SECONDS
-from tests.support.shop import ADDRESS
+from tests.support.examples import ADDRESS
 
 SKUS = ("MUG", "PEN", "LAMP", "CLOCK")
 ANSWERED = {200, 201}

@@ -8,7 +8,7 @@ from gateway.app import make_litestar, make_services
 from gateway.openapi.document import document
 from infra.settings import Settings
 from tests.gateway.fuzz.shop import PARCEL
-from tests.support.shop import ADDRESS
+from tests.support.examples import ADDRESS
 
 Json = dict[str, Any]
 
