@@ -68,7 +68,7 @@ class Containers:
         return MasterKeySource(self.settings)().ids
 
     def rotate(self) -> subprocess.CompletedProcess[str]:
-        """`docker compose run --rm customers orderfold keys rotate`: secrets cannot be written there."""
+        """`docker compose exec customers orderfold keys rotate`: secrets cannot be written there."""
         command = [sys.executable, "-m", "orderfold", "keys", "rotate"]
         if os.geteuid() == 0:
             command = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(self._mounts), *command]

@@ -170,7 +170,7 @@ async def test_the_master_key_and_a_password_are_exchanged_while_it_runs(stack: 
     old = MasterKeySource(Settings(master_key_file=secrets / "keys" / "master-keys"))().current
     add_master_key(secrets)
     await asyncio.to_thread(stack.recreate, "customers")
-    await asyncio.to_thread(stack.compose, "run", "--rm", "-T", "customers", "orderfold", "keys", "rotate")
+    await asyncio.to_thread(stack.compose, "exec", "-T", "customers", "orderfold", "keys", "rotate")
     drop_master_key(secrets, old)
     statement = new_password(secrets, "customers")
     psql = ("psql", "-h", "/run/postgresql", "-U", "postgres", "--no-psqlrc")
