@@ -257,6 +257,13 @@ class Mongo(Access):
                 "start it with --replSet and run rs.initiate()"
             )
 
+    async def server(self) -> str:
+        """What answers, and its version: `MongoDB 8.0.4`, `SecantusDB 0.7.0`."""
+        with _translated("buildInfo"):
+            info = await self._client.admin.command("buildInfo")
+        other = info.get("secantusVersion")
+        return f"SecantusDB {other}" if other else f"MongoDB {info.get('version', 'of unknown version')}"
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A single transaction, for `async with`."""

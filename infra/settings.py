@@ -56,6 +56,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mongo_password_file: Annotated[
         Path | None, Meta(description="file with the password of the user that mongo_url names")
     ] = None
+    mongod: Annotated[
+        str,
+        Meta(
+            description="the embedded stack's mongod, or secantusdb "
+            "[default: the one on PATH, the wheel's; SecantusDB where neither runs]"
+        ),
+    ] = ""
     mongo_database: Annotated[str, Meta(description="database of the read models")] = "orderfold"
     replay_patience: Annotated[
         float, Meta(gt=0, description="seconds a replay retries before it fails; resume it then")

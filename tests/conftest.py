@@ -1,4 +1,4 @@
-"""Real servers for tests: nats-server per test, one MongoDB-protocol server and one PostgreSQL per run."""
+"""Real servers for tests: nats-server per test, one MongoDB and one PostgreSQL per run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded.servers import Process, mongo_server, nats_server
+from infra.embedded.mongo import STAND_IN, MongoProgram, mongo_server
+from infra.embedded.mongo import mongo_program as find_mongo_program
+from infra.embedded.servers import Process, nats_server
 from infra.sockets import free_port
 from tests.support.postgres_server import drop_database, fresh_database, postgres_server
 from tests.support.progress import progress
@@ -49,11 +51,26 @@ def nats(tmp_path: Path) -> Iterator[Server]:
     process.kill()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `fallback` on both servers of MongoDB's protocol."""
+    marked = metafunc.definition.get_closest_marker("fallback")
+    if marked and "mongo_program" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "mongo_program", ["", STAND_IN], ids=["mongod", STAND_IN], indirect=True, scope="session"
+        )
+
+
 @pytest.fixture(scope="session")
-def mongo_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One MongoDB-protocol server for the whole run."""
+def mongo_program(request: pytest.FixtureRequest) -> MongoProgram:
+    """What serves MongoDB's protocol."""
+    return find_mongo_program(getattr(request, "param", ""))
+
+
+@pytest.fixture(scope="session")
+def mongo_process(tmp_path_factory: pytest.TempPathFactory, mongo_program: MongoProgram) -> Iterator[Server]:
+    """One MongoDB for the whole run."""
     port = free_port()
-    process = mongo_server(tmp_path_factory.mktemp("mongo"), port)
+    process = mongo_server(tmp_path_factory.mktemp("mongo"), port, mongo_program)
     process.start()
     yield Server(process, f"mongodb://127.0.0.1:{port}")
     process.kill()
@@ -61,7 +78,7 @@ def mongo_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def mongo_url(mongo_process: Server) -> str:
-    """Where the run's MongoDB-protocol server listens."""
+    """Where the run's MongoDB listens."""
     return mongo_process.url
 
 

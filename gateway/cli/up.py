@@ -159,6 +159,7 @@ def welcome(stack: EmbeddedStack, folder: Path) -> list[str]:
         f"  documentation  {stack.url}/docs",
         f"  health         {stack.url}/health/ready",
         f"  metrics        {' '.join(f'{url}/metrics' for url in stack.metrics_urls.values())}",
+        f"  MongoDB        {stack.mongo}",
         f"  data and logs  {stack.folder.root}",
         f"  a token        {token}",
         f'  try it         curl -H "Authorization: Bearer $({token})" {stack.url}/v1/products',

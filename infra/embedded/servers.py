@@ -1,4 +1,4 @@
-"""Real servers from wheels, each started as a process of its own: NATS and a MongoDB-protocol server."""
+"""Servers as processes of their own, and the real nats-server from its wheel."""
 
 from __future__ import annotations
 
@@ -167,30 +167,5 @@ def nats_server(folder: Path, port: int, http_port: int) -> Process:
         "nats-server",
         [executable("nats-server"), "-c", str(configuration)],
         folder / "nats.log",
-        lambda: listening(port),
-    )
-
-
-def mongo_server(folder: Path, port: int) -> Process:
-    """A MongoDB-protocol server (single-node replica set, durable commits) under `folder`, on loopback."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Process(
-        "mongodb (secantusd)",
-        [
-            executable("secantusd-py"),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--storage-path",
-            str(folder / "data"),
-            # Without it a kill loses acknowledged transactions.
-            "--sync-on-commit",
-            # Its own default is 1 GB: more than a development machine wants to spare.
-            *("--cache-size", "256M"),
-            "--log-level",
-            "WARNING",
-        ],
-        folder / "mongo.log",
         lambda: listening(port),
     )

@@ -16,10 +16,11 @@ import msgspec
 
 from infra.aio import cancel_all
 from infra.embedded.data_folder import DataFolder
-from infra.embedded.mongo_recovery import restart_when_broken, set_aside_if_unusable
+from infra.embedded.mongo import MongoProgram, mongo_server, program_for, set_aside_if_unusable
 from infra.embedded.pid_files import end_orphans
 from infra.embedded.ports import Ports, choose_ports
-from infra.embedded.servers import Process, ServerFailed, listening, mongo_server, nats_server
+from infra.embedded.secantusdb import restart_when_broken
+from infra.embedded.servers import Process, ServerFailed, listening, nats_server
 from infra.embedded.supervisor import MOST_DEATHS, SupervisedProcess
 from infra.observability.health.readiness import not_ready, troubles
 from infra.security.development_issuer import SigningKeys, jwks_file, private_file, write_secret
@@ -69,6 +70,7 @@ class EmbeddedStack:
         self._processes: dict[str, SupervisedProcess] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._ports: Ports | None = None
+        self._mongo: MongoProgram | None = None
         self._trouble = ""
 
     @property
@@ -77,6 +79,18 @@ class EmbeddedStack:
         if self._ports is None:
             raise RuntimeError("the embedded stack has not been started")
         return self._ports
+
+    @property
+    def mongo(self) -> MongoProgram:
+        """What serves MongoDB's protocol; known once it was started."""
+        if self._mongo is None:
+            raise RuntimeError("the embedded stack has not been started")
+        return self._mongo
+
+    @property
+    def mongo_folder(self) -> Path:
+        """Where MongoDB's data and log are."""
+        return self.folder.root / "mongo"
 
     @property
     def url(self) -> str:
@@ -137,6 +151,7 @@ class EmbeddedStack:
         self.folder.acquire()
         for name in await asyncio.to_thread(end_orphans, self.folder.run):
             self._say(f"ended {name}, left over from a run that was killed")
+        self._mongo = await asyncio.to_thread(program_for, self.mongo_folder, self._given.mongod)
         self._ports = choose_ports(self.folder.ports, gateway=self._port, host=self._given.host)
         self._make_secrets()
         self.folder.rotate_logs()
@@ -146,7 +161,8 @@ class EmbeddedStack:
             for name, build in self._builders().items()
         }
         await self._start(("nats", "mongo", "provider"))
-        self._keepers.append(asyncio.create_task(self._mend_mongo(), name="mend mongo"))
+        if not self.mongo.is_mongod:
+            self._keepers.append(asyncio.create_task(self._mend_mongo(), name="mend mongo"))
 
     async def _start(self, names: Sequence[str]) -> None:
         for name in names:
@@ -155,9 +171,7 @@ class EmbeddedStack:
         await self._all_serve(names)
 
     async def _mend_mongo(self) -> None:
-        await restart_when_broken(
-            self.settings, self.folder.root / "mongo", lambda: self.kill("mongo"), self._say
-        )
+        await restart_when_broken(self.settings, self.mongo_folder, lambda: self.kill("mongo"), self._say)
 
     def _make_secrets(self) -> None:
         """Make the secrets of a new folder. In one that was used before, what is made anew is told."""
@@ -180,7 +194,7 @@ class EmbeddedStack:
         root, ports = self.folder.root, self.ports
         return {
             "nats": lambda: nats_server(root / "nats", ports.nats, ports.nats_http),
-            "mongo": self._mongo,
+            "mongo": self._mongo_server,
             "provider": lambda: self._module(
                 "provider",
                 [
@@ -202,10 +216,9 @@ class EmbeddedStack:
             "gateway": lambda: self._module("gateway", ["gateway"], lambda: listening(ports.gateway)),
         }
 
-    def _mongo(self) -> Process:
-        folder = self.folder.root / "mongo"
-        set_aside_if_unusable(folder, self._say)
-        return mongo_server(folder, self.ports.mongo)
+    def _mongo_server(self) -> Process:
+        set_aside_if_unusable(self.mongo_folder, self.mongo, self._say)
+        return mongo_server(self.mongo_folder, self.ports.mongo, self.mongo)
 
     def _module(
         self, name: str, arguments: Sequence[str], ready: Callable[[], bool], *, metrics: int = 0
@@ -295,7 +308,7 @@ class EmbeddedStack:
 
     async def wipe(self, name: str) -> None:
         """Kill `nats` or `mongo`, delete everything it has stored, and return when it serves again."""
-        folders = {"nats": self.folder.root / "nats", "mongo": self.folder.root / "mongo"}
+        folders = {"nats": self.folder.root / "nats", "mongo": self.mongo_folder}
         self.hold(name)
         await asyncio.to_thread(shutil.rmtree, folders[name])
         await self.release(name)

@@ -14,7 +14,8 @@ from statistics import median
 
 import httpx
 
-from infra.embedded.servers import Process, listening, mongo_server, nats_server
+from infra.embedded.mongo import mongo_server
+from infra.embedded.servers import Process, listening, nats_server
 from infra.security.development_issuer import SigningKeys, jwks_file
 from infra.settings import load_settings
 from infra.sockets import free_port

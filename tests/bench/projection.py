@@ -20,7 +20,8 @@ from nats.aio.client import Client
 from contexts.ordering.events import OrderingEvent
 from contexts.payments.events import PaymentsEvent
 from contexts.shipping.events import ShippingEvent
-from infra.embedded.servers import mongo_server, nats_server
+from infra.embedded.mongo import mongo_server
+from infra.embedded.servers import nats_server
 from infra.event_log.subscription import LogReader
 from infra.messages.codec import EventCodec
 from infra.messages.events import PARTITIONS

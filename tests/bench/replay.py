@@ -24,7 +24,8 @@ from nats.aio.client import Client
 from contexts.ordering.events import OrderingEvent
 from contexts.payments.events import PaymentsEvent
 from contexts.shipping.events import ShippingEvent
-from infra.embedded.servers import mongo_server, nats_server
+from infra.embedded.mongo import mongo_server
+from infra.embedded.servers import nats_server
 from infra.event_log.client import LogClient
 from infra.event_log.server import LogService
 from infra.event_store.store import EventStore

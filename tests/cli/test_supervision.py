@@ -72,7 +72,7 @@ async def test_a_process_that_keeps_dying_over_a_full_disk_is_kept_until_there_i
     tmp_path: Path,
 ) -> None:
     """They say nothing about the process: it is started again when there is room."""
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", megabytes=40) as disk:
         if isinstance(disk, LimitedFiles):
             pytest.skip("needs to mount")
         said: list[str] = []

@@ -19,6 +19,8 @@ from read_models.queries.consistency import Behind, up_to
 from tests.read_models import examples
 from tests.read_models.logs import Logs, projecting
 
+pytestmark = pytest.mark.fallback
+
 
 async def stand_at(mongo: Mongo, context: str, partition: int, position: int) -> None:
     """Put the orders' checkpoint somewhere."""

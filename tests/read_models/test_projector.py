@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from nats.aio.client import Client
 
 from infra.mongo import Mongo, Session, encode_document, replacing
@@ -21,6 +22,8 @@ from tests.read_models import examples
 from tests.read_models.logs import Logs, caught_up, eventually, projecting, stored
 from tests.support.deadlines import HOLDS_SECONDS
 from tests.support.subprocesses import end
+
+pytestmark = pytest.mark.fallback
 
 ROOT = Path(__file__).parents[2]
 

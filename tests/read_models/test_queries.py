@@ -24,6 +24,8 @@ from read_models.projection.model import ReadModel
 from tests.read_models import examples
 from tests.read_models.history import history
 
+pytestmark = pytest.mark.fallback
+
 
 async def keep(mongo: Mongo, model: ReadModel[Any], *happened: tuple[str, msgspec.Struct]) -> None:
     """Store a model's documents as the projector would."""

@@ -21,6 +21,8 @@ from read_models.sales import SALES
 from tests.read_models import examples
 from tests.read_models.history import by_context, history
 
+pytestmark = pytest.mark.fallback
+
 
 def batch(*events: Delivered) -> Batch:
     """Events as the reader hands them out."""

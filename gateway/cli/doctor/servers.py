@@ -98,12 +98,13 @@ async def check_mongo(settings: Settings) -> list[Checked]:
         mongo = Mongo(settings)
         try:
             await mongo.check()
+            server = await mongo.server()
         finally:
             mongo.close()
     except MongoUnavailable as error:
         fix = "start a MongoDB replica set (`orderfold up`), or set ORDERFOLD_MONGO_URL"
         return [Checked("MongoDB", str(error), fix)]
-    return [Checked("MongoDB", "replica set, with transactions")]
+    return [Checked("MongoDB", f"{server}, a replica set, with transactions")]
 
 
 async def check_provider(client: httpx.AsyncClient, url: str) -> list[Checked]:

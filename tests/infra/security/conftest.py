@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from infra.embedded.servers import Process, executable, listening
+from infra.embedded import mongod
+from infra.embedded.mongo import MongoProgram
+from infra.embedded.servers import Process, listening
 from infra.sockets import free_port
 from tests.infra.security.authority import Certificates
 from tests.infra.security.postgres_tls import PostgresTls, binaries_with_tls, with_tls
@@ -27,20 +30,42 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="session")
-def mongo_address(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[str]:
-    """Where a MongoDB-protocol server listens."""
+def mongo_address(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, mongo_program: MongoProgram
+) -> Iterator[str]:
+    """Where a MongoDB listens that speaks TLS alone and wants certificates."""
     folder, port = tmp_path_factory.mktemp("mongo"), free_port()
+    serve = mongod_with_tls if mongo_program.is_mongod else secantusdb_with_tls
+    process = serve(mongo_program.path, folder, port, certificates)
+    process.start()
+    yield f"127.0.0.1:{port}"
+    process.kill()
+
+
+def mongod_with_tls(path: str, folder: Path, port: int, certificates: Certificates) -> Process:
+    """A replica set that was initiated before it speaks TLS."""
+    plain = mongod.server(path, folder / "data", folder / "plain.log", port)
+    plain.start()
+    plain.stop()
+    both = folder / "mongo.pem"
+    both.write_bytes(certificates.certificate("mongo").read_bytes() + certificates.key("mongo").read_bytes())
     command = [
-        executable("secantusd-py"),
-        *("--port", str(port), "--storage-path", str(folder / "data"), "--cache-size", "64M"),
+        *(path, "--dbpath", str(folder / "data"), "--port", str(port), *mongod.OPTIONS),
+        *("--tlsMode", "requireTLS", "--tlsDisabledProtocols", "TLS1_0,TLS1_1,TLS1_2"),
+        *("--tlsCertificateKeyFile", str(both), "--tlsCAFile", str(certificates.ca)),
+    ]
+    return Process("mongod", command, folder / "log", lambda: listening(port))
+
+
+def secantusdb_with_tls(path: str, folder: Path, port: int, certificates: Certificates) -> Process:
+    """The same of the server that takes its place."""
+    command = [
+        *(path, "--port", str(port), "--storage-path", str(folder / "data"), "--cache-size", "64M"),
         *("--tls-cert-file", str(certificates.certificate("mongo"))),
         *("--tls-key-file", str(certificates.key("mongo"))),
         *("--tls-ca-file", str(certificates.ca), "--tls-require-client-cert"),
     ]
-    process = Process("mongodb (secantusd)", command, folder / "log", lambda: listening(port))
-    process.start()
-    yield f"127.0.0.1:{port}"
-    process.kill()
+    return Process("mongodb (secantusd)", command, folder / "log", lambda: listening(port))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""MongoDB by TLS 1.3 with certificates of both sides, on a real MongoDB-protocol server."""
+"""MongoDB by TLS 1.3 with certificates of both sides, on a real mongod and on SecantusDB."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from infra import mongo as mongo_connection
 from infra.mongo import Mongo, MongoUnavailable
 from infra.settings import Settings
 from tests.infra.security.authority import Certificates, tls_server
+
+pytestmark = pytest.mark.fallback
 
 
 @pytest.fixture(autouse=True)

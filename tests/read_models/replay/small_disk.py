@@ -1,4 +1,4 @@
-"""A disk of a few megabytes under MongoDB's folder, that can be filled and emptied."""
+"""A small disk under MongoDB's folder, that can be filled and emptied."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 from infra.embedded.servers import Process
 
-MEGABYTES = 40
 BLOCK = bytes(4096)
 
 
@@ -48,11 +47,11 @@ class LimitedFiles(SmallDisk):
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[SmallDisk]:
+def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
     """A small disk, or what comes next to it on this machine."""
     folder.mkdir()
     options = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
-    mount = f'mount -t tmpfs -o size={MEGABYTES}m tmpfs "$1" && echo mounted && exec cat'
+    mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "$1" && echo mounted && exec cat'
     with subprocess.Popen(
         ["unshare", *options, "sh", "-c", mount, "sh", str(folder)],
         stdin=subprocess.PIPE,

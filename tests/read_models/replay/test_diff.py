@@ -27,6 +27,8 @@ from tests.read_models.logs import Logs, caught_up, stored
 from tests.read_models.replay.replaying import lives, projectors, replayed
 from tests.read_models.replay.versions import Command, project_all, two_versions
 
+pytestmark = pytest.mark.fallback
+
 GREEN = "stock@2"
 
 

@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 import infra.mongo
-from infra.embedded.servers import mongo_server
+from infra.embedded.mongo import mongo_server
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.settings import Settings

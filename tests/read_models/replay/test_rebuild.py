@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from nats.aio.client import Client
 
-from infra.embedded.servers import mongo_server
+from infra.embedded.mongo import mongo_server
 from infra.event_log.client import LogClient
 from infra.mongo import Mongo
 from infra.settings import Settings
@@ -24,6 +24,8 @@ from read_models.replay.worker import Worker
 from read_models.stock import STOCK
 from tests.read_models.logs import Logs, caught_up, eventually, stored
 from tests.read_models.replay.replaying import lives, projectors, replayed, shop_opened
+
+pytestmark = pytest.mark.fallback
 
 
 async def test_every_model_is_rebuilt_the_same(mongo: Mongo, connection: Client, logs: Logs) -> None:

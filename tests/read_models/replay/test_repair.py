@@ -25,6 +25,8 @@ from tests.read_models import examples
 from tests.read_models.logs import Logs, stored
 from tests.read_models.replay.versions import Command, at_head, kept_up_to_date, project_all
 
+pytestmark = pytest.mark.fallback
+
 BROKEN = b'{"type":"ordering.OrderConfirmed"}'
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from infra.embedded.mongo import MongoProgram
 from infra.embedded.stack import EmbeddedStack
 from infra.mongo import Mongo
 from infra.security.development_issuer import SigningKeys
@@ -39,10 +40,13 @@ def bearer(stack: EmbeddedStack, *scopes: str) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStack]:
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, mongo_program: MongoProgram
+) -> AsyncIterator[EmbeddedStack]:
     """A running stack for each file, with the time-outs of the product: a slow machine keeps to them."""
     folder: Path = tmp_path_factory.mktemp("stack") / "data"
-    async with EmbeddedStack(folder, port=free_port(), environ={}) as running:
+    environ = {"ORDERFOLD_MONGOD": mongo_program.chosen}
+    async with EmbeddedStack(folder, port=free_port(), environ=environ) as running:
         yield running
 
 

@@ -15,7 +15,7 @@ from tests.support.shop import Shop, eventually
 from tests.system.e2e.conftest import bearer
 from tests.system.e2e.provider import charged
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow, pytest.mark.fallback]
 
 
 async def test_an_order_becomes_a_delivered_parcel(shop: Shop, provider: httpx.AsyncClient) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.embedded.mongo import STAND_IN
 from infra.embedded.stack import EmbeddedStack
 from infra.sockets import free_port
 from tests.support.shop import Shop, eventually
@@ -14,17 +15,23 @@ from tests.system.e2e.conftest import bearer
 pytestmark = pytest.mark.slow
 
 
-async def test_documents_come_back_from_the_stores(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "file"),
+    [("", "storage.bson"), (STAND_IN, "WiredTiger.turtle")],
+    ids=["mongod", STAND_IN],
+)
+async def test_documents_come_back_from_the_stores(tmp_path: Path, program: str, file: str) -> None:
     """Nobody has to do anything, and the operator is told."""
     said: list[str] = []
+    environ = {"ORDERFOLD_MONGOD": program}
     async with (
-        EmbeddedStack(tmp_path / "data", port=free_port(), say=said.append) as stack,
+        EmbeddedStack(tmp_path / "data", port=free_port(), environ=environ, say=said.append) as stack,
         Shop(stack.url, bearer(stack)) as shop,
     ):
         await shop.stock("SALVAGE-MUG", 5)
         before = await shop.get("/v1/stock/SALVAGE-MUG")
         stack.hold("mongo")
-        (stack.folder.root / "mongo" / "data" / "WiredTiger.turtle").write_bytes(b"")
+        (stack.mongo_folder / stack.mongo.data / file).write_bytes(b"")
         await stack.release("mongo")
 
         async def status() -> int:
@@ -33,4 +40,4 @@ async def test_documents_come_back_from_the_stores(tmp_path: Path) -> None:
         await eventually(status, lambda status: status == 200, "the document is back")
         assert await shop.get("/v1/stock/SALVAGE-MUG") == before
     assert any("set aside" in line for line in said)
-    assert (stack.folder.root / "mongo" / "unusable" / "data").is_dir()
+    assert (stack.mongo_folder / "unusable" / stack.mongo.data).is_dir()

@@ -1,43 +1,60 @@
-"""What to do with an embedded MongoDB-protocol server that serves nobody: restart it, or begin anew.
+"""SecantusDB, which speaks MongoDB's protocol, for machines on which no mongod runs.
 
 After a write that found its disk full it answers everything with an error until it is restarted, and it
 cannot start while the disk is full: once there is room it opens its folder as it was, with all that operators
 have decided. Killed while it made its first tables, or after a disk fault, it refuses its folder for good.
-Read models are rebuilt from the stores, so the folder is set aside and the server begins with an empty one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from infra.embedded.servers import Process, executable, listening
 from infra.mongo import Mongo, MongoBroken, MongoUnavailable
 from infra.settings import Settings
 
+DATA = "data"
 STORAGE_ERROR = "WiredTigerError"
 FATAL = "in <module>"
 """In the trace of what has ended the server; not of what one of its answers ended with."""
 FULL_DISK = ("No space left on device", "Disk quota exceeded", "File too large")
 LAST_WORDS = 40
 """Lines; what went wrong first was said within them."""
-ASIDE = "unusable"
 
 
-def set_aside_if_unusable(folder: Path, say: Callable[[str], None]) -> None:
-    """Move the data away if the server's last words were that it cannot open it; the last such is kept."""
-    log = folder / "mongo.log"
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    if not _cannot_open(lines):
-        return
-    aside = folder / ASIDE
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    for part in (folder / "data", log):
-        if part.exists():
-            part.rename(aside / part.name)
-    say(f"mongo cannot open its data ({lines[-1]}); set aside in {aside}, read models will be rebuilt")
+def program() -> str:
+    """Its program in this environment; raises ServerFailed."""
+    return executable("secantusd-py")
+
+
+def version() -> str:
+    """The version that is installed."""
+    return importlib.metadata.version("SecantusDB")
+
+
+def server(path: str, data: Path, log: Path, port: int) -> Process:
+    """A server on `data`: a replica set by itself."""
+    command = [
+        path,
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--storage-path", str(data)),
+        # Without it a kill loses acknowledged transactions.
+        "--sync-on-commit",
+        # Its own default is 1 GB: more than a development machine wants to spare.
+        *("--cache-size", "256M"),
+        *("--log-level", "WARNING"),
+    ]
+    return Process("mongodb (secantusd)", command, log, lambda: listening(port))
+
+
+def cannot_open(log: str) -> str:
+    """Why the last start could not open the data; empty if it did, or found its disk full."""
+    lines = log.strip().splitlines()
+    return lines[-1] if _cannot_open(lines) else ""
 
 
 def _cannot_open(lines: Sequence[str]) -> bool:
@@ -72,7 +89,7 @@ async def restart_when_broken(
             try:
                 await mongo.find("checkpoints", {"_id": ""}, limit=1)
             except MongoBroken as error:
-                if _free(folder) >= room:
+                if shutil.disk_usage(folder).free >= room:
                     say(f"mongo serves nobody ({error}); restarting it")
                     restart()
                 elif not told:
@@ -85,7 +102,3 @@ async def restart_when_broken(
                 told = False
     finally:
         mongo.close()
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
