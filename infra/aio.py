@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,6 +22,21 @@ async def wait_for_event(event: asyncio.Event, seconds: float | None) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def keeping_cancellation() -> Iterator[None]:
+    """Raise CancelledError at the end if what is called inside lost a cancellation.
+
+    `asyncio.wait_for` does so before Python 3.12 when its result comes at the same moment.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def cancel_all(*tasks: asyncio.Task[Any] | None) -> None:

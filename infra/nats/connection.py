@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, NoRespondersError, StaleConnectionError
 
-from infra.aio import run_within
+from infra.aio import keeping_cancellation, run_within
 from infra.nats.credentials import Forbidden, check_credentials, is_strangers, refusal
 from infra.nats.tls_probe import objection
 from infra.security.tls import client_context
@@ -265,16 +265,9 @@ def check_allowed(nats: Client, subject: str) -> None:
 
 @contextlib.contextmanager
 def _calling(subject: str) -> Iterator[None]:
-    """Turn the client's errors into ours, and do not let it swallow a cancellation.
-
-    Its `asyncio.wait_for` does so before Python 3.12 when the answer comes at the same moment.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
+    """Turn the client's errors into ours, and do not let it swallow a cancellation."""
     try:
-        yield
+        with keeping_cancellation():
+            yield
     except (Error, OSError, TimeoutError) as error:
         raise NatsUnavailable(f"{subject}: {error or type(error).__name__}") from error
-    finally:
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import nats.errors
 from nats.aio.client import Client
 
+from infra.aio import keeping_cancellation
 from infra.messages.command_headers import command_subject, decode_answer, to_headers
 from infra.messages.commands import Answer, Envelope, RefusalKind, Refused
 from infra.observability import tracing
@@ -46,9 +47,10 @@ class CommandClient:
             if left <= 0:
                 return Refused(RefusalKind.UNAVAILABLE, f"{context} did not answer in time")
             try:
-                reply = await self._nats.request(
-                    subject, body, timeout=left + LAST_WORD_SECONDS, headers=headers
-                )
+                with keeping_cancellation():
+                    reply = await self._nats.request(
+                        subject, body, timeout=left + LAST_WORD_SECONDS, headers=headers
+                    )
                 return decode_answer(reply.data)
             except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError):
                 # Nobody there, or we are reconnecting: it was not sent, so it can be sent again.

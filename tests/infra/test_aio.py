@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infra import aio
-from infra.aio import cancel_all, run_within, wait_for_event
+from infra.aio import cancel_all, keeping_cancellation, run_within, wait_for_event
 from tests.support.deadlines import HOLDS_SECONDS
 
 
@@ -73,3 +73,33 @@ async def test_work_in_time_gives_its_result_or_raises_what_it_raised() -> None:
     assert await run_within(HOLDS_SECONDS, answer()) == 42
     with pytest.raises(ValueError, match="no"):
         await run_within(HOLDS_SECONDS, fail())
+
+
+async def test_a_cancellation_that_a_library_loses_is_kept() -> None:
+    waiting = asyncio.Event()
+
+    async def answered() -> str:
+        """As a request whose answer comes at the moment it is cancelled."""
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "the answer"
+        raise AssertionError
+
+    async def ask() -> str:
+        with keeping_cancellation():
+            return await answered()
+
+    asking = asyncio.create_task(ask())
+    await waiting.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_what_is_not_cancelled_returns_and_raises_as_it_is() -> None:
+    with keeping_cancellation():
+        await asyncio.sleep(0)
+    with pytest.raises(LookupError), keeping_cancellation():
+        raise LookupError
