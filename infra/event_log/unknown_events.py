@@ -1,7 +1,7 @@
 """Events of types that a reader's build does not know: counted and told, for a newer build has recorded them.
 
 Readers hear some types on purpose and pass others over. One that no part of the build knows is another thing:
-its reader may lack something, until it is upgraded and what it keeps is built anew.
+its reader may lack something. A read model is built anew after its upgrade; an inbox parks the event.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ class UnknownEvents:
         # There from the start, so that the first one is a change.
         self._count = UNKNOWN_EVENTS.labels(reader)
 
+    def is_unknown(self, event: Delivered) -> bool:
+        """Whether no part of the build knows events of this type."""
+        known = self._known.get(event.context)
+        return known is not None and event.name not in known
+
     def look(self, events: Iterable[Delivered]) -> None:
         """Count and tell those of unknown types."""
-        for event in events:
-            known = self._known.get(event.context)
-            if known is None or event.name in known:
-                continue
+        for event in filter(self.is_unknown, events):
             self._count.inc()
             if event.name not in self._told:
                 self._told.add(event.name)

@@ -108,7 +108,7 @@ class Context:
     committed. `react` does the same for a batch of facts, whose checkpoints move in the same transaction.
     `on_dead_letter` is told, in the same transaction, of a fact that could not be taken and is parked, and of
     a parked one that was retried successfully or skipped; not of those that wait behind it for its key.
-    `known_events` are the wire names the build knows, by context: what is in none of them is told of.
+    `known_events` are the wire names the build knows, by context: an event of another type is parked.
     `fingerprint` makes what is kept of a command's body of the body's hash, to know the command again; empty
     if that can no longer be told. It may raise Unavailable. `check_start` raises StartRefused or
     StoreUnavailable if the context must not begin to work. `rebuilt`: a store that was lost is made again by

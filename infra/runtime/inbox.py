@@ -15,7 +15,7 @@ from infra.event_log.server import Delivered
 from infra.event_log.subscription import Batch, LogReader
 from infra.event_log.unknown_events import UnknownEvents
 from infra.event_store.store import CheckpointMoved, Conflict, StoreUnavailable
-from infra.messages.codec import EventCodec
+from infra.messages.codec import EventCodec, EventUnreadable
 from infra.messages.commands import Token
 from infra.messages.events import Checkpoint, CheckpointMove, Note, key_of
 from infra.observability import tracing
@@ -53,9 +53,11 @@ class Inbox:
         self._streams = streams
         self._nats = nats
         self._codecs = {name: EventCodec(events) for name, events in context.receives.items()}
-        self._unknown = UnknownEvents(
-            context.name, context.known_events, "upgrade its process: readers before those who record"
+        self._remedy = (
+            f"upgrade {context.name}, then run `orderfold replay dead-letters retry {context.name}`; "
+            "upgrade readers before writers"
         )
+        self._unknown = UnknownEvents(context.name, context.known_events, self._remedy)
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._moved = asyncio.Condition()
         self._leading = False
@@ -313,7 +315,9 @@ class Inbox:
         heard: list[ReceivedEvent] = []
         for event in events:
             codec = self._codecs[event.context]
-            # A fact this context knows nothing of is none of its business; it is heard all the same.
+            if self._unknown.is_unknown(event):
+                raise EventUnreadable(f"{event.name}: this build does not know such an event: {self._remedy}")
+            # Of the types it knows, a context handles those it needs.
             if event.name in codec.names:
                 heard.append(
                     ReceivedEvent(

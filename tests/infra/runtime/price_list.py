@@ -38,6 +38,8 @@ BROKEN = NewEvent(
     "catalog.ProductRepriced", b'{"type":"catalog.ProductRepriced","sku":"MUG","unit_price":"?"}'
 )
 
+PHOTOGRAPHED = NewEvent("catalog.ProductPhotographed", b'{"type":"catalog.ProductPhotographed","sku":"MUG"}')
+
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until a condition holds."""
@@ -83,6 +85,8 @@ class Ordering:
         self.store = store
         self.told: list[tuple[str, Fate]] = []
         self.failing = False
+        self.known: set[str] = set()
+        """Events of the catalog that a newer build than ours knows."""
         self.inbox: Inbox
 
     async def on_dead_letter(self, session: EventSession, letter: DeadLetter, fate: Fate) -> None:
@@ -129,8 +133,13 @@ async def at_work(
     served = [LogService(connection, each) for each in (catalog, store)]
     for service in served:
         await service.start()
+    context = ordering(Settings())
+    known = {**context.known_events, "catalog": {*context.known_events["catalog"], *made.known}}
     context = replace(
-        ordering(Settings()), on_dead_letter=made.on_dead_letter, receives={"catalog": CatalogEvent}
+        context,
+        on_dead_letter=made.on_dead_letter,
+        receives={"catalog": CatalogEvent},
+        known_events=known,
     )
     streams = Streams(store, EventCodec(context.events), context.initial, context.evolve)
     made.inbox = Inbox(context, streams, connection)

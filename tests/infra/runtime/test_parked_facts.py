@@ -11,7 +11,15 @@ from contexts.catalog.events import ProductRepriced
 from infra.event_store.store import CheckpointMoved, EventStore
 from infra.runtime.dead_letters.messages import PAGE, SettledAnswer
 from tests.conftest import Server
-from tests.infra.runtime.price_list import BROKEN, Catalog, Ordering, a_catalog, at_work, eventually
+from tests.infra.runtime.price_list import (
+    BROKEN,
+    PHOTOGRAPHED,
+    Catalog,
+    Ordering,
+    a_catalog,
+    at_work,
+    eventually,
+)
 
 
 @pytest.fixture
@@ -77,6 +85,25 @@ async def test_a_retried_fact_is_taken_once_it_can_be_read_and_the_context_is_to
     assert await price_list.store.notes("dead-letter") == {}
     assert await price_list.store.notes("told") == {letter.note_key: b"retried"}
     assert [fate for _, fate in price_list.told][-1] == "retried"
+
+
+async def test_an_event_of_a_newer_build_waits_until_this_one_is_upgraded(
+    nats: Server, catalog: Catalog, price_list: Ordering
+) -> None:
+    await catalog.add("MUG", PHOTOGRAPHED, ProductRepriced(sku="MUG", unit_price=1_100))
+    await catalog.add("CUP", ProductRepriced(sku="CUP", unit_price=700))
+    async with at_work(nats, catalog.store, price_list.store, price_list) as letters:
+        await price_list.knows("CUP", 700)
+        await price_list.parks("product-MUG@2", "product-MUG@3")
+        refused = await letters.retry("ordering", "MUG", "ada")
+        assert (refused.applied, refused.parked) == (0, 2)
+        assert "catalog.ProductPhotographed: this build does not know such an event" in refused.error
+        assert "`orderfold replay dead-letters retry ordering`" in refused.error
+    price_list.known = {PHOTOGRAPHED.name}
+    async with at_work(nats, catalog.store, price_list.store, price_list) as letters:
+        await price_list.parks("product-MUG@2", "product-MUG@3")
+        assert await letters.retry("ordering", "MUG", "ada") == SettledAnswer(2, 0)
+    assert await price_list.price("MUG") == 1_100
 
 
 async def test_a_skipped_fact_is_never_taken_and_the_context_is_told(
