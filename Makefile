@@ -3,17 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 comma := ,
 # `docker compose`, `docker-compose` or `podman-compose`, whichever is there.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || command -v docker-compose || command -v podman-compose || echo podman compose)
 
 .PHONY: up test check format bench lock clean sbom secrets-baseline compose-secrets compose-up compose-down compose-logs compose-test
 
-$(READY): requirements.lock pyproject.toml
+# uv installs in seconds what takes pip minutes. It does not read pip's configuration: where it finds nothing, pip may.
+$(READY): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements-dev.lock > $(VENV)/uv.lock
+	$(PIP) --require-hashes -r $(VENV)/uv.lock \
+	  && $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.lock \
+	  || { echo 'uv cannot install here, for the reason above; pip takes some minutes' >&2; \
+	       $(PIP) --require-hashes -r requirements-dev.lock; }
+	$(PIP) --no-deps --no-build-isolation -e .
 	touch $@
 
 up: $(READY)
@@ -31,7 +38,7 @@ check: $(READY)
 
 # What looks like a secret and is none goes here, after a look at each: it holds hashes, not the texts.
 secrets-baseline: $(READY)
-	git ls-files -z | xargs -0 $(BIN)/detect-secrets scan --exclude-files 'requirements\.lock|package-lock\.json' > .secrets.baseline
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets scan --exclude-files 'requirements(-dev)?\.lock|package-lock\.json' > .secrets.baseline
 
 # CycloneDX: everything locked, with its hashes.
 sbom: $(READY)
@@ -45,8 +52,10 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.bench
 
+# Two locks that agree: what running needs, and what developing needs besides.
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.lock
+	$(BIN)/$(COMPILE) -o requirements.lock
+	$(BIN)/$(COMPILE) --all-extras --constraint requirements.lock -o requirements-dev.lock
 
 compose-secrets: $(READY)
 	$(BIN)/python -m infra.deploy.compose_secrets .compose $(if $(TLS),--tls)

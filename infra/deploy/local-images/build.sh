@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds images under the official names compose.yaml uses, where no image registry can be reached: for tests only.
 #
-# One root file system of Debian packages and of the wheels in requirements.lock stands in for all of them; what
+# One root file system of Debian packages and of the wheels in the locks stands in for all of them; what
 # differs is the entry point (local-images/). Our own image is then built from infra/deploy/Containerfile, as it is.
 # Where packages come from is the machine's business: apt's and pip's own configuration is used, and stays here.
 set -euo pipefail
@@ -11,7 +11,7 @@ parts=infra/deploy/local-images
 cache=${ORDERFOLD_LOCAL_IMAGES:-${XDG_CACHE_HOME:-$HOME/.cache}/orderfold-local-images}
 base=localhost/orderfold-local-base
 packages=python3,python3-venv,libpython3.11,ca-certificates,bash,busybox-static,gosu,haproxy,libcurl4,libpq5,libreadline8,libxml2,prometheus,prometheus-alertmanager
-state=$({ cat "$0" requirements.lock; find "$parts" -type f | sort | xargs cat; } | sha256sum | cut -c1-16)
+state=$({ cat "$0" requirements.lock requirements-dev.lock; find "$parts" -type f | sort | xargs cat; } | sha256sum | cut -c1-16)
 wheels=$cache/wheels-$state
 log=$cache/log
 export PATH=$PATH:/usr/sbin:/sbin
@@ -23,13 +23,17 @@ trap 'status=$?; [ $status = 0 ] || { echo "failed; the end of $log:" >&2; tail 
 
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
 
-locked() { "$python" infra/deploy/locked_subset.py "$@" 2>>"$log"; }
+locked() { # locked NAME…: their entries of the lock; what is asked for needs nothing else
+    local name
+    for name; do awk -v entry="$name==" '/^[^ ]/ {wanted = index($0, entry) == 1} wanted' requirements-dev.lock; done
+}
 
 # For the build of our image: wheels of what is locked. pip's cache is the machine's.
 fetch_wheels() {
     rm -rf "$wheels"
-    { locked; locked setuptools; } >"$cache/runtime.lock"
-    "$python" -m pip download --quiet --no-deps --require-hashes -r "$cache/runtime.lock" -d "$wheels.new" >>"$log" 2>&1
+    locked setuptools >"$cache/build.lock"
+    "$python" -m pip download --quiet --no-deps --require-hashes -r requirements.lock -r "$cache/build.lock" \
+        -d "$wheels.new" >>"$log" 2>&1
     mv "$wheels.new" "$wheels"
 }
 

