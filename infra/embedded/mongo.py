@@ -18,6 +18,8 @@ from infra.embedded.servers import Process, ServerFailed
 STAND_IN = "secantusdb"
 """As ORDERFOLD_MONGOD: SecantusDB, also where a mongod runs."""
 VERSION_SECONDS = 30.0
+OLDEST = 5
+"""The first version that has all that is asked of it."""
 LOG = "mongo.log"
 ASIDE = "unusable"
 
@@ -59,7 +61,7 @@ def _program(chosen: str, path: str) -> MongoProgram:
     if chosen:
         found = _mongod(chosen)
         if found is None:
-            raise ServerFailed(f"ORDERFOLD_MONGOD: {chosen} is no mongod that runs on this machine")
+            raise ServerFailed(f"ORDERFOLD_MONGOD: {chosen} is no mongod {OLDEST}.0 or newer that runs here")
         return found
     for candidate in (shutil.which("mongod", path=path), _of_the_wheel()):
         if candidate and (found := _mongod(candidate)):
@@ -84,8 +86,10 @@ def _mongod(path: str) -> MongoProgram | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    version = re.search(r"db version v(\S+)", told.stdout)
-    return MongoProgram(path=path, name=f"mongod {version[1]}", is_mongod=True) if version else None
+    version = re.search(r"db version v((\d+)\.\S+)", told.stdout)
+    if version is None or int(version[2]) < OLDEST:
+        return None
+    return MongoProgram(path=path, name=f"mongod {version[1]}", is_mongod=True)
 
 
 def _stand_in() -> MongoProgram:

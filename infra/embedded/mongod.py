@@ -108,5 +108,5 @@ def _errors(log: str, severities: str, **where: str) -> Iterator[str]:
         place = {"component": entry.get("c"), "context": entry.get("ctx")}
         if all(place[name] == value for name, value in where.items()):
             error = entry.get("attr", {}).get("error", "")
-            detail = error.get("errmsg", "") if isinstance(error, dict) else ""
+            detail = error.get("errmsg", "") if isinstance(error, dict) else error
             yield " ".join(f"{entry.get('msg', '')} {detail}".split())
