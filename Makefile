@@ -15,8 +15,8 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 $(READY): requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements-dev.lock > $(VENV)/uv.lock
-	$(PIP) --require-hashes -r $(VENV)/uv.lock \
+	awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements-dev.lock > $(VENV)/uv-requirements.txt
+	$(PIP) --require-hashes -r $(VENV)/uv-requirements.txt \
 	  && $(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.lock \
 	  || { echo 'uv cannot install here, for the reason above; pip takes some minutes' >&2; \
 	       $(PIP) --require-hashes -r requirements-dev.lock; }
@@ -40,7 +40,7 @@ check: $(READY)
 secrets-baseline: $(READY)
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets scan --exclude-files 'requirements(-dev)?\.lock|package-lock\.json' > .secrets.baseline
 
-# CycloneDX: everything locked, with its hashes.
+# CycloneDX: what an installation runs, with its hashes.
 sbom: $(READY)
 	mkdir -p build
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o build/sbom.json

@@ -89,8 +89,8 @@ class DataFolder:
             self._lock = None
 
     def rotate_logs(self) -> None:
-        """Set aside the logs that have grown too large."""
-        for log in (self.root / "logs").glob("*.log"):
+        """Set aside the logs that have grown too large, also those beside the servers' data."""
+        for log in self.root.glob("*/*.log"):
             if log.stat().st_size > LARGEST_LOG:
                 log.replace(log.with_suffix(".log.1"))
 

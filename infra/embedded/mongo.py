@@ -61,7 +61,9 @@ def _program(chosen: str, path: str) -> MongoProgram:
     if chosen:
         found = _mongod(chosen)
         if found is None:
-            raise ServerFailed(f"ORDERFOLD_MONGOD: {chosen} is no mongod {OLDEST}.0 or newer that runs here")
+            raise ServerFailed(
+                f"ORDERFOLD_MONGOD: {chosen} is not a mongod {OLDEST}.0 or newer that runs on this machine"
+            )
         return found
     for candidate in (shutil.which("mongod", path=path), _of_the_wheel()):
         if candidate and (found := _mongod(candidate)):
@@ -105,8 +107,8 @@ def program_for(folder: Path, chosen: str = "") -> MongoProgram:
         return _stand_in()
     if not program.is_mongod and (folder / mongod.DATA).exists():
         msg = (
-            f"{folder / mongod.DATA} was written by mongod, and there is none that runs here: "
-            "set ORDERFOLD_MONGOD, or delete the folder to rebuild the read models from the stores"
+            f"mongod wrote the data in {folder / mongod.DATA}, but no mongod runs on this machine: "
+            "set ORDERFOLD_MONGOD to one, or delete the folder to rebuild the read models from the stores"
         )
         raise ServerFailed(msg)
     return program

@@ -315,9 +315,7 @@ class Inbox:
         heard: list[ReceivedEvent] = []
         for event in events:
             codec = self._codecs[event.context]
-            if self._unknown.is_unknown(event):
-                raise EventUnreadable(f"{event.name}: this build does not know such an event: {self._remedy}")
-            # Of the types it knows, a context handles those it needs.
+            # Of the types the build knows, a context handles those it needs.
             if event.name in codec.names:
                 heard.append(
                     ReceivedEvent(
@@ -330,6 +328,8 @@ class Inbox:
                         event.metadata,
                     )
                 )
+            elif self._unknown.is_unknown(event):
+                raise EventUnreadable(f"{event.name}: this build does not know such an event: {self._remedy}")
         return heard
 
 

@@ -41,13 +41,13 @@ def test_it_may_be_chosen_by_the_environment(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("version", "status"), [("8.0.4", 1), ("", 0), ("4.4.29", 0)], ids=["fails", "is none", "is too old"]
+    ("version", "status"), [("8.0.4", 1), ("", 0), ("4.4.29", 0)], ids=["fails", "not mongod", "too old"]
 )
 def test_a_chosen_one_that_cannot_be_used_is_refused_and_one_on_path_passed_over(
     tmp_path: Path, on_path: Path, version: str, status: int
 ) -> None:
     chosen = program(tmp_path / "mine", version, status=status)
-    with pytest.raises(ServerFailed, match=r"ORDERFOLD_MONGOD: .*mine is no mongod 5.0 or newer"):
+    with pytest.raises(ServerFailed, match=r"ORDERFOLD_MONGOD: .*mine is not a mongod 5.0 or newer"):
         mongo_program(chosen)
     program(on_path, version, status=status)
     assert mongo_program().path != str(on_path)
@@ -67,7 +67,7 @@ def test_data_stay_with_the_server_that_wrote_them(tmp_path: Path) -> None:
     (tmp_path / "ours" / "data").mkdir(parents=True)
     assert program_for(tmp_path / "ours", program(tmp_path / "mine", "8.0.4")).chosen == STAND_IN
     (tmp_path / "theirs" / "mongod").mkdir(parents=True)
-    with pytest.raises(ServerFailed, match="was written by mongod, and there is none that runs here"):
+    with pytest.raises(ServerFailed, match="but no mongod runs on this machine"):
         program_for(tmp_path / "theirs", STAND_IN)
     assert program_for(tmp_path / "new", STAND_IN).chosen == STAND_IN
 
@@ -86,7 +86,7 @@ def test_data_are_there_again_at_another_port(tmp_path: Path, mongo_program: Mon
 
 def test_a_mongod_that_cannot_start_says_why_in_one_line(tmp_path: Path, mongo_program: MongoProgram) -> None:
     if not mongo_program.is_mongod:
-        pytest.skip("there is none that runs here")
+        pytest.skip("no mongod runs on this machine")
     first = mongo_server(tmp_path, free_port(), mongo_program)
     first.start()
     with pytest.raises(ServerFailed, match=r"ended with status \d+: .*[Aa]nother mongod instance"):
